@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+int json_parse(const void *text, size_t len, const char *name, json_t **out, struct err *err)
+{
+    json_error_t error;
+    json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    if (!json) {
+        if (json_error_code(&error) == json_error_out_of_memory)
+            return err_sys(err, -ENOMEM, "%s: reading JSON", name);
+        return err_set(err, -EBADMSG,
+                       "%s: expected a JSON object, found a fault at line %d, column %d: %s", name,
+                       error.line, error.column, error.text);
+    }
+    if (!json_is_object(json)) {
+        json_decref(json);
+        return err_set(err, -EBADMSG, "%s: expected a JSON object, found another value", name);
+    }
+    *out = json;
+    return 0;
+}
+
+static const char *type_name(const json_t *json)
+{
+    if (!json)
+        return "nothing";
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a real number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a boolean";
+    case JSON_NULL:
+        return "null";
+    }
+    return "something else";
+}
+
+/* The member of that type, or NULL with err set. */
+static const json_t *member(struct json_at at, const char *key, bool is_right, const json_t *value,
+                            const char *expected, struct err *err)
+{
+    if (is_right)
+        return value;
+    err_set(err, -EBADMSG, "%s: member \"%s\": expected %s, found %s", at.name, key, expected,
+            type_name(value));
+    return NULL;
+}
+
+int json_get_u64(struct json_at at, const char *key, uint64_t max, uint64_t *out, struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!member(at, key, json_is_integer(value), value, "an integer", err))
+        return -EBADMSG;
+    json_int_t number = json_integer_value(value);
+    if (number < 0 || (uint64_t)number > max)
+        return err_set(err, -EBADMSG, "%s: member \"%s\": expected 0 to %llu, found %lld", at.name,
+                       key, (unsigned long long)max, (long long)number);
+    *out = (uint64_t)number;
+    return 0;
+}
+
+int json_get_u32(struct json_at at, const char *key, uint32_t max, uint32_t *out, struct err *err)
+{
+    uint64_t wide = 0;
+    int ret = json_get_u64(at, key, max, &wide, err);
+    if (ret)
+        return ret;
+    *out = (uint32_t)wide;
+    return 0;
+}
+
+int json_get_bool(struct json_at at, const char *key, bool *out, struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!member(at, key, json_is_boolean(value), value, "a boolean", err))
+        return -EBADMSG;
+    *out = json_is_true(value);
+    return 0;
+}
+
+int json_get_string(struct json_at at, const char *key, size_t max_len, const char **out,
+                    struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!member(at, key, json_is_string(value), value, "a string", err))
+        return -EBADMSG;
+    /* Jansson refuses an escaped NUL by default, so the text ends where the C string does. */
+    size_t len = json_string_length(value);
+    if (len > max_len)
+        return err_set(err, -EBADMSG, "%s: member \"%s\": expected at most %zu bytes, found %zu",
+                       at.name, key, max_len, len);
+    *out = json_string_value(value);
+    return 0;
+}
+
+int json_get_array(struct json_at at, const char *key, size_t max_count, const json_t **out,
+                   struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!member(at, key, json_is_array(value), value, "an array", err))
+        return -EBADMSG;
+    if (json_array_size(value) > max_count)
+        return err_set(err, -EBADMSG, "%s: member \"%s\": expected at most %zu entries, found %zu",
+                       at.name, key, max_count, json_array_size(value));
+    *out = value;
+    return 0;
+}
+
+int json_get_object(struct json_at at, const char *key, const json_t **out, struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!member(at, key, json_is_object(value), value, "an object", err))
+        return -EBADMSG;
+    *out = value;
+    return 0;
+}
+
+bool json_has(struct json_at at, const char *key)
+{
+    const json_t *value = json_object_get(at.object, key);
+    return value && !json_is_null(value);
+}
+
+static int write_to_buf(const char *data, size_t len, void *context)
+{
+    return buf_add(context, data, len);
+}
+
+int json_write(const json_t *json, bool pretty, struct buf *out)
+{
+    size_t before = out->len;
+    size_t flags = JSON_PRESERVE_ORDER | (pretty ? JSON_INDENT(2) : JSON_COMPACT);
+    if (json_dump_callback(json, write_to_buf, out, flags) || buf_add_byte(out, '\n')) {
+        out->len = before;
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+int json_put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) ? -ENOMEM : 0;
+}
+
+int json_put_u64(json_t *object, const char *key, uint64_t value)
+{
+    return json_put(object, key, json_integer((json_int_t)value));
+}
+
+int json_put_string(json_t *object, const char *key, const char *value)
+{
+    return json_put(object, key, json_string(value));
+}
+
+int json_put_bool(json_t *object, const char *key, bool value)
+{
+    return json_put(object, key, json_boolean(value));
+}
+
+int json_put_double(json_t *object, const char *key, double value)
+{
+    return json_put(object, key, json_real(value));
+}
+
+int json_append(json_t *array, json_t *value)
+{
+    return json_array_append_new(array, value) ? -ENOMEM : 0;
+}

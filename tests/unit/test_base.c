@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/json.h"
+
+#include <errno.h>
+
+static void err__keeps_text_and_code(void **state)
+{
+    struct err err = {0};
+    assert_int_equal(err_set(&err, -EBADMSG, "part %d", 7), -EBADMSG);
+    assert_string_equal(err.text, "part 7");
+    err_wrap(&err, err.code, "table %s", "ads");
+    assert_string_equal(err.text, "table ads: part 7");
+    assert_int_equal(err_exit_status(err.code), 5);
+    assert_int_equal(err_set(NULL, -EIO, "x"), -EIO);
+}
+
+static void hash__u64_is_a_bijection_on_a_sample(void **state)
+{
+    /* Neighbouring keys must differ in hash: with a bijection all 2^16 are distinct. */
+    static uint64_t hashes[1 << 16];
+    for (uint64_t i = 0; i < 1 << 16; i++)
+        hashes[i] = hash_u64(i, 42);
+    for (uint64_t i = 1; i < 1 << 16; i++)
+        assert_int_not_equal(hashes[i], hashes[i - 1]);
+}
+
+static void digest__hex_round_trips_and_refuses_other_text(void **state)
+{
+    struct digest a;
+    struct digest b;
+    char hex[DIGEST_HEX_LEN + 1];
+    digest_of("abc", 3, &a);
+    digest_to_hex(&a, hex);
+    assert_string_equal(hex, "06b05ab6733a618578af5f94892f3950"); /* printf abc | xxh128sum */
+    assert_int_equal(digest_from_hex(hex, &b), 0);
+    assert_true(digest_equal(&a, &b));
+    assert_int_equal(digest_from_hex("06b0", &b), -EINVAL);
+    hex[3] = 'G';
+    assert_int_equal(digest_from_hex(hex, &b), -EINVAL);
+}
+
+static void json__getters_name_what_is_wrong(void **state)
+{
+    scope_json json_t *json = NULL;
+    struct err err = {0};
+    const char text[] = "{\"n\":5,\"s\":\"x\",\"neg\":-1}";
+    assert_int_equal(json_parse(text, sizeof text - 1, "t.json", &json, &err), 0);
+    struct json_at at = {json, "t.json"};
+    uint64_t n = 0;
+    assert_int_equal(json_get_u64(at, "n", 10, &n, &err), 0);
+    assert_int_equal(n, 5);
+    assert_int_equal(json_get_u64(at, "n", 4, &n, &err), -EBADMSG);
+    assert_string_equal(err.text, "t.json: member \"n\": expected 0 to 4, found 5");
+    assert_int_equal(json_get_u64(at, "neg", 4, &n, &err), -EBADMSG);
+    assert_int_equal(json_get_u64(at, "s", 4, &n, &err), -EBADMSG);
+    assert_int_equal(json_get_u64(at, "none", 4, &n, &err), -EBADMSG);
+    assert_string_equal(err.text, "t.json: member \"none\": expected an integer, found nothing");
+    json_t *none = NULL;
+    assert_int_equal(json_parse("[1]", 3, "t.json", &none, &err), -EBADMSG);
+    assert_int_equal(json_parse("{} x", 4, "t.json", &none, &err), -EBADMSG);
+    assert_int_equal(json_parse("{\"a\":1,\"a\":2}", 13, "t.json", &none, &err), -EBADMSG);
+}
+
+static void buf__grows_and_prints(void **state)
+{
+    struct buf buf = {0};
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(buf_printf(&buf, "%d,", i), 0);
+    assert_int_equal(buf.len, 10 * 2 + 90 * 3 + 900 * 4);
+    buf_release(&buf);
+    assert_null(buf.data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(err__keeps_text_and_code),
+        cmocka_unit_test(hash__u64_is_a_bijection_on_a_sample),
+        cmocka_unit_test(digest__hex_round_trips_and_refuses_other_text),
+        cmocka_unit_test(json__getters_name_what_is_wrong),
+        cmocka_unit_test(buf__grows_and_prints),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
