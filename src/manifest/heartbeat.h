@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * heartbeat: nodes/<node>.json, what a daemon says of itself, and the rule that reads it.
+ *
+ * Threads: plain data. Memory: heartbeat_release().
+ * Errors: -EBADMSG with file, member, expected, found.
+ */
+#ifndef FKV_MANIFEST_HEARTBEAT_H
+#define FKV_MANIFEST_HEARTBEAT_H
+
+#include "manifest/state.h"
+#include "store/store.h"
+
+enum { HEARTBEAT_JSON_MAX = 4 << 20 };
+
+/* A node is live while its heartbeat is younger than this. */
+#define HEARTBEAT_LIVE_NS (30 * 1000000000LL)
+
+enum node_version_state {
+    NODE_FETCHING,
+    NODE_LOADING,
+    NODE_READY,   /* loaded, could be served at once */
+    NODE_SERVING, /* current on this node */
+    NODE_CACHED,  /* on its disk only */
+    NODE_FAILED,
+};
+
+struct node_version {
+    uint64_t version;
+    enum node_version_state state;
+    uint64_t done; /* bytes fetched or loaded */
+    uint64_t total;
+    char *reason; /* of a failure; else NULL */
+};
+
+struct node_table {
+    char name[TABLE_NAME_MAX + 1];
+    uint64_t serving;    /* 0: none */
+    uint64_t local_pin;  /* by ln -sfn on the host; 0: none */
+    int64_t switched_ns; /* when serving last changed */
+    struct node_version *versions;
+    size_t n_versions;
+};
+
+struct heartbeat {
+    char node[NODE_NAME_MAX + 1];
+    char *labels[16];
+    size_t n_labels;
+    int64_t time_ns; /* CLOCK_REALTIME of the node */
+    int64_t started_ns;
+    uint64_t pid;
+    uint64_t seq; /* manifest record it has folded */
+    uint64_t memory_used;
+    uint64_t memory_budget;
+    struct node_table *tables;
+    size_t n_tables;
+};
+
+const char *node_version_state_name(enum node_version_state state);
+
+int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct err *err);
+int heartbeat_decode(const void *text, size_t len, const char *name, struct heartbeat *out,
+                     struct err *err);
+void heartbeat_release(struct heartbeat *heartbeat);
+
+/* Writes nodes/<node>.json, and reads all of them (unreadable ones are left out and counted). */
+int heartbeat_put(struct store *store, const struct heartbeat *heartbeat, struct err *err);
+struct heartbeat_list {
+    struct heartbeat *nodes;
+    size_t n_nodes;
+    size_t n_bad;
+};
+int heartbeat_list_read(struct store *store, struct heartbeat_list *out, struct err *err);
+void heartbeat_list_release(struct heartbeat_list *list);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * manifest: the log on a store: open, follow, append.
+ *
+ *   log/0000000001.json …           one record a file, created by put-if-absent, never rewritten
+ *   log/snapshot-0000000100.json    the state up to a record, every SNAPSHOT_EVERY records; rebuilt at will
+ *
+ * Threads: a struct manifest belongs to one thread at a time.
+ * Memory: manifest_state() lives until the next refresh or append.
+ * Errors: those of store, record and state. A record that cannot be read stops the fold before it: the state stays
+ * at the last good one and the error says so.
+ */
+#ifndef FKV_MANIFEST_MANIFEST_H
+#define FKV_MANIFEST_MANIFEST_H
+
+#include "manifest/state.h"
+#include "store/store.h"
+
+enum { SNAPSHOT_EVERY = 100 };
+
+struct manifest;
+
+/* Makes store.json, log/, tables/, nodes/ … where there are none; -EEXIST is not an error. */
+int manifest_init_store(struct store *store, struct err *err);
+
+/* Folds the log from the newest good snapshot. The store must be initialised (-ENOENT says how). */
+int manifest_open(struct store *store, struct manifest **out, struct err *err);
+void manifest_close(struct manifest *manifest);
+
+/* Folds records that came since; *n_new (may be NULL) says how many. With nothing new: one small request. */
+int manifest_refresh(struct manifest *manifest, size_t *n_new, struct err *err);
+
+const struct state *manifest_state(const struct manifest *manifest);
+const char *manifest_store_id(const struct manifest *manifest);
+
+/*
+ * Appends one record with these ops: checks them against the state, tries the next number; when another writer was
+ * first, folds his record, checks again and goes on. A lost reply is recognised by the nonce. build, when not NULL, is
+ * called before every try to (re)make the ops from the newest state; it returns 0 or refuses.
+ * author NULL: user@host of this process. *seq (may be NULL) is the record's number.
+ */
+struct op_list {
+    struct op *ops;
+    size_t n_ops;
+};
+typedef int (*manifest_build_fn)(void *context, const struct state *state, struct op_list *ops,
+                                 struct err *err);
+int manifest_append(struct manifest *manifest, const char *reason, manifest_build_fn build,
+                    void *context, uint64_t *seq, struct err *err);
+
+/* Reads record seq for `fkv log`; -ENOENT past the end. */
+int manifest_read_record(struct manifest *manifest, uint64_t seq, struct record *out,
+                         struct err *err);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * name: the names that people give, checked before they become paths.
+ *
+ * Threads: pure functions. Errors: -EINVAL with the rule.
+ */
+#ifndef FKV_MANIFEST_NAME_H
+#define FKV_MANIFEST_NAME_H
+
+#include "base/err.h"
+
+enum { TABLE_NAME_MAX = 63, NODE_NAME_MAX = 127, TAG_NAME_MAX = 63, TASK_NAME_MAX = 63 };
+
+/* [a-z0-9][a-z0-9_-]{0,62} */
+int table_name_check(const char *name, struct err *err);
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,126}: a host name, or what --node says. */
+int node_name_check(const char *name, struct err *err);
+/* As a table name, but not all digits: a tag stands where a version number may. */
+int tag_name_check(const char *name, struct err *err);
+/* [A-Za-z0-9][A-Za-z0-9._-]{0,62} */
+int task_name_check(const char *name, struct err *err);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * state: what the log says now: the fold of all its records. Pure data, no I/O.
+ *
+ * Invariant: state_apply() either takes a whole record or leaves the state as it was.
+ *
+ * Threads: one at a time, or many readers. Memory: state_release().
+ * Errors: -EPERM when a rule refuses an op (err says which), -ENOENT for an unknown table or version, -EEXIST, -ESTALE
+ * (delta whose base is no longer the newest), -EBADMSG for a record out of sequence.
+ */
+#ifndef FKV_MANIFEST_STATE_H
+#define FKV_MANIFEST_STATE_H
+
+#include "manifest/record.h"
+
+#include <stdbool.h>
+
+enum version_state {
+    VERSION_CANDIDATE, /* published, never current */
+    VERSION_CURRENT,
+    VERSION_FORMER,    /* was current */
+    VERSION_RETIRED,   /* gc may remove it */
+    VERSION_FORGOTTEN, /* its files are gone */
+};
+
+struct version_entry {
+    uint64_t version;
+    enum version_state state;
+    bool quarantined;
+    uint64_t base;
+    uint64_t n_keys;
+    uint64_t len;
+    struct digest digest;
+    int64_t published_ns;
+    int64_t activated_ns; /* last time it became current; 0: never */
+};
+
+struct pin_entry {
+    char name[NODE_NAME_MAX + 1];
+    uint64_t version;
+};
+struct tag_entry {
+    char name[TAG_NAME_MAX + 1];
+    uint64_t version;
+};
+
+struct table_state {
+    char name[TABLE_NAME_MAX + 1];
+    struct version_entry *versions; /* ascending by number */
+    size_t n_versions;
+    uint64_t current;     /* 0: none yet */
+    uint64_t previous;    /* what rollback without --to returns to; 0: none */
+    int64_t effective_ns; /* when current takes effect; 0: at once */
+    uint64_t before;      /* the version served until effective_ns */
+    uint32_t keep;        /* former versions kept; KEEP_DEFAULT unless an op said otherwise */
+    struct pin_entry *pins;
+    size_t n_pins;
+    struct tag_entry *tags;
+    size_t n_tags;
+};
+
+enum { KEEP_DEFAULT = 3 };
+
+struct state {
+    uint64_t seq;               /* last record folded in; 0: none */
+    struct table_state *tables; /* ascending by name */
+    size_t n_tables;
+};
+
+void state_release(struct state *state);
+int state_copy(const struct state *state, struct state *out);
+int state_apply(struct state *state, const struct record *record, struct err *err);
+
+struct table_state *state_find_table(const struct state *state, const char *table);
+struct version_entry *table_state_find(const struct table_state *table, uint64_t version);
+/* The newest version that is neither quarantined, retired nor forgotten; 0: none. A delta must lie on it. */
+uint64_t table_state_newest(const struct table_state *table);
+/* A version number, or a tag, or "current" / "previous"; -ENOENT. */
+int table_state_resolve(const struct table_state *table, const char *text, uint64_t *out,
+                        struct err *err);
+/* What a node of that name should serve at time now: its pin, or current by effective_ns. */
+uint64_t table_state_wanted(const struct table_state *table, const char *node,
+                            const char *const *labels, size_t n_labels, int64_t now_ns);
+/* Which versions gc must keep: current, previous, the last keep former ones, candidates, pinned, tagged, and bases. */
+bool table_state_is_kept(const struct table_state *table, const struct version_entry *version);
+
+/* Snapshot: the state as one JSON document. */
+int state_encode(const struct state *state, struct buf *out, struct err *err);
+int state_decode(const void *text, size_t len, const char *name, struct state *out,
+                 struct err *err);
+
+#endif
