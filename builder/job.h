@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * job: what to build: inputs, schema, policies. Plain data that the command line (later a job file) fills.
+ *
+ * Threads: plain data. Memory: the job borrows its strings from the caller.
+ * Errors: job_check(): -EINVAL with the flag and what it takes.
+ */
+#ifndef FKV_BUILDER_JOB_H
+#define FKV_BUILDER_JOB_H
+
+#include "base/err.h"
+#include "format/schema.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum input_format {
+    INPUT_AUTO, /* by the file's name: .tsv .csv .jsonl .ndjson, then .zst or .gz */
+    INPUT_TSV,
+    INPUT_CSV,   /* RFC 4180 */
+    INPUT_JSONL, /* {"key": …, "value": …}; a delta may say {"key": …, "deleted": true} */
+};
+
+enum duplicate_policy {
+    DUPLICATE_ERROR, /* names both places */
+    DUPLICATE_FIRST, /* in the order of inputs, then lines */
+    DUPLICATE_LAST,
+};
+
+struct job {
+    const char *table;
+    const char *task; /* name of the staging directory; NULL: made from time and pid */
+    const char *const *inputs;
+    size_t n_inputs;
+    enum input_format format;
+    bool header; /* the first line of each TSV/CSV file names columns and is skipped */
+    const char *
+        key_column; /* TSV/CSV column (1-based number or, with header, a name); JSON member. NULL: 1 / "key" */
+    const char *value_column; /* NULL: 2 / "value" */
+    struct schema schema;     /* n_shards 0: chosen from the input's size */
+    bool is_delta;
+    uint64_t base; /* of a delta; 0: the newest version that may carry one */
+    bool
+        tombstones_file_mode; /* delta TSV/CSV: a row with a key only (no value field) deletes the key */
+    enum duplicate_policy duplicates;
+    uint64_t max_bad;    /* rows that may be rejected */
+    uint64_t memory;     /* bytes, at least JOB_MEMORY_MIN */
+    uint32_t n_threads;  /* 0: one a CPU */
+    const char *scratch; /* directory of spill files; NULL: $TMPDIR or /var/tmp */
+    const char *author;  /* NULL: user@host */
+};
+
+#define JOB_MEMORY_MIN     (64ULL << 20)
+#define JOB_MEMORY_DEFAULT (2ULL << 30)
+
+int job_check(const struct job *job, struct err *err);
+
+#endif

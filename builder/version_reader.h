@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * version_reader: a whole version in memory, read from the store and checked, for verify, validators, diff and dump.
+ *
+ * Threads: one opens; afterwards it is immutable and shared. Memory: all parts' bytes; close it.
+ * Errors: -EBADMSG naming part and chunk, -ENOENT, -ENOMEM, store errors.
+ */
+#ifndef FKV_BUILDER_VERSION_READER_H
+#define FKV_BUILDER_VERSION_READER_H
+
+#include "format/mem_table.h"
+#include "format/version.h"
+#include "store/store.h"
+
+struct version_reader;
+
+/* dir is tables/<table>/v/<id> or …/staging/<task>. digest, when not NULL, must be version.json's. */
+int version_reader_open(struct store *store, const char *dir, const struct digest *digest,
+                        struct version_reader **out, struct err *err);
+void version_reader_close(struct version_reader *reader);
+const struct version_desc *version_reader_desc(const struct version_reader *reader);
+const struct mem_table *version_reader_table(const struct version_reader *reader);
+const struct part *version_reader_part(const struct version_reader *reader, uint32_t level,
+                                       uint32_t shard);
+
+/* Walks the live entries of the folded version, shard by shard: each key once, newest level wins, tombstones left out.
+ * Zero-initialise the cursor; 1 with an entry, 0 at the end. */
+struct version_cursor {
+    uint32_t shard;
+    uint32_t level;
+    uint64_t slot;
+};
+int version_reader_next(const struct version_reader *reader, struct version_cursor *cursor,
+                        struct part_entry *entry);
+
+/* version.json alone. *out is released by the caller. */
+int version_desc_read(struct store *store, const char *dir, const struct digest *digest,
+                      struct version_desc *out, struct err *err);
+
+#endif
