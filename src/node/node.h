@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node: this machine's part in the fleet: follows the manifest, keeps versions in its cache and memory, switches.
+ *
+ *   follow   short: reads the manifest, decides what should be here, switches what is ready, writes the heartbeat
+ *   work     long: fetches, verifies and loads the next version that is wanted
+ *
+ * The daemon runs each in a thread of its own; lookups go on meanwhile. A store that cannot be reached stops neither: what is cached
+ * and loaded is served, and node_open() itself works from the cache alone.
+ *
+ * Threads: follow and work from one thread each; everything else from any. Memory: node_close() after both threads ended and all
+ * pins are dropped.
+ * Errors: as in base/err.h; failures of fetching or loading one version are that version's state, not an error of follow or work.
+ */
+#ifndef FKV_NODE_NODE_H
+#define FKV_NODE_NODE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "node/table.h"
+
+#include <stdbool.h>
+
+enum { NODE_TABLES_MAX = 4096, NODE_LABELS_MAX = 16 };
+
+struct node_config {
+    const char *store_url;
+    const char *cache_dir; /* made when missing; one daemon at a time (locked) */
+    const char *name;      /* as in nodes/<name>.json */
+    const char *labels[NODE_LABELS_MAX];
+    size_t n_labels;
+    uint64_t memory_budget; /* bytes of loaded parts, all tables together */
+    uint32_t keep_cached;   /* former versions a table keeps in the disk cache */
+};
+
+enum node_event_kind {
+    NODE_EVENT_TABLE,    /* a table appeared */
+    NODE_EVENT_SWITCHED, /* current or previous changed */
+    NODE_EVENT_VERSION,  /* a version came or went: the listing of v/ changed */
+    NODE_EVENT_NOTICE,   /* text for the log */
+    NODE_EVENT_WARNING,
+};
+
+/* Called from follow, work or node_switch_local(), never with a lock held. text may be NULL. */
+typedef void (*node_event_fn)(void *context, enum node_event_kind kind, struct table *table,
+                              uint64_t version, const char *text);
+
+struct node;
+
+/* Opens the cache and loads from it the versions served last, so that tables answer when it returns. */
+int node_open(const struct node_config *config, node_event_fn event, void *context,
+              struct node **out, struct err *err);
+void node_close(struct node *node);
+
+/* One round of each. follow returns within seconds even with a dead store; *wait_ns is when it wants to be called again
+ * (an effective_at may be near). work returns true when it did something and should be called again at once. */
+int node_follow(struct node *node, int64_t *wait_ns, struct err *err);
+bool node_work(struct node *node);
+/* Makes a running node_work() return soon (shutting down). */
+void node_cancel(struct node *node);
+
+size_t node_n_tables(struct node *node);
+struct table *node_table_at(struct node *node, size_t index);
+struct table *node_table_find(struct node *node, const char *name);
+
+/*
+ * The node-local switch (ln -sfn v/<id> current): pins this machine to id, flips at once when it is loaded, else loads it from
+ * the cache first (up to 60 s). Survives restarts, needs no store. id 0 takes the pin off (rm current).
+ * -ENOENT: not on this machine; -ENOMEM: over budget; -EBADMSG: bad in the cache; -ETIMEDOUT.
+ */
+int node_switch_local(struct node *node, struct table *table, uint64_t id, struct err *err);
+
+/* What this machine knows of itself: one JSON object (status.json's "node" member), appended. */
+int node_status(struct node *node, struct buf *out, struct err *err);
+
+/* Prometheus text of versions, memory, cache, last contact; appended. */
+int node_metrics(struct node *node, struct buf *out);
+
+#endif
