@@ -102,7 +102,7 @@ struct fkv_lookup {
     uint32_t stride;     /* 0: values vary */
     uint32_t reserved0;
     uint64_t body_len; /* bytes written at out_off; with -ENOSPC: bytes needed */
-    uint64_t reserved1;
+    uint64_t reserved1[2];
 };
 
 /* Only for arithmetic on the reply's locs. */
