@@ -10,7 +10,7 @@
 # Ends with "N passed, N failed, N skipped" and exits non-zero on any failure. What each phase printed is kept
 # in build/test-logs/.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 
 phases=lint,unit,e2e,clang,asan,tsan,fuzz
 export FKV_LONG=0

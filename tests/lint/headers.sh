@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every header compiles alone; the installed ones also as strict C99 and as C++98.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 flags=(-fsyntax-only -Wall -Wextra -Werror -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc -I.)
 read -ra fuse_flags <<<"$(pkg-config --cflags fuse3)"
 bad=0

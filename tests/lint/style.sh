@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # House style that a machine can see: formatting, sizes, licence lines, leftovers, shell scripts, man pages.
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit
 bad=0
 fault() {
     echo "$1"
