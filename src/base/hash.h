@@ -31,6 +31,18 @@ static inline uint64_t hash_u64(uint64_t key, uint64_t seed)
     return x;
 }
 
+/* The key that hash_u64() turned into this hash: its steps undone, with the multipliers' inverses. */
+static inline uint64_t hash_u64_inverse(uint64_t hash, uint64_t seed)
+{
+    uint64_t x = hash;
+    x ^= (x >> 27) ^ (x >> 54);
+    x *= 0xC47C8F6B6BAFB41DULL;
+    x ^= x >> 33;
+    x *= 0xC09C5FE5BD6DFDDBULL;
+    x ^= (x >> 27) ^ (x >> 54);
+    return x - seed;
+}
+
 /* XXH3-64 of a key of len bytes with a seed. Different keys may share a hash. */
 uint64_t hash_bytes(const void *key, size_t len, uint64_t seed);
 

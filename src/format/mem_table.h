@@ -24,8 +24,11 @@ void mem_table_free(struct mem_table *table);
 
 const struct schema *mem_table_schema(const struct mem_table *table);
 
-/* One key's newest entry, without batching: 1 found, 0 absent (or deleted). For single reads and tools; batches go
- * through query. value pointers live as long as the parts. */
+/*
+ * One key's newest entry, without batching, for single reads and tools (many keys go through query):
+ * 1 found, 0 absent or deleted, -EBADMSG when the part is corrupt there, -EINVAL for a key of the wrong
+ * type. *value lives as long as the parts.
+ */
 int mem_table_find_u64(const struct mem_table *table, uint64_t key, const uint8_t **value,
                        uint32_t *value_len);
 int mem_table_find_bytes(const struct mem_table *table, const void *key, size_t key_len,

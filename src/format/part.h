@@ -5,8 +5,9 @@
  * A part is written front to back (part_writer.h) and ends in a 4096-byte footer that says where
  * everything is. The same bytes, read into memory, are what lookups probe: nothing is rebuilt.
  *
- * part_open() checks the footer, every section's bounds, every partition and every slot's reference once;
- * afterwards a view is total: no lookup can leave the memory, whatever the bytes say.
+ * part_open() checks the footer, every section's bounds and every partition once; a slot's reference into the
+ * heap is checked when it is followed, which costs nothing and spares loading a walk over all slots.
+ * So a view is total: no lookup can leave the memory, whatever the bytes say.
  *
  * Threads: a view is immutable and may be shared. Memory: the view points into the caller's memory.
  * Errors: -EBADMSG with the part's name and what is wrong, -ENOTSUP for a newer format.
@@ -32,6 +33,7 @@ struct part_info {
     uint32_t value_len; /* 0: values vary */
     uint32_t shard;
     uint32_t n_shards;
+    uint32_t level;
     uint64_t hash_seed;
     uint64_t n_keys;       /* live keys in this part */
     uint64_t n_tombstones; /* deleted keys in this part */
@@ -61,8 +63,11 @@ struct part_entry {
     uint32_t value_len;
 };
 
-/* Walks every key and tombstone, in slot order (no meaning to people; the same on every machine).
- * Zero-initialise *cursor; returns 1 with an entry, or 0 at the end. */
+/*
+ * Walks every key and tombstone, in slot order (no meaning to people; the same on every machine).
+ * Zero-initialise *cursor; returns 1 with an entry, 0 at the end, -EBADMSG at a record outside the part or
+ * of a wrong length (the call after it goes on behind that record).
+ */
 int part_next(const struct part *part, uint64_t *cursor, struct part_entry *entry);
 
 #endif

@@ -78,10 +78,10 @@ bool schema_same_shape(const struct schema *base, const struct schema *delta, st
 uint64_t schema_hash_u64(const struct schema *schema, uint64_t key);
 uint64_t schema_hash_bytes(const struct schema *schema, const void *key, size_t len);
 
-/* The shard of a placement hash: the high bits, so hash order is shard order. */
+/* The shard of a placement hash: its 32 high bits scaled, so hash order is shard order. */
 static inline uint32_t schema_shard(const struct schema *schema, uint64_t hash)
 {
-    return (uint32_t)(((unsigned __int128)hash * schema->n_shards) >> 64);
+    return (uint32_t)(((hash >> 32) * schema->n_shards) >> 32);
 }
 
 #endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * part_view: what part_open() made of a part. Internal to format.
+ *
+ * Threads: immutable. Memory: arrays are owned by the view, their pointers lead into the part's memory.
+ */
+#ifndef FKV_FORMAT_PART_VIEW_H
+#define FKV_FORMAT_PART_VIEW_H
+
+#include "format/part.h"
+#include "format/probe.h"
+
+struct part {
+    struct part_info info;
+    enum part_layout layout;
+    uint32_t stride;
+    struct place *places;    /* info.n_partitions */
+    struct place_more *more; /* as many */
+    const struct part_collision *collisions;
+    uint64_t n_collisions;
+};
+
+#endif
