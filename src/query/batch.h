@@ -9,11 +9,14 @@
  *   status  u8[n]                    FOUND 0, ABSENT 1, FAILED 2
  *   locs    {u32 off8, u32 len}[n]   only when values vary; at align8(n); off8 in units of 8 bytes from values
  *   values                           at the next multiple of 64; value i at i * stride when fixed
- * When values are fixed, the bytes of an absent key's value are zero.
+ * The stride is 4 * dim for BATCH_AS_F32 (rows of a matrix), else value_len rounded up to 8; the bytes between
+ * value and stride, and all bytes of an absent key's value when values are fixed, are zero. Varying values are each
+ * padded to 8; an absent key has length 0. A bytes key of 0 or more than 255 bytes is absent.
  *
  * Threads: any number of batches may run on one table. Memory: none allocated.
- * Errors: -EPROTO malformed keys, -ENOSPC with *needed set when out_cap is too small, -ENOTSUP for a conversion the
- * table cannot give, -ETIMEDOUT past the deadline (checked every few hundred keys).
+ * Errors: -EPROTO malformed keys, -ENOSPC with result->len set to the bytes needed when out_cap is too small
+ * (for varying values and less than batch_body_min() bytes, that minimum), -ENOTSUP for a conversion the table
+ * cannot give, -ETIMEDOUT past the deadline (checked every few hundred keys).
  */
 #ifndef FKV_QUERY_BATCH_H
 #define FKV_QUERY_BATCH_H
