@@ -12,23 +12,38 @@
  *         die(fkv_last_error());
  *     for (uint32_t i = 0; i < n; i++) {
  *         uint32_t len;
- *         const void *value = fkv_value(&result, i, &len);     NULL when the key is absent
- *         …
+ *         const void *value = fkv_value(&result, i, &len);    NULL: there is no such key
+ *         ...
  *     }
+ *     fkv_batch_free(batch);
+ *     fkv_close(table);
  *
- * Every batch is answered wholly by one version, named in the result. Opened by table, it is the one current when the
- * batch starts; opened by version ("/fkv/ads/v/43"), always that one.
+ * Every batch is answered wholly by one version, which the result names. Opened as "/fkv/ads", a
+ * table follows its switches: each batch gets the version that is current when it starts. Opened as
+ * "/fkv/ads/v/43" or "/fkv/ads/current", it is pinned: that version stays whole while it is open,
+ * and should it ever be lost, calls fail with -ESTALE; they never move to another version unasked.
  *
- * Link with -lfkv. C99, C++98 and later.
+ * When the daemon restarts, calls reconnect and ask again until their deadline.
  *
- * Threads: a table may be shared by any number of threads; a batch belongs to one thread at a time: make one a thread.
- * Memory: a result points into its batch and is good until the batch's next call or fkv_batch_free().
- * Errors: functions return 0 or a negative errno; fkv_last_error() tells the story for the calling thread.
- *   -ENOENT     no such table or version               -EACCES    the table's mode forbids it
- *   -EINVAL     arguments do not fit the table         -ESTALE    the version asked for is not served here
- *   -EAGAIN     at_least names a version to come       -ETIMEDOUT the deadline passed
- *   -ENOTCONN   no daemon answered until the deadline  -ENOTSUP   the table's values are not vectors
- *   -EPROTO     daemon and library disagree            -ENOMEM, -E2BIG
+ * C99, C++98 and later. Link with -lfkv, or `pkg-config --cflags --libs fkv`.
+ *
+ * Threads: a table may be shared by any number of threads. A batch serves one thread at a time:
+ *   make each thread its own, and keep it. Neither is for use in a child after fork().
+ * Memory: a result points into its batch, good until the batch's next call or fkv_batch_free().
+ * Errors: functions return 0 or a negative errno, and write their outputs only on success.
+ *   fkv_last_error() tells the story. What the codes mean:
+ *
+ *     -ENOENT     no such table or version
+ *     -EACCES     the table's mode forbids it
+ *     -EINVAL     arguments do not fit the table
+ *     -ESTALE     the version asked for is not served here
+ *     -EAGAIN     the version asked for is still to come
+ *     -ETIMEDOUT  the deadline passed
+ *     -ENOTCONN   no daemon answered in time
+ *     -ENOTSUP    the table's values are not vectors
+ *     -E2BIG      too many keys or bytes for one batch
+ *     -ENOMEM     no memory
+ *     -EPROTO     daemon and library disagree
  */
 #ifndef FKV_H
 #define FKV_H
@@ -45,22 +60,26 @@ extern "C" {
 typedef struct fkv_table fkv_table;
 typedef struct fkv_batch fkv_batch;
 
-/* How requests travel. FKV_AUTO takes the first that works: shared memory, then inline (few keys) or write and read. */
+/*
+ * How requests travel. FKV_AUTO takes the first that works: memory shared with the daemon; where
+ * the daemon may not reach into this process, few keys inside one ioctl and many by write and read.
+ */
 enum fkv_transport { FKV_AUTO = 0, FKV_SHARED = 1, FKV_MESSAGE = 2, FKV_INLINE = 3 };
 
 /* Zero-initialise, then set what differs. */
 typedef struct fkv_options {
-    enum fkv_transport transport;
-    uint64_t timeout_ns; /* for each call, reconnecting included; 0: 5 seconds */
+    enum fkv_transport transport; /* anything but FKV_AUTO: that one or fail */
+    uint64_t timeout_ns;          /* of each call, reconnecting included; 0: 5 seconds */
 } fkv_options;
 
-/* Opens a table's directory in the mount, or one version's. options may be NULL. */
+/* Opens a table's directory in the mount, or that of one version. options may be NULL. */
 FKV_EXPORT int fkv_open(const char *path, const fkv_options *options, fkv_table **out);
-FKV_EXPORT void fkv_close(fkv_table *table); /* after its batches; NULL is fine */
+
+/* After its batches were freed. NULL is fine. */
+FKV_EXPORT void fkv_close(fkv_table *table);
 
 enum fkv_key_type { FKV_TYPE_U64 = 1, FKV_TYPE_BYTES = 2 };
 
-/* What the table looks like now. A later version may differ. */
 typedef struct fkv_shape {
     uint64_t version; /* 0: the table has no current version yet */
     uint64_t n_keys;
@@ -69,51 +88,60 @@ typedef struct fkv_shape {
     uint32_t value_len; /* bytes of a value as stored; 0: they vary */
     char elem[8];       /* "bytes", "f32", "f16", "bf16" or "i8" */
 } fkv_shape;
+
+/* What the table looks like now. A later version may look different. */
 FKV_EXPORT int fkv_get_shape(fkv_table *table, fkv_shape *out);
 
-/* Room for batches of one thread: its own descriptor on the mount and its own shared memory, which grows on demand. */
+/* A way to the daemon for one thread, with its own memory, which grows to the largest batch. */
 FKV_EXPORT int fkv_batch_new(fkv_table *table, fkv_batch **out);
 FKV_EXPORT void fkv_batch_free(fkv_batch *batch); /* NULL is fine */
 
-/* What a call asks beyond its keys; zero-initialise. */
+/* What a call asks beyond its keys. Zero-initialise, then set what differs. */
 typedef struct fkv_ask {
-    uint64_t exact_version;    /* only this version may answer; 0: any */
-    uint64_t at_least_version; /* this version or newer; 0: any */
-    uint64_t deadline_ns;      /* CLOCK_MONOTONIC; 0: the table's timeout from now */
-    int as_f32;                /* vectors come back as float[dim] instead of as stored */
+    uint64_t exact_version;    /* only this version may answer, else -ESTALE; 0: any */
+    uint64_t at_least_version; /* this one or a newer, else -EAGAIN; 0: any */
+    uint64_t deadline_ns;      /* on CLOCK_MONOTONIC; 0: the table's timeout from now */
+    int as_f32;                /* vectors come as float[dim], not as stored */
 } fkv_ask;
-
-typedef struct fkv_result {
-    uint64_t version; /* the version that answered every key */
-    uint32_t n_keys;
-    uint32_t n_found;
-    const uint8_t *status; /* a key each: FKV_FOUND … */
-    /* for fkv_value() */
-    const uint8_t *values;
-    const uint8_t *locs;
-    uint32_t stride;
-} fkv_result;
 
 #define FKV_FOUND  0
 #define FKV_ABSENT 1
-#define FKV_FAILED 2 /* the value could not be read; ask again */
+#define FKV_FAILED 2 /* the value could not be read; ask for this key again */
 
-/* Looks up n keys (at most 1,048,576). ask may be NULL. */
+typedef struct fkv_result {
+    uint64_t version; /* the version that answered, for every key */
+    uint32_t n_keys;
+    uint32_t n_found;
+    const uint8_t *status; /* of each key: FKV_FOUND, FKV_ABSENT or FKV_FAILED */
+    /* the rest is for fkv_value(), or for walking values of one length: value i is at values + i
+     * * stride */
+    const uint8_t *values;
+    const uint8_t *locs;
+    uint64_t values_len;
+    uint32_t stride; /* 0: values vary in length */
+} fkv_result;
+
+/* Looks up n keys, at most 1,048,576. ask may be NULL. */
 FKV_EXPORT int fkv_get_u64(fkv_batch *batch, const uint64_t *keys, uint32_t n, const fkv_ask *ask,
                            fkv_result *out);
 
-/* Keys of 1 to 255 bytes: key i is lens[i] bytes at keys[i]. */
+/* The same for keys of 1 to 255 bytes: key i is lens[i] bytes at keys[i]. */
 FKV_EXPORT int fkv_get_bytes(fkv_batch *batch, const void *const *keys, const uint8_t *lens,
                              uint32_t n, const fkv_ask *ask, fkv_result *out);
 
-/* Where keys may be written in place: room for n u64 keys in the batch's own memory. Passing the same pointer to fkv_get_u64() saves
- * a copy. Good until the batch's next call; NULL without memory. */
+/*
+ * A place to write n u64 keys where the daemon reads them: fkv_get_u64() of this very pointer saves
+ * a copy. Good until the batch's next call. NULL without memory.
+ */
 FKV_EXPORT uint64_t *fkv_keys_u64(fkv_batch *batch, uint32_t n);
 
-/* Value of key i, or NULL when it is absent; *len (may be NULL) is its length. A value that exists and is empty is not NULL. */
+/*
+ * The value of key i, 8-byte aligned when lengths vary; *len (may be NULL) is its length. NULL when
+ * the key was not found. A value that exists and is empty is not NULL.
+ */
 static inline const void *fkv_value(const fkv_result *result, uint32_t i, uint32_t *len)
 {
-    uint32_t loc[2] = {0, result->stride};
+    uint32_t loc[2]; /* offset in units of 8 bytes, length */
     if (result->status[i] != FKV_FOUND)
         return NULL;
     if (result->stride) {
@@ -122,14 +150,17 @@ static inline const void *fkv_value(const fkv_result *result, uint32_t i, uint32
         return result->values + (size_t)i * result->stride;
     }
     __builtin_memcpy(loc, result->locs + 8 * (size_t)i, sizeof loc);
+    if (8 * (uint64_t)loc[0] + loc[1] > result->values_len)
+        return NULL; /* no daemon says so; yet nobody shall read elsewhere */
     if (len)
         *len = loc[1];
     return result->values + 8 * (size_t)loc[0];
 }
 
 /*
- * Fills rows of a matrix: row i (at matrix + i * row_stride floats) gets the vector of key i, converted to f32; rows of absent keys
- * become zeros. status (may be NULL) has n bytes. row_stride is at least dim. *version may be NULL.
+ * Fills a matrix of n rows: row i, at matrix + i * row_stride (floats, at least dim), gets the
+ * vector of key i converted to f32, or zeros when it was not found. dim must be the table's, else
+ * -EINVAL. status (n bytes) and version may be NULL.
  */
 FKV_EXPORT int fkv_get_matrix_u64(fkv_batch *batch, const uint64_t *keys, uint32_t n, uint32_t dim,
                                   float *matrix, size_t row_stride, uint8_t *status,
@@ -138,10 +169,11 @@ FKV_EXPORT int fkv_get_matrix_bytes(fkv_batch *batch, const void *const *keys, c
                                     uint32_t n, uint32_t dim, float *matrix, size_t row_stride,
                                     uint8_t *status, const fkv_ask *ask, uint64_t *version);
 
-/* The transport this batch uses now. */
+/* How this batch's last question travelled, or its first will. Never FKV_AUTO. */
 FKV_EXPORT enum fkv_transport fkv_batch_transport(const fkv_batch *batch);
 
-/* The calling thread's last failure as a sentence; "" when there was none. Good until its next failing call. */
+/* The calling thread's last failure in a sentence; "" when there was none. Good until its next
+ * failing call. */
 FKV_EXPORT const char *fkv_last_error(void);
 
 #ifdef __cplusplus
