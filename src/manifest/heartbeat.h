@@ -2,8 +2,10 @@
 /*
  * heartbeat: nodes/<node>.json, what a daemon says of itself, and the rule that reads it.
  *
- * Threads: plain data. Memory: heartbeat_release().
- * Errors: -EBADMSG with file, member, expected, found.
+ * Readers ignore members they do not know, so that daemons and commands of different age understand each other.
+ *
+ * Threads: plain data. Memory: heartbeat_release() what decode filled.
+ * Errors: decode: -EBADMSG with file, member, expected, found. encode: -EINVAL for a bad name, -E2BIG.
  */
 #ifndef FKV_MANIFEST_HEARTBEAT_H
 #define FKV_MANIFEST_HEARTBEAT_H
@@ -11,7 +13,12 @@
 #include "manifest/state.h"
 #include "store/store.h"
 
-enum { HEARTBEAT_JSON_MAX = 4 << 20 };
+enum {
+    HEARTBEAT_FORMAT = 1,
+    HEARTBEAT_JSON_MAX = 4 << 20,
+    HEARTBEAT_LABELS_MAX = 16,
+    HEARTBEAT_REASON_MAX = 1024,
+};
 
 /* A node is live while its heartbeat is younger than this. */
 #define HEARTBEAT_LIVE_NS (30 * 1000000000LL)
@@ -44,7 +51,7 @@ struct node_table {
 
 struct heartbeat {
     char node[NODE_NAME_MAX + 1];
-    char *labels[16];
+    char *labels[HEARTBEAT_LABELS_MAX];
     size_t n_labels;
     int64_t time_ns; /* CLOCK_REALTIME of the node */
     int64_t started_ns;
@@ -56,14 +63,22 @@ struct heartbeat {
     size_t n_tables;
 };
 
+/* "fetching" …; NULL for a number that is no state. */
 const char *node_version_state_name(enum node_version_state state);
 
+/* Is it young enough to count? One from the future by more than HEARTBEAT_LIVE_NS is not: its clock says nothing. */
+bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns);
+/* The node's word on a table or a version of it, or NULL. */
+const struct node_table *heartbeat_find_table(const struct heartbeat *heartbeat, const char *table);
+const struct node_version *node_table_find(const struct node_table *table, uint64_t version);
+
+/* Appends. Numbers beyond INT64_MAX are written as that; bytes of a reason that JSON cannot carry become '?'. */
 int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct err *err);
 int heartbeat_decode(const void *text, size_t len, const char *name, struct heartbeat *out,
                      struct err *err);
 void heartbeat_release(struct heartbeat *heartbeat);
 
-/* Writes nodes/<node>.json, and reads all of them (unreadable ones are left out and counted). */
+/* Writes nodes/<node>.json, and reads all of them, by name (unreadable ones are left out and counted). */
 int heartbeat_put(struct store *store, const struct heartbeat *heartbeat, struct err *err);
 struct heartbeat_list {
     struct heartbeat *nodes;

@@ -20,25 +20,34 @@ enum { SNAPSHOT_EVERY = 100 };
 
 struct manifest;
 
-/* Makes store.json, log/, tables/, nodes/ … where there are none; -EEXIST is not an error. */
+/* Makes log/, tables/, tasks/, nodes/ and last store.json, where there are none. Also mends a store half made. */
 int manifest_init_store(struct store *store, struct err *err);
 
 /* Folds the log from the newest good snapshot. The store must be initialised (-ENOENT says how). */
 int manifest_open(struct store *store, struct manifest **out, struct err *err);
 void manifest_close(struct manifest *manifest);
 
-/* Folds records that came since; *n_new (may be NULL) says how many. With nothing new: one small request. */
+/*
+ * Folds records that came since; *n_new (may be NULL) says how many, also when a later one could not be folded.
+ * With nothing new: one small request.
+ */
 int manifest_refresh(struct manifest *manifest, size_t *n_new, struct err *err);
 
 const struct state *manifest_state(const struct manifest *manifest);
+/* 32 hex digits, as long as the manifest. */
 const char *manifest_store_id(const struct manifest *manifest);
 
 /*
- * Appends one record with these ops: checks them against the state, tries the next number; when another writer was
- * first, folds his record, checks again and goes on. A lost reply is recognised by the nonce. build, when not NULL, is
- * called before every try to (re)make the ops from the newest state; it returns 0 or refuses.
- * author NULL: user@host of this process. *seq (may be NULL) is the record's number.
+ * Appends one record: build makes its operations from the newest state, they are checked against it, and the next number
+ * is tried. When another writer was first, his record is folded and build is called again. A lost reply is
+ * recognised by the nonce. build returns 0, or refuses with an error that ends the attempt.
+ * The operations stay build's: they must live until its next call or the return of manifest_append().
+ * reason may be NULL; control characters in it become spaces. *seq (may be NULL) is the record's number.
+ *
+ * Errors besides those of build and state: when the store failed and the record is not there on reading back, the store's
+ * error; -EAGAIN when others were first APPEND_TRIES times.
  */
+enum { APPEND_TRIES = 1000 };
 struct op_list {
     struct op *ops;
     size_t n_ops;
@@ -48,7 +57,7 @@ typedef int (*manifest_build_fn)(void *context, const struct state *state, struc
 int manifest_append(struct manifest *manifest, const char *reason, manifest_build_fn build,
                     void *context, uint64_t *seq, struct err *err);
 
-/* Reads record seq for `fkv log`; -ENOENT past the end. */
+/* Reads record seq for `fkv log`; -ENOENT past the end. Changes nothing in the manifest. */
 int manifest_read_record(struct manifest *manifest, uint64_t seq, struct record *out,
                          struct err *err);
 

@@ -3,7 +3,8 @@
  * record: one entry of the manifest, as JSON and as a struct. docs/MANIFEST.md is normative.
  *
  * Threads: plain data. Memory: record_release() what decode filled.
- * Errors: -EBADMSG with file, member, expected, found; -ENOTSUP for a newer format.
+ * Errors: decode: -EBADMSG with file, member, expected, found; -ENOTSUP for a newer format. encode: -EINVAL with the
+ * member a caller filled wrongly. -ENOMEM.
  */
 #ifndef FKV_MANIFEST_RECORD_H
 #define FKV_MANIFEST_RECORD_H
@@ -21,7 +22,11 @@ enum {
     RECORD_OPS_MAX = 1024,
     RECORD_TEXT_MAX = 1024, /* bytes of author and of reason */
     RECORD_NONCE_LEN = 32,  /* hex digits */
+    RECORD_KEEP_MAX = 1000000,
 };
+
+/* Ten digits in a file's name. */
+#define RECORD_SEQ_MAX 9999999999ULL
 
 enum op_kind {
     OP_PUBLISH,    /* a version exists: candidate */
@@ -41,7 +46,7 @@ enum op_kind {
 struct op {
     enum op_kind kind;
     char table[TABLE_NAME_MAX + 1];
-    uint64_t version;             /* all but UNPIN and KEEP */
+    uint64_t version;             /* all but UNPIN, UNTAG and KEEP */
     uint64_t from;                /* ROLLBACK: the version left */
     uint64_t base;                /* PUBLISH: of a delta, else 0 */
     uint64_t n_keys;              /* PUBLISH */
@@ -63,7 +68,11 @@ struct record {
     size_t n_ops;
 };
 
+/* "publish" …; NULL for a number that is no kind. */
 const char *op_kind_name(enum op_kind kind);
+
+/* Are all members that this kind uses within their limits? -EINVAL names the first that is not. */
+int op_check(const struct op *op, struct err *err);
 
 int record_decode(const void *text, size_t len, const char *name, struct record *out,
                   struct err *err);

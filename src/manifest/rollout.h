@@ -4,9 +4,9 @@
  *
  * A node counts when its heartbeat is younger than HEARTBEAT_LIVE_NS. The candidate may be activated when every
  * counted node (or `quorum` of them, when not 0) has it ready or serving. With no live node it may be
- * activated at once: nodes catch up when they come.
+ * activated at once: nodes catch up when they come. With a quorum above the number of live nodes it waits for more.
  *
- * Threads: pure functions.
+ * Threads: pure functions. Memory: pointers in results live as long as the heartbeats.
  */
 #ifndef FKV_MANIFEST_ROLLOUT_H
 #define FKV_MANIFEST_ROLLOUT_H
@@ -31,8 +31,18 @@ struct rollout {
 struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *table,
                               uint64_t version, uint32_t quorum, int64_t now_ns);
 
-/* After an activation: how many live nodes serve the version. */
+/*
+ * After an activation: how many live nodes serve the version. Nodes that their own host's root pinned to another one
+ * will not, and are counted neither here nor in *n_live.
+ */
 uint32_t rollout_serving(const struct heartbeat_list *nodes, const char *table, uint64_t version,
+                         int64_t now_ns, uint32_t *n_live);
+
+/*
+ * As rollout_serving(), by what the log asks of each node: a node is settled when it serves table_state_wanted(), which
+ * minds pins by node and by label. A switch is complete when all live nodes are settled.
+ */
+uint32_t rollout_settled(const struct heartbeat_list *nodes, const struct table_state *table,
                          int64_t now_ns, uint32_t *n_live);
 
 #endif

@@ -32,7 +32,8 @@ struct version_entry {
     uint64_t len;
     struct digest digest;
     int64_t published_ns;
-    int64_t activated_ns; /* last time it became current; 0: never */
+    int64_t
+        activated_ns; /* last time it became current, made to ascend within the table; 0: never */
 };
 
 struct pin_entry {
@@ -48,8 +49,9 @@ struct table_state {
     char name[TABLE_NAME_MAX + 1];
     struct version_entry *versions; /* ascending by number */
     size_t n_versions;
-    uint64_t current;     /* 0: none yet */
-    uint64_t previous;    /* what rollback without --to returns to; 0: none */
+    uint64_t current; /* 0: none yet */
+    uint64_t
+        previous; /* the former version last current and not quarantined: rollback's default; 0: none */
     int64_t effective_ns; /* when current takes effect; 0: at once */
     uint64_t before;      /* the version served until effective_ns */
     uint32_t keep;        /* former versions kept; KEEP_DEFAULT unless an op said otherwise */
@@ -67,9 +69,14 @@ struct state {
     size_t n_tables;
 };
 
+/* "candidate", "current", "former", "retired", "forgotten". */
+const char *version_state_name(enum version_state state);
+
 void state_release(struct state *state);
 int state_copy(const struct state *state, struct state *out);
 int state_apply(struct state *state, const struct record *record, struct err *err);
+/* Would state_apply() take it? Changes nothing. */
+int state_check(const struct state *state, const struct record *record, struct err *err);
 
 struct table_state *state_find_table(const struct state *state, const char *table);
 struct version_entry *table_state_find(const struct table_state *table, uint64_t version);
@@ -81,10 +88,16 @@ int table_state_resolve(const struct table_state *table, const char *text, uint6
 /* What a node of that name should serve at time now: its pin, or current by effective_ns. */
 uint64_t table_state_wanted(const struct table_state *table, const char *node,
                             const char *const *labels, size_t n_labels, int64_t now_ns);
-/* Which versions gc must keep: current, previous, the last keep former ones, candidates, pinned, tagged, and bases. */
+/*
+ * Which versions gc must keep: current, previous, the one served until a switch takes effect, the last keep former ones
+ * that are not quarantined, candidates that are neither quarantined nor passed over (older than current), pinned and
+ * tagged ones, and the bases that those name.
+ */
 bool table_state_is_kept(const struct table_state *table, const struct version_entry *version);
 
-/* Snapshot: the state as one JSON document. */
+enum { STATE_JSON_MAX = 256 << 20 };
+
+/* Snapshot: the state as one sealed JSON document. decode checks every invariant above. */
 int state_encode(const struct state *state, struct buf *out, struct err *err);
 int state_decode(const void *text, size_t len, const char *name, struct state *out,
                  struct err *err);

@@ -30,7 +30,9 @@ struct backend_ops {
     int (*sync)(struct backend_file *file, struct err *err);
     void (*close_file)(struct backend_file *file);
     uint64_t (*len)(const struct backend_file *file);
-    /* Namespace steps; each makes the directories it changed durable before it returns. */
+    /* Namespace steps. link, rename and mkdir make the directories they changed durable before they return.
+     * rename of a directory onto one that is not empty, or onto a file: -EEXIST, whatever replace says.
+     * remove of a directory with is_dir false: -EISDIR (-EPERM will do); of a symbolic link: the link. */
     int (*link)(struct backend *backend, const char *from, const char *to, struct err *err);
     int (*rename)(struct backend *backend, const char *from, const char *to, bool replace,
                   struct err *err);

@@ -9,7 +9,7 @@
  * No call follows a symbolic link out of the store.
  *
  * Durability: when commit, put, replace, link or rename returned 0, a power cut does not undo it: file data and the
- * directory entry are synced (fsync, COMMIT on NFS).
+ * directory entry are synced (fsync, COMMIT on NFS). A removal may be undone by a power cut.
  *
  * Threads: a struct store may be shared by threads. A writer or reader belongs to one thread at a time.
  * Memory: close what you open; lists are released by the caller.
@@ -51,6 +51,9 @@ struct store_list {
 };
 int store_list(struct store *store, const char *path, struct store_list *out, struct err *err);
 void store_list_release(struct store_list *list);
+
+/* True for the name (last component) of a temporary file: ".tmp-<pid>-<random>". gc removes old ones by their mtime. */
+bool store_is_temporary(const char *name);
 
 /* Reads a whole small blob of at most max bytes into out (appended); -E2BIG when it is longer. */
 int store_get(struct store *store, const char *path, size_t max, struct buf *out, struct err *err);

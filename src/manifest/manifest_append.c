@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Appending by put-if-absent.
+ *
+ *   fold to the end -> build -> check -> put_new(log/<next>) --ok--------> apply, maybe snapshot
+ *        ^                                     |
+ *        |                                     +--any failure--> fold to the end, looking for our nonce
+ *        |                                                          found:     it was ours after all
+ *        +------------------------- EEXIST, not found --------------+
+ *                                                    other, not found: that failure
+ *
+ * The nonce stays the same over all tries of one append, so a record whose reply was lost is recognised whatever the
+ * store said, and is never appended twice.
+ */
+#include "manifest/manifest_impl.h"
+
+#include "manifest/author.h"
+#include "manifest/log_name.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct append {
+    struct manifest *manifest;
+    manifest_build_fn build;
+    void *context;
+    struct record record; /* its texts are borrowed */
+    struct buf text;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* Up to 2 ms, so that two writers in step fall out of it. */
+static void back_off(void)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = 1 << 20;
+    struct timespec pause = {.tv_nsec = random % 2000000};
+    nanosleep(&pause, NULL);
+}
+
+static void clean_reason(const char *reason, char out[RECORD_TEXT_MAX + 2])
+{
+    /* One byte beyond the limit is kept, so that the check says that it is too long. */
+    size_t len = strnlen(reason, RECORD_TEXT_MAX + 1);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)reason[i];
+        out[i] = c < 0x20 || c == 0x7F ? ' ' : reason[i];
+    }
+    out[len] = '\0';
+}
+
+/* Makes the record from the newest state and checks it. */
+static int prepare(struct append *append, struct err *err)
+{
+    const struct state *state = &append->manifest->state;
+    struct op_list list = {0};
+    int ret = append->build(append->context, state, &list, err);
+    if (ret)
+        return ret;
+    append->record.seq = state->seq + 1;
+    append->record.time_ns = now_ns();
+    append->record.ops = list.ops;
+    append->record.n_ops = list.n_ops;
+    buf_clear(&append->text);
+    ret = record_encode(&append->record, &append->text, err);
+    return ret ? ret : state_check(state, &append->record, err);
+}
+
+/* Only speeds up the next open, so a failure is no error. */
+static void snapshot(struct manifest *manifest)
+{
+    uint64_t seq = manifest->state.seq;
+    if (seq / SNAPSHOT_EVERY == manifest->snapshot_seq / SNAPSHOT_EVERY)
+        return;
+    char path[LOG_NAME_MAX];
+    struct buf text = {0};
+    log_snapshot_path(seq, path);
+    if (state_encode(&manifest->state, &text, NULL) == 0 && text.len <= STATE_JSON_MAX &&
+        store_put(manifest->store, path, text.data, text.len, NULL) == 0)
+        manifest->snapshot_seq = seq;
+    buf_release(&text);
+}
+
+/*
+ * After a put that failed: 1 when the record is there all the same, 0 when another try makes sense, or the error
+ * that ends the append.
+ */
+static int look_again(struct append *append, int put_ret, struct err *err)
+{
+    uint64_t own = 0;
+    struct err local = {0};
+    int ret = manifest_fold(append->manifest, append->record.nonce, &own, NULL, &local);
+    if (own) {
+        append->record.seq = own;
+        return 1;
+    }
+    if (put_ret != -EEXIST) {
+        if (ret)
+            err_wrap(err, put_ret,
+                     "appending to the manifest failed, and so did reading it back "
+                     "(look at `fkv log` before trying again)");
+        return put_ret;
+    }
+    if (ret && err)
+        *err = local;
+    return ret;
+}
+
+/* One try: 1 when appended, 0 to try again, negative to give up. */
+static int try_once(struct append *append, struct err *err)
+{
+    struct manifest *manifest = append->manifest;
+    char path[LOG_NAME_MAX];
+    int ret = prepare(append, err);
+    if (ret)
+        return ret;
+    log_record_path(append->record.seq, path);
+    struct err local = {0};
+    ret = store_put_new(manifest->store, path, append->text.data, append->text.len, &local);
+    if (ret) {
+        ret = look_again(append, ret, &local);
+        if (ret < 0 && err)
+            *err = local;
+        return ret;
+    }
+    ret = state_apply(&manifest->state, &append->record, err);
+    /* The record is written and was checked: only memory can be short here, and the next refresh folds it. */
+    return ret && ret != -ENOMEM ? ret : 1;
+}
+
+static int append_record(struct append *append, struct err *err)
+{
+    int ret = manifest_refresh(append->manifest, NULL, err);
+    if (ret)
+        return ret;
+    for (int i = 0; i < APPEND_TRIES; i++) {
+        ret = try_once(append, err);
+        if (ret < 0)
+            return ret;
+        if (ret > 0) {
+            snapshot(append->manifest);
+            return 0;
+        }
+        back_off();
+    }
+    return err_set(err, -EAGAIN, "appending to the manifest: others were first %d times; try again",
+                   APPEND_TRIES);
+}
+
+int manifest_append(struct manifest *manifest, const char *reason, manifest_build_fn build,
+                    void *context, uint64_t *seq, struct err *err)
+{
+    char author[AUTHOR_MAX];
+    char cleaned[RECORD_TEXT_MAX + 2];
+    author_current(author);
+    clean_reason(reason ? reason : "", cleaned);
+    struct append append = {
+        .manifest = manifest,
+        .build = build,
+        .context = context,
+        .record = {.author = author, .reason = cleaned},
+    };
+    int ret = manifest_random_hex(append.record.nonce, err);
+    if (!ret)
+        ret = append_record(&append, err);
+    if (!ret && seq)
+        *seq = append.record.seq;
+    buf_release(&append.text);
+    return ret;
+}

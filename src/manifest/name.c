@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manifest/name.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+static const char label_prefix[] = "label:";
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_lower_alnum(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z');
+}
+
+static bool is_alnum(char c)
+{
+    return is_lower_alnum(c) || (c >= 'A' && c <= 'Z');
+}
+
+/* Lower-case names: tables and tags. */
+static int lower_name_check(const char *what, const char *name, size_t max, struct err *err)
+{
+    size_t len = strnlen(name, max + 1);
+    bool is_good = len >= 1 && len <= max && is_lower_alnum(name[0]);
+    for (size_t i = 1; is_good && i < len; i++)
+        is_good = is_lower_alnum(name[i]) || name[i] == '_' || name[i] == '-';
+    if (!is_good)
+        return err_set(err, -EINVAL,
+                       "%s name \"%.80s\": expected 1 to %zu of a-z 0-9 _ -, the first a letter or "
+                       "a digit",
+                       what, name, max);
+    return 0;
+}
+
+/* Names that machines give: hosts and tasks. */
+static int mixed_name_check(const char *what, const char *name, size_t max, struct err *err)
+{
+    size_t len = strnlen(name, max + 1);
+    bool is_good = len >= 1 && len <= max && is_alnum(name[0]);
+    for (size_t i = 1; is_good && i < len; i++)
+        is_good = is_alnum(name[i]) || name[i] == '.' || name[i] == '_' || name[i] == '-';
+    if (!is_good)
+        return err_set(err, -EINVAL,
+                       "%s name \"%.80s\": expected 1 to %zu of A-Z a-z 0-9 . _ -, the first a "
+                       "letter or a digit",
+                       what, name, max);
+    return 0;
+}
+
+int table_name_check(const char *name, struct err *err)
+{
+    return lower_name_check("table", name, TABLE_NAME_MAX, err);
+}
+
+int node_name_check(const char *name, struct err *err)
+{
+    return mixed_name_check("node", name, NODE_NAME_MAX, err);
+}
+
+int task_name_check(const char *name, struct err *err)
+{
+    return mixed_name_check("task", name, TASK_NAME_MAX, err);
+}
+
+int tag_name_check(const char *name, struct err *err)
+{
+    int ret = lower_name_check("tag", name, TAG_NAME_MAX, err);
+    if (ret)
+        return ret;
+    if (name[strspn(name, "0123456789")] == '\0')
+        return err_set(err, -EINVAL, "tag name \"%s\": only digits, which mean a version", name);
+    if (strcmp(name, "current") == 0 || strcmp(name, "previous") == 0)
+        return err_set(err, -EINVAL, "tag name \"%s\": this word has a meaning already", name);
+    return 0;
+}
+
+int pin_name_check(const char *name, struct err *err)
+{
+    size_t prefix_len = sizeof label_prefix - 1;
+    if (strnlen(name, NODE_NAME_MAX + 1) > NODE_NAME_MAX)
+        return err_set(err, -EINVAL, "pin name \"%.80s…\": longer than %d bytes", name,
+                       NODE_NAME_MAX);
+    if (strncmp(name, label_prefix, prefix_len) == 0)
+        return mixed_name_check("label", name + prefix_len, NODE_NAME_MAX - prefix_len, err);
+    return node_name_check(name, err);
+}
+
+/* Bytes of the UTF-8 sequence at text, 0 when it is none (overlong and surrogate forms included). */
+static size_t utf8_len(const unsigned char *text)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t min;
+    } forms[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
+    for (size_t extra = 0; extra < 4; extra++) {
+        if ((text[0] & forms[extra].mask) != forms[extra].lead)
+            continue;
+        uint32_t code = text[0] & (unsigned char)~forms[extra].mask;
+        for (size_t i = 1; i <= extra; i++) {
+            if ((text[i] & 0xC0) != 0x80)
+                return 0;
+            code = code << 6 | (text[i] & 0x3F);
+        }
+        bool is_surrogate = code >= 0xD800 && code <= 0xDFFF;
+        return code < forms[extra].min || code > 0x10FFFF || is_surrogate ? 0 : extra + 1;
+    }
+    return 0;
+}
+
+int text_check(const char *what, const char *text, size_t max, struct err *err)
+{
+    size_t len = strnlen(text, max + 1);
+    if (len > max)
+        return err_set(err, -EINVAL, "%s: expected at most %zu bytes", what, max);
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_len((const unsigned char *)text + i);
+        if (n == 0)
+            return err_set(err, -EINVAL, "%s: not UTF-8 at byte %zu", what, i);
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
+            return err_set(err, -EINVAL, "%s: a control character at byte %zu", what, i);
+        i += n;
+    }
+    return 0;
+}

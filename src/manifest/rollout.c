@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "manifest/rollout.h"
+
+#include <stddef.h>
+
+struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *table,
+                              uint64_t version, uint32_t quorum, int64_t now_ns)
+{
+    struct rollout out = {.verdict = ROLLOUT_WAIT};
+    for (size_t i = 0; i < nodes->n_nodes; i++) {
+        const struct heartbeat *node = &nodes->nodes[i];
+        if (!heartbeat_is_live(node, now_ns))
+            continue;
+        out.n_live++;
+        const struct node_table *on_node = heartbeat_find_table(node, table);
+        const struct node_version *found = on_node ? node_table_find(on_node, version) : NULL;
+        if (!found)
+            continue;
+        if (found->state == NODE_READY || found->state == NODE_SERVING) {
+            out.n_ready++;
+        } else if (found->state == NODE_FAILED) {
+            out.n_failed++;
+            if (!out.failed) {
+                out.failed = node;
+                out.reason = found->reason;
+            }
+        }
+    }
+    uint32_t needed = quorum ? quorum : out.n_live;
+    if (out.n_live == 0 || out.n_ready >= needed)
+        out.verdict = ROLLOUT_GO;
+    else if (out.n_failed > 0 && out.n_ready + out.n_failed == out.n_live)
+        out.verdict = ROLLOUT_BLOCKED;
+    return out;
+}
+
+/* Does the host's own pin keep the node away from version? */
+static bool is_pinned_away(const struct node_table *table, uint64_t version)
+{
+    return table && table->local_pin && table->local_pin != version;
+}
+
+static bool is_serving(const struct node_table *table, uint64_t version)
+{
+    return table ? table->serving == version : version == 0;
+}
+
+uint32_t rollout_serving(const struct heartbeat_list *nodes, const char *table, uint64_t version,
+                         int64_t now_ns, uint32_t *n_live)
+{
+    uint32_t n_serving = 0;
+    uint32_t n = 0;
+    for (size_t i = 0; i < nodes->n_nodes; i++) {
+        const struct node_table *on_node = heartbeat_find_table(&nodes->nodes[i], table);
+        if (!heartbeat_is_live(&nodes->nodes[i], now_ns) || is_pinned_away(on_node, version))
+            continue;
+        n++;
+        n_serving += is_serving(on_node, version);
+    }
+    *n_live = n;
+    return n_serving;
+}
+
+uint32_t rollout_settled(const struct heartbeat_list *nodes, const struct table_state *table,
+                         int64_t now_ns, uint32_t *n_live)
+{
+    uint32_t n_settled = 0;
+    uint32_t n = 0;
+    for (size_t i = 0; i < nodes->n_nodes; i++) {
+        const struct heartbeat *node = &nodes->nodes[i];
+        const struct node_table *on_node = heartbeat_find_table(node, table->name);
+        uint64_t wanted = table_state_wanted(table, node->node, (const char *const *)node->labels,
+                                             node->n_labels, now_ns);
+        if (!heartbeat_is_live(node, now_ns) || is_pinned_away(on_node, wanted))
+            continue;
+        n++;
+        n_settled += is_serving(on_node, wanted);
+    }
+    *n_live = n;
+    return n_settled;
+}

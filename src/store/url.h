@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * url: which kind of store a URL names, and where it is.
+ *
+ *   /srv/fkv, file:///srv/fkv     a directory; the path is taken as it stands, without percent escapes
+ *   nfs://server/export/dir       recognised; -ENOTSUP where the build has no NFS
+ *
+ * Threads: pure functions. Memory: none. Errors: -EINVAL with the forms there are; -ENOTSUP.
+ */
+#ifndef FKV_STORE_URL_H
+#define FKV_STORE_URL_H
+
+#include "store/store.h"
+
+struct url {
+    char dir[STORE_URL_MAX];           /* absolute, single slashes, none at the end but for "/" */
+    char canonical[STORE_URL_MAX + 8]; /* "file://" and dir */
+};
+
+int url_parse(const char *text, struct url *out, struct err *err);
+
+#endif
