@@ -22,6 +22,8 @@ struct memory {
     size_t mapped;
 };
 
+/* The bytes of memory that content of len bytes takes: len in whole pages. */
+size_t memory_mapped_len(size_t len);
 int memory_alloc(size_t len, struct memory *out, struct err *err);
 /* Content is made read-only: a stray write faults instead of corrupting answers. */
 int memory_protect(const struct memory *memory);

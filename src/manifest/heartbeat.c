@@ -39,7 +39,7 @@ const struct node_table *heartbeat_find_table(const struct heartbeat *heartbeat,
     return NULL;
 }
 
-const struct node_version *node_table_find(const struct node_table *table, uint64_t version)
+const struct node_version *node_table_find_version(const struct node_table *table, uint64_t version)
 {
     for (size_t i = 0; i < table->n_versions; i++)
         if (table->versions[i].version == version)

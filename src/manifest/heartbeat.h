@@ -70,7 +70,8 @@ const char *node_version_state_name(enum node_version_state state);
 bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns);
 /* The node's word on a table or a version of it, or NULL. */
 const struct node_table *heartbeat_find_table(const struct heartbeat *heartbeat, const char *table);
-const struct node_version *node_table_find(const struct node_table *table, uint64_t version);
+const struct node_version *node_table_find_version(const struct node_table *table,
+                                                   uint64_t version);
 
 /* Appends. Numbers beyond INT64_MAX are written as that; bytes of a reason that JSON cannot carry become '?'. */
 int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct err *err);

@@ -13,7 +13,8 @@ struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *ta
             continue;
         out.n_live++;
         const struct node_table *on_node = heartbeat_find_table(node, table);
-        const struct node_version *found = on_node ? node_table_find(on_node, version) : NULL;
+        const struct node_version *found =
+            on_node ? node_table_find_version(on_node, version) : NULL;
         if (!found)
             continue;
         if (found->state == NODE_READY || found->state == NODE_SERVING) {

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cache: the files of versions on this machine's own disk.
+ *
+ *   <cache>/lock                               held by the one daemon that uses it
+ *   <cache>/state.json                         cache_state.h
+ *   <cache>/parts/<digest>.part                a part, shared by all versions that hold it
+ *   <cache>/parts/<digest>.partial             one that is being fetched
+ *   <cache>/tables/<table>/<id>/version.json
+ *
+ * Nothing read from it is believed: version.json is checked against its digest here, parts chunk by chunk when they are loaded.
+ *
+ * Threads: everything from any thread; two threads must not write one name at a time. Memory: cache_close().
+ * Errors: -EBUSY when another daemon has the lock, -EBADMSG, -ENOENT, -errno with the path.
+ */
+#ifndef FKV_NODE_CACHE_H
+#define FKV_NODE_CACHE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/hash.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { CACHE_PATH_MAX = 256 };
+
+struct cache;
+
+/* Makes what is missing, takes the lock. */
+int cache_open(const char *dir, struct cache **out, struct err *err);
+void cache_close(struct cache *cache);
+const char *cache_dir(const struct cache *cache);
+
+/* "tables/<table>/<id>/version.json", below the cache's directory. */
+void cache_version_path(const char *table, uint64_t id, char out[CACHE_PATH_MAX]);
+/* Appends the bytes, checked against digest. */
+int cache_version_get(const struct cache *cache, const char *table, uint64_t id,
+                      const struct digest *digest, struct buf *out, struct err *err);
+int cache_version_put(const struct cache *cache, const char *table, uint64_t id, const void *json,
+                      size_t len, struct err *err);
+int cache_version_remove(const struct cache *cache, const char *table, uint64_t id,
+                         struct err *err);
+
+/* A descriptor to read a part, or -errno. */
+int cache_part_open(const struct cache *cache, const struct digest *digest);
+/* True when the part is there with that length (its content is checked when it is loaded). */
+bool cache_part_is_there(const struct cache *cache, const struct digest *digest, uint64_t len);
+void cache_part_remove(const struct cache *cache, const struct digest *digest);
+
+/* A part on its way in: a descriptor to write (and to read what an earlier try left), then its durable name. */
+int cache_partial_open(const struct cache *cache, const struct digest *digest, struct err *err);
+int cache_partial_commit(const struct cache *cache, const struct digest *digest, int fd,
+                         struct err *err);
+/* Bytes of an earlier try; 0 without one. */
+uint64_t cache_partial_len(const struct cache *cache, const struct digest *digest);
+
+/* Removes every part and partial that keep() does not name. keep is called with a part's digest. */
+typedef bool (*cache_keep_fn)(void *context, const struct digest *digest);
+int cache_parts_sweep(const struct cache *cache, cache_keep_fn keep, void *context,
+                      struct err *err);
+
+/* Bytes that may still be written there. */
+int cache_free_bytes(const struct cache *cache, uint64_t *out, struct err *err);
+
+/* state.json as bytes; see cache_state.h. -ENOENT when there is none. */
+int cache_state_get(const struct cache *cache, struct buf *out, struct err *err);
+int cache_state_put(const struct cache *cache, const void *json, size_t len, struct err *err);
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The follow thread's dealings with the store: open, fold what is new, notice when it is lost.
+ *
+ * The state last folded is kept as a copy, so that plans go on from it while the store is away; when it comes back, the store and
+ * the log are opened anew, which also survives a store that was remounted under us.
+ */
+#include "node/node_impl.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RETRY_FIRST_NS  500000000LL
+#define RETRY_MAX_NS    (5 * 1000000000LL)
+#define SAVE_CONTACT_NS (60 * 1000000000LL)
+
+void follower_close(struct follower *follower)
+{
+    manifest_close(follower->manifest);
+    store_close(follower->store);
+    follower->manifest = NULL;
+    follower->store = NULL;
+    state_release(&follower->state);
+    follower->has_state = false;
+}
+
+static void set_store_error(struct node *node, const char *text)
+{
+    scope_lock(&node->lock);
+    snprintf(node->store_error, sizeof node->store_error, "%s", text);
+}
+
+/* Says each trouble once, not on every try. */
+static void complain(struct node *node, const char *text)
+{
+    struct follower *follower = &node->follower;
+    set_store_error(node, text);
+    if (!strcmp(follower->complaint, text))
+        return;
+    snprintf(follower->complaint, sizeof follower->complaint, "%s", text);
+    node_tell(node, NODE_EVENT_WARNING, NULL, 0, "store %s: %s", node->store_url, text);
+}
+
+void node_lose_contact(struct node *node, const struct err *err, int code)
+{
+    struct follower *follower = &node->follower;
+    complain(node, err_text(err, code));
+    manifest_close(follower->manifest);
+    store_close(follower->store);
+    follower->manifest = NULL;
+    follower->store = NULL;
+    int64_t wait_ns = follower->retry_wait_ns ? follower->retry_wait_ns * 2 : RETRY_FIRST_NS;
+    follower->retry_wait_ns = wait_ns < RETRY_MAX_NS ? wait_ns : RETRY_MAX_NS;
+    follower->retry_ns = clock_now_ns(CLOCK_MONOTONIC) + follower->retry_wait_ns;
+}
+
+/* The cache knows versions by number: numbers of another store, or of a log that was set back, mean other content. */
+static int check_same_store(struct node *node, struct err *err)
+{
+    const struct manifest *manifest = node->follower.manifest;
+    const char *id = manifest_store_id(manifest);
+    uint64_t seq = manifest_state(manifest)->seq;
+    if (node->store_id[0] && strcmp(node->store_id, id))
+        return err_set(
+            err, -EPERM,
+            "the cache %s belongs to store %s, found store %s: use another cache directory",
+            cache_dir(node->cache), node->store_id, id);
+    if (seq < node->seq)
+        return err_set(
+            err, -EPERM,
+            "the log ends at record %llu, this node has seen %llu: has the store been set "
+            "back? To accept that, empty the cache %s",
+            (unsigned long long)seq, (unsigned long long)node->seq, cache_dir(node->cache));
+    return 0;
+}
+
+static int open_store(struct node *node, struct err *err)
+{
+    struct follower *follower = &node->follower;
+    int ret = store_open(node->store_url, &follower->store, err);
+    if (!ret)
+        ret = manifest_open(follower->store, &follower->manifest, err);
+    if (!ret)
+        ret = check_same_store(node, err);
+    return ret;
+}
+
+static int take_state(struct node *node, struct err *err)
+{
+    struct follower *follower = &node->follower;
+    const struct state *state = manifest_state(follower->manifest);
+    struct state copy = {0};
+    int ret = state_copy(state, &copy);
+    if (ret)
+        return err_sys(err, ret, "a copy of the state");
+    state_release(&follower->state);
+    follower->state = copy;
+    follower->has_state = true;
+    scope_lock(&node->lock);
+    node->seq = state->seq;
+    snprintf(node->store_id, sizeof node->store_id, "%s", manifest_store_id(follower->manifest));
+    node->is_dirty = true;
+    node->changes++;
+    return 0;
+}
+
+static void note_contact(struct node *node)
+{
+    struct follower *follower = &node->follower;
+    follower->retry_wait_ns = 0;
+    if (follower->complaint[0])
+        node_tell(node, NODE_EVENT_NOTICE, NULL, 0, "store %s: in contact again", node->store_url);
+    follower->complaint[0] = 0;
+    scope_lock(&node->lock);
+    int64_t now_ns = clock_now_ns(CLOCK_REALTIME);
+    if (now_ns - node->contact_ns > SAVE_CONTACT_NS)
+        node->is_dirty = true;
+    node->contact_ns = now_ns;
+    node->store_error[0] = 0;
+}
+
+bool node_contact(struct node *node, bool *is_new)
+{
+    struct follower *follower = &node->follower;
+    struct err err = {0};
+    size_t n_new = 0;
+    int ret;
+    *is_new = false;
+    if (follower->manifest) {
+        ret = manifest_refresh(follower->manifest, &n_new, &err);
+    } else {
+        if (clock_now_ns(CLOCK_MONOTONIC) < follower->retry_ns)
+            return false;
+        ret = open_store(node, &err);
+        n_new = 1;
+    }
+    /* A record we cannot read: what came before it still counts, and the store itself is there. */
+    bool is_bad_record = (ret == -EBADMSG || ret == -ENOTSUP) && follower->manifest;
+    struct err take_err = {0};
+    if ((!ret || is_bad_record) && n_new) {
+        int taken = take_state(node, &take_err);
+        *is_new = taken == 0;
+        if (taken && !ret) {
+            ret = taken;
+            err = take_err;
+        }
+    }
+    if (ret && !is_bad_record) {
+        node_lose_contact(node, &err, ret);
+        return false;
+    }
+    if (is_bad_record)
+        complain(node, err_text(&err, ret));
+    else
+        note_contact(node);
+    return true;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/load_version.h"
+
+#include "base/scope.h"
+#include "io/load.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct loading {
+    const struct part_desc *part;
+    const char *name;
+    const struct stop *stop;
+    struct progress *progress;
+    bool is_corrupt;
+};
+
+static int check_chunk(void *context, uint64_t off, const void *data, size_t len, struct err *err)
+{
+    struct loading *loading = context;
+    int ret = stop_check(loading->stop);
+    if (ret)
+        return ret;
+    uint64_t i = off / PART_CHUNK_LEN;
+    struct digest found;
+    digest_of(data, len, &found);
+    if (digest_equal(&found, &loading->part->chunks[i])) {
+        progress_add(loading->progress, len);
+        return 0;
+    }
+    char expected[DIGEST_HEX_LEN + 1];
+    char hex[DIGEST_HEX_LEN + 1];
+    digest_to_hex(&loading->part->chunks[i], expected);
+    digest_to_hex(&found, hex);
+    loading->is_corrupt = true;
+    return err_set(err, -EBADMSG, "chunk %llu of %u is corrupt: expected digest %s, found %s",
+                   (unsigned long long)i, loading->part->n_chunks, expected, hex);
+}
+
+/* The part's bytes, checked, in memory. */
+static int read_part(const struct version *cached, size_t i, struct loading *loading,
+                     struct memory *memory, struct err *err)
+{
+    const struct version_files *files = cached->files;
+    scope_fd int fd = version_part_open(cached, i);
+    int ret = fd < 0 ? err_sys(err, fd, "opening it") : 0;
+    if (!ret)
+        ret = load_file(fd, "it", loading->part->len, PART_CHUNK_LEN, check_chunk, loading, memory,
+                        err);
+    if (ret == -ENOENT || ret == -ENODATA || loading->is_corrupt) {
+        cache_part_remove(files->cache, &loading->part->digest);
+        err_wrap(err, ret, "%s in the cache %s", loading->name, cache_dir(files->cache));
+        if (err)
+            err->code = -EUCLEAN;
+        return -EUCLEAN;
+    }
+    if (ret)
+        err_wrap(err, ret, "%s in the cache %s", loading->name, cache_dir(files->cache));
+    return ret;
+}
+
+static int load_part(const struct version *cached, size_t i, const struct stop *stop,
+                     struct progress *progress, struct loaded_part **out, struct err *err)
+{
+    const struct version_files *files = cached->files;
+    struct loading loading = {
+        .part = &files->desc.parts[i], .name = files->names[i], .stop = stop, .progress = progress};
+    *out = part_memory_hold(cached->registry, &loading.part->digest);
+    if (*out) {
+        progress_add(progress, loading.part->len);
+        return 0;
+    }
+    struct memory memory = {0};
+    struct part *view = NULL;
+    int ret = read_part(cached, i, &loading, &memory, err);
+    if (ret)
+        return ret;
+    ret = memory_protect(&memory);
+    if (ret)
+        err_sys(err, ret, "%s: making its memory read-only", loading.name);
+    else
+        ret = part_open(memory.data, memory.len, loading.name, &view, err);
+    if (!ret)
+        ret = part_memory_add(cached->registry, &loading.part->digest, &memory, view, out, err);
+    if (ret) {
+        part_free(view);
+        memory_release(&memory);
+    }
+    return ret;
+}
+
+int load_version(const struct version *cached, const struct stop *stop, struct progress *progress,
+                 struct version **out, struct err *err)
+{
+    const struct version_desc *desc = &cached->files->desc;
+    struct loaded_part **parts = calloc(desc->n_parts, sizeof(struct loaded_part *));
+    if (!parts)
+        return err_sys(err, -ENOMEM, "%zu parts", desc->n_parts);
+    progress_begin(progress, version_desc_len(desc));
+    int ret = 0;
+    for (size_t i = 0; i < desc->n_parts && !ret; i++)
+        ret = load_part(cached, i, stop, progress, &parts[i], err);
+    if (!ret)
+        return version_new_loaded(cached, parts, out, err);
+    for (size_t i = 0; i < desc->n_parts; i++)
+        part_memory_release(cached->registry, parts[i]);
+    free(parts);
+    return ret;
+}

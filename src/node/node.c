@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "node/node_impl.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int64_t clock_now_ns(int clock_id)
+{
+    struct timespec now;
+    clock_gettime(clock_id, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
+               const char *fmt, ...)
+{
+    char text[ERR_TEXT_MAX + 256];
+    va_list ap;
+    if (!node->event)
+        return;
+    if (!fmt) {
+        node->event(node->event_context, kind, table, version, NULL);
+        return;
+    }
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    node->event(node->event_context, kind, table, version, text);
+}
+
+struct table *node_add_table(struct node *node, const char *name)
+{
+    struct table *table = node_table_find(node, name);
+    if (table)
+        return table;
+    size_t n = atomic_load(&node->n_tables);
+    if (n == NODE_TABLES_MAX || table_new(name, (uint32_t)n, &node->lock, &table, NULL))
+        return NULL;
+    /* The table is whole before its index can be seen. */
+    node->tables[n] = table;
+    atomic_store(&node->n_tables, n + 1);
+    node_tell(node, NODE_EVENT_TABLE, table, 0, NULL);
+    return table;
+}
+
+size_t node_n_tables(struct node *node)
+{
+    return atomic_load(&node->n_tables);
+}
+
+struct table *node_table_at(struct node *node, size_t index)
+{
+    return index < atomic_load(&node->n_tables) ? node->tables[index] : NULL;
+}
+
+struct table *node_table_find(struct node *node, const char *name)
+{
+    size_t n = atomic_load(&node->n_tables);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(node->tables[i]->name, name))
+            return node->tables[i];
+    return NULL;
+}
+
+static int copy_config(struct node *node, const struct node_config *config, struct err *err)
+{
+    int ret = node_name_check(config->name, err);
+    if (ret)
+        return ret;
+    if (config->n_labels > NODE_LABELS_MAX)
+        return err_set(err, -EINVAL, "a node has at most %d labels, found %zu", NODE_LABELS_MAX,
+                       config->n_labels);
+    node->store_url = strdup(config->store_url);
+    node->name = strdup(config->name);
+    bool is_whole = node->store_url && node->name;
+    for (; node->n_labels < config->n_labels && is_whole; node->n_labels++) {
+        node->labels[node->n_labels] = strdup(config->labels[node->n_labels]);
+        is_whole = node->labels[node->n_labels] != NULL;
+    }
+    if (!is_whole)
+        return err_sys(err, -ENOMEM, "the node's names");
+    node->memory_budget = config->memory_budget;
+    node->keep_cached = config->keep_cached;
+    return 0;
+}
+
+static void init_locks(struct node *node)
+{
+    pthread_condattr_t attr;
+    pthread_mutex_init(&node->lock, NULL);
+    pthread_mutex_init(&node->save_lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&node->loader_is_free, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+int node_open(const struct node_config *config, node_event_fn event, void *context,
+              struct node **out, struct err *err)
+{
+    struct node *node = calloc(1, sizeof *node);
+    if (!node)
+        return err_sys(err, -ENOMEM, "the node");
+    init_locks(node);
+    node->event = event;
+    node->event_context = context;
+    node->started_ns = clock_now_ns(CLOCK_REALTIME);
+    node->needs_sweep = true;
+    int ret = copy_config(node, config, err);
+    if (!ret)
+        ret = part_memory_new(&node->memory, err);
+    if (!ret)
+        ret = cache_open(config->cache_dir, &node->cache, err);
+    if (!ret)
+        ret = node_restore(node, err);
+    if (ret) {
+        node_close(node);
+        return ret;
+    }
+    *out = node;
+    return 0;
+}
+
+void node_close(struct node *node)
+{
+    if (!node)
+        return;
+    if (node->cache)
+        node_save_if_dirty(node);
+    follower_close(&node->follower);
+    store_close(node->work_store);
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t i = 0; i < n_tables; i++)
+        table_free(node->tables[i]);
+    part_memory_free(node->memory); /* reaps what the tables left */
+    cache_close(node->cache);
+    pthread_cond_destroy(&node->loader_is_free);
+    pthread_mutex_destroy(&node->save_lock);
+    pthread_mutex_destroy(&node->lock);
+    for (size_t i = 0; i < node->n_labels; i++)
+        free(node->labels[i]);
+    free(node->store_url);
+    free(node->name);
+    free(node);
+}
+
+void node_cancel(struct node *node)
+{
+    atomic_store(&node->is_cancelled, true);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * node_impl: the node's inside, for src/node/ only. Each file below takes one part of the work:
+ *
+ *   node.c      opens and closes, finds tables       persist.c  state.json, written and restored
+ *   follow.c    the manifest, plans, heartbeats      room.c     the memory budget
+ *   work.c      picks and does the next long thing   switch.c   the node-local switch
+ *   contact.c   the follow thread's store            report.c   status and metrics
+ *
+ * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only: never across I/O, loading or an
+ * event. Loads are done one at a time, by work or by a node-local switch: `loader_is_busy`.
+ */
+#ifndef FKV_NODE_NODE_IMPL_H
+#define FKV_NODE_NODE_IMPL_H
+
+#include "manifest/manifest.h"
+#include "node/cache_state.h"
+#include "node/node.h"
+#include "node/table_impl.h"
+
+/* What only the follow thread touches. */
+struct follower {
+    struct store *store;       /* NULL: not open */
+    struct manifest *manifest; /* NULL: not open */
+    struct state state;        /* copy of the last good one: outlives a lost store */
+    bool has_state;
+    int64_t retry_ns; /* CLOCK_MONOTONIC: when to try the store again */
+    int64_t retry_wait_ns;
+    int64_t beat_ns; /* CLOCK_MONOTONIC of the last heartbeat; 0: none */
+    uint64_t beat_changes;
+    char complaint[ERR_TEXT_MAX]; /* last one reported, so that each is reported once */
+};
+
+struct node {
+    char *store_url;
+    char *name;
+    char *labels[NODE_LABELS_MAX];
+    size_t n_labels;
+    uint64_t memory_budget;
+    uint32_t keep_cached;
+    node_event_fn event;
+    void *event_context;
+    int64_t started_ns; /* CLOCK_REALTIME */
+
+    struct cache *cache;
+    struct part_memory *memory;
+    struct table *tables[NODE_TABLES_MAX];
+    _Atomic size_t n_tables;
+
+    struct follower follower;
+    struct store *work_store; /* the work thread's own: a slow fetch does not hold up follow */
+
+    _Atomic bool is_cancelled;
+    _Atomic bool is_urgent; /* a version that should answer now waits: lesser fetches give way */
+    _Atomic uint64_t n_fetched_bytes;
+    _Atomic uint64_t n_bad_chunks;
+    _Atomic uint64_t n_failures;
+    _Atomic uint64_t n_switches;
+
+    pthread_mutex_t
+        save_lock; /* one writer of state.json at a time, in the order of their snapshots */
+    pthread_mutex_t lock;
+    pthread_cond_t loader_is_free;
+    bool loader_is_busy;
+    bool is_dirty;    /* state.json is behind */
+    uint64_t changes; /* counts what the heartbeat should tell */
+    uint64_t seq;
+    char store_id[STORE_ID_MAX + 1];
+    int64_t contact_ns;             /* CLOCK_REALTIME of the last contact; 0: never */
+    char store_error[ERR_TEXT_MAX]; /* empty: reachable */
+    bool has_planned; /* with the manifest, since the start: all that is to come has its slot */
+    bool needs_sweep; /* parts without a version may lie in the cache */
+};
+
+int64_t clock_now_ns(int clock_id);
+
+/* Tells the daemon; never under the lock. */
+void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
+               const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* Finds or makes a table. NULL without memory, or beyond NODE_TABLES_MAX. Follow and open only. */
+struct table *node_add_table(struct node *node, const char *name);
+
+/* persist.c */
+int node_restore(struct node *node, struct err *err);
+void node_save_if_dirty(struct node *node);
+
+/* room.c, under the lock: makes room in memory for a version of that rank, dropping what matters less when that is enough.
+ * table: whose version it is. -ENOMEM with the figures. */
+int node_make_room(struct node *node, const struct version *cached, enum rank rank,
+                   struct err *err);
+/* Under the lock: takes a version out of memory; pins keep it. */
+void node_drop_loaded(struct node *node, struct slot *slot);
+
+/* work.c: loads a cached slot, whoever calls; switches when it is wanted. */
+int node_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
+              const struct stop *stop, struct err *err);
+/* Under the lock: waits until no load is going on and takes its place; -ETIMEDOUT past the deadline (CLOCK_MONOTONIC). */
+int node_take_loader(struct node *node, int64_t deadline_ns);
+void node_leave_loader(struct node *node);
+
+/* contact.c: the follow thread's dealings with the store. */
+bool node_contact(struct node *node, bool *is_new);
+void node_lose_contact(struct node *node, const struct err *err, int code);
+void follower_close(struct follower *follower);
+
+/* follow.c: plans one table anew, switches when what it wants is loaded. Returns when the plan changes by itself; 0: never. */
+int64_t node_plan_table(struct node *node, struct table *table);
+
+/* report.c */
+int node_beat(struct node *node, struct err *err);
+
+#endif

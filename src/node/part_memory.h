@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * part_memory: the parts in memory, by digest, shared by all versions that hold them: a delta costs its own parts only.
+ *
+ * A part leaves memory when the last version that holds it is freed. Versions die in whatever thread drops the last pin, often
+ * one that answers lookups; returning gigabytes to the kernel there would make that lookup wait. So a dead version is only
+ * put on a list here (part_memory_bury), and the loader empties it (part_memory_reap).
+ *
+ * Threads: everything from any thread, but add and reap from loaders only, one at a time.
+ * Memory: a loaded part lives while it is held. Errors: -ENOMEM.
+ */
+#ifndef FKV_NODE_PART_MEMORY_H
+#define FKV_NODE_PART_MEMORY_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "format/part.h"
+#include "io/load.h"
+
+struct part_memory;
+
+struct loaded_part {
+    struct digest digest;
+    struct memory memory;
+    struct part *view;
+    uint64_t n_holders; /* under the registry's lock */
+    uint64_t planned;   /* scratch of room.c, under the node's lock */
+    struct loaded_part *next;
+};
+
+/* Something dead that waits for the reaper; embed it. */
+struct grave {
+    struct grave *next;
+    void (*free)(struct grave *grave);
+};
+
+int part_memory_new(struct part_memory **out, struct err *err);
+/* Every part must have been released. */
+void part_memory_free(struct part_memory *registry);
+
+/* Bytes of memory held by parts. */
+uint64_t part_memory_used(struct part_memory *registry);
+
+/* The part of that digest without holding it, or NULL: good while the caller knows of a holder. */
+struct loaded_part *part_memory_peek(struct part_memory *registry, const struct digest *digest);
+
+/* The part of that digest, held once more; NULL when it is not in memory. */
+struct loaded_part *part_memory_hold(struct part_memory *registry, const struct digest *digest);
+
+/* Puts a part in, held once. Takes memory and view over on success. */
+int part_memory_add(struct part_memory *registry, const struct digest *digest,
+                    struct memory *memory, struct part *view, struct loaded_part **out,
+                    struct err *err);
+
+/* Drops one hold; the last one frees the memory. NULL is fine. */
+void part_memory_release(struct part_memory *registry, struct loaded_part *part);
+
+/* Leaves something to the reaper: one atomic exchange. */
+void part_memory_bury(struct part_memory *registry, struct grave *grave);
+void part_memory_reap(struct part_memory *registry);
+
+#endif

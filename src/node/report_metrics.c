@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prometheus text, exposition format 0.0.4. Table names need no escaping: their alphabet has nothing to escape. */
+#include "node/node_impl.h"
+
+#include "base/scope.h"
+
+static int head(struct buf *out, const char *name, const char *type, const char *help)
+{
+    return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static int single(struct buf *out, const char *name, const char *type, const char *help,
+                  uint64_t value)
+{
+    int ret = head(out, name, type, help);
+    return ret ? ret : buf_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+enum table_gauge { GAUGE_SERVING, GAUGE_WANTED, GAUGE_LOCAL_PIN, GAUGE_SWITCHED };
+
+static uint64_t table_value(const struct table *table, enum table_gauge gauge)
+{
+    switch (gauge) {
+    case GAUGE_SERVING:
+        return table->serving;
+    case GAUGE_WANTED:
+        return table->wanted;
+    case GAUGE_LOCAL_PIN:
+        return table->local_pin;
+    case GAUGE_SWITCHED:
+        return (uint64_t)(table->switched_ns / 1000000000);
+    }
+    return 0;
+}
+
+static int per_table(struct node *node, struct buf *out, const char *name, const char *help,
+                     enum table_gauge gauge)
+{
+    int ret = head(out, name, "gauge", help);
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t i = 0; i < n_tables && !ret; i++)
+        ret = buf_printf(out, "%s{table=\"%s\"} %llu\n", name, node->tables[i]->name,
+                         (unsigned long long)table_value(node->tables[i], gauge));
+    return ret;
+}
+
+static int per_version(struct node *node, struct buf *out)
+{
+    int ret = head(out, "fkv_version_loaded_bytes", "gauge",
+                   "Memory of a loaded version; parts shared with others are counted in each.");
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t t = 0; t < n_tables && !ret; t++) {
+        const struct table *table = node->tables[t];
+        for (size_t s = 0; s < table->n_slots && !ret; s++)
+            if (table->slots[s]->loaded)
+                ret = buf_printf(out,
+                                 "fkv_version_loaded_bytes{table=\"%s\",version=\"%llu\"} %llu\n",
+                                 table->name, (unsigned long long)table->slots[s]->id,
+                                 (unsigned long long)version_memory(table->slots[s]->loaded));
+    }
+    return ret;
+}
+
+static int store_contact(struct node *node, struct buf *out)
+{
+    int ret = single(out, "fkv_store_reachable", "gauge", "1 while the store answers.",
+                     node->contact_ns && !node->store_error[0]);
+    if (ret || !node->contact_ns)
+        return ret; /* an age that is not known has no sample */
+    int64_t age_ns = clock_now_ns(CLOCK_REALTIME) - node->contact_ns;
+    ret = head(out, "fkv_store_last_contact_seconds", "gauge",
+               "Seconds since the store answered last.");
+    return ret ? ret
+               : buf_printf(out, "fkv_store_last_contact_seconds %.3f\n",
+                            age_ns > 0 ? (double)age_ns / 1e9 : 0.0);
+}
+
+static int counters(struct node *node, struct buf *out)
+{
+    int ret = single(out, "fkv_fetch_bytes_total", "counter", "Bytes fetched from the store.",
+                     atomic_load(&node->n_fetched_bytes));
+    if (!ret)
+        ret = single(out, "fkv_fetch_bad_chunks_total", "counter",
+                     "Chunks that came from the store with a wrong digest.",
+                     atomic_load(&node->n_bad_chunks));
+    if (!ret)
+        ret = single(out, "fkv_version_failed_total", "counter",
+                     "Times a version could not be fetched or loaded.",
+                     atomic_load(&node->n_failures));
+    if (!ret)
+        ret = single(out, "fkv_version_switches_total", "counter",
+                     "Times a table switched to another version.", atomic_load(&node->n_switches));
+    return ret;
+}
+
+int node_metrics(struct node *node, struct buf *out)
+{
+    scope_lock(&node->lock);
+    int ret = single(out, "fkv_memory_budget_bytes", "gauge", "Memory that loaded parts may take.",
+                     node->memory_budget);
+    if (!ret)
+        ret = single(out, "fkv_memory_used_bytes", "gauge", "Memory that loaded parts take.",
+                     part_memory_used(node->memory));
+    if (!ret)
+        ret = single(out, "fkv_manifest_seq", "gauge", "Last manifest record folded.", node->seq);
+    if (!ret)
+        ret = store_contact(node, out);
+    if (!ret)
+        ret = per_table(node, out, "fkv_version_serving", "The version that answers; 0: none.",
+                        GAUGE_SERVING);
+    if (!ret)
+        ret = per_table(node, out, "fkv_version_wanted", "The version that should answer; 0: none.",
+                        GAUGE_WANTED);
+    if (!ret)
+        ret =
+            per_table(node, out, "fkv_local_pin",
+                      "The version this machine was pinned to by hand; 0: none.", GAUGE_LOCAL_PIN);
+    if (!ret)
+        ret = per_table(node, out, "fkv_version_switched_timestamp_seconds",
+                        "When the table switched last; 0: never.", GAUGE_SWITCHED);
+    if (!ret)
+        ret = per_version(node, out);
+    return ret ? ret : counters(node, out);
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The work thread: one fetch or load at a time, the most wanted first. A fetch for later gives way to a version that should
+ * answer now; what it fetched stays, and it is resumed.
+ */
+#include "node/node_impl.h"
+
+#include "base/scope.h"
+#include "node/collect.h"
+#include "node/fetch.h"
+#include "node/load_version.h"
+
+#include <errno.h>
+
+/* A standby version that found no room asks again after this long. */
+#define STANDBY_RETRY_NS (10 * 1000000000LL)
+/* A bad cached copy is fetched again at once, this often in a row. */
+enum { REFETCH_TRIES = 3 };
+
+struct task {
+    struct table *table; /* NULL: nothing to do */
+    struct slot *slot;
+    enum rank rank;
+    bool is_load;
+};
+
+static bool needs_work(const struct slot *slot, int64_t now_ns)
+{
+    return slot->rank < RANK_NONE && slot->place == PLACE_LOADED && !slot->loaded &&
+           slot->activity == SLOT_IDLE && slot->retry_ns <= now_ns;
+}
+
+/* Smaller rank first; of one rank loads (short) before fetches (long). */
+static bool is_before(const struct slot *slot, const struct task *task)
+{
+    if (!task->table || slot->rank != task->rank)
+        return !task->table || slot->rank < task->rank;
+    return slot->cached && !task->is_load;
+}
+
+/* Under the lock. */
+static struct task pick_task(struct node *node)
+{
+    struct task task = {0};
+    int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t t = 0; t < n_tables; t++) {
+        struct table *table = node->tables[t];
+        for (size_t s = 0; s < table->n_slots; s++) {
+            struct slot *slot = table->slots[s];
+            if (needs_work(slot, now_ns) && is_before(slot, &task))
+                task = (struct task){.table = table,
+                                     .slot = slot,
+                                     .rank = slot->rank,
+                                     .is_load = slot->cached != NULL};
+        }
+    }
+    atomic_store(&node->is_urgent, task.table && task.rank == RANK_SERVE);
+    return task;
+}
+
+int node_take_loader(struct node *node, int64_t deadline_ns)
+{
+    struct timespec deadline = {.tv_sec = deadline_ns / 1000000000LL,
+                                .tv_nsec = deadline_ns % 1000000000LL};
+    while (node->loader_is_busy)
+        if (pthread_cond_timedwait(&node->loader_is_free, &node->lock, &deadline) == ETIMEDOUT)
+            return -ETIMEDOUT;
+    node->loader_is_busy = true;
+    return 0;
+}
+
+void node_leave_loader(struct node *node)
+{
+    node->loader_is_busy = false;
+    pthread_cond_signal(&node->loader_is_free);
+}
+
+/* Under the lock: what a load's end means for the slot. Returns true when the version was switched to. */
+static bool end_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
+                     int code, struct version *loaded, const char *reason)
+{
+    int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+    slot->activity = SLOT_IDLE;
+    node->changes++;
+    if (!code) {
+        slot->loaded = loaded;
+        slot_clear_failure(slot);
+        if (table->wanted != slot->id || table->serving == slot->id)
+            return false;
+        table_switch(table, slot, clock_now_ns(CLOCK_REALTIME));
+        atomic_fetch_add(&node->n_switches, 1);
+        node->is_dirty = true;
+        return true;
+    }
+    if (code == -ECANCELED || code == -ETIMEDOUT)
+        return false;
+    if (code == -ENOMEM && rank >= RANK_STANDBY) {
+        slot->retry_ns = now_ns + STANDBY_RETRY_NS;
+        return false;
+    }
+    slot_set_failure(slot, code, reason, now_ns);
+    atomic_fetch_add(&node->n_failures, 1);
+    if (code == -EUCLEAN) {
+        version_unpin(slot->cached);
+        slot->cached = NULL;
+        node->is_dirty = true;
+        if (slot->n_failures < REFETCH_TRIES)
+            slot->retry_ns = 0;
+    }
+    return false;
+}
+
+/* Under the lock: makes the slot busy, when there is room. *cached is pinned. */
+static int begin_load(struct node *node, struct slot *slot, enum rank rank, struct version **cached,
+                      struct err *err)
+{
+    if (!slot->cached)
+        return err_set(err, -ENOENT, "version %llu is not in the cache",
+                       (unsigned long long)slot->id);
+    int ret = node_make_room(node, slot->cached, rank, err);
+    if (ret)
+        return ret;
+    version_pin(slot->cached);
+    *cached = slot->cached;
+    slot->activity = SLOT_LOADING;
+    progress_begin(&slot->progress, 0);
+    node->changes++;
+    return 0;
+}
+
+static void tell_load(struct node *node, struct table *table, uint64_t id, int code,
+                      bool has_switched, const char *reason)
+{
+    if (has_switched)
+        node_tell(node, NODE_EVENT_SWITCHED, table, id, NULL);
+    if (code == -EUCLEAN) {
+        node_tell(node, NODE_EVENT_VERSION, table, id, NULL);
+        node_tell(node, NODE_EVENT_WARNING, table, id,
+                  "table %s version %llu: the cached copy is bad and will be fetched again: %s",
+                  table->name, (unsigned long long)id, reason);
+    } else if (code && code != -ECANCELED && code != -ETIMEDOUT) {
+        node_tell(node, NODE_EVENT_WARNING, table, id, "table %s version %llu: not loaded: %s",
+                  table->name, (unsigned long long)id, reason);
+    } else if (!code) {
+        node_tell(node, NODE_EVENT_NOTICE, table, id, "table %s version %llu: loaded", table->name,
+                  (unsigned long long)id);
+    }
+}
+
+int node_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
+              const struct stop *stop, struct err *err)
+{
+    struct version *cached = NULL;
+    struct version *loaded = NULL;
+    struct err local = {0};
+    uint64_t id = slot->id;
+    part_memory_reap(node->memory); /* the dead do not count against the budget */
+    pthread_mutex_lock(&node->lock);
+    int ret = begin_load(node, slot, rank, &cached, &local);
+    pthread_mutex_unlock(&node->lock);
+    if (!ret) {
+        part_memory_reap(node->memory);
+        ret = load_version(cached, stop, &slot->progress, &loaded, &local);
+    }
+    version_unpin(cached);
+    bool is_quiet = ret == -ENOMEM && rank >= RANK_STANDBY;
+    pthread_mutex_lock(&node->lock);
+    bool has_switched = end_load(node, table, slot, rank, ret, loaded, err_text(&local, ret));
+    pthread_mutex_unlock(&node->lock);
+    if (!is_quiet)
+        tell_load(node, table, id, ret, has_switched, err_text(&local, ret));
+    if (ret && err)
+        *err = local;
+    return ret;
+}
+
+struct giving_way {
+    struct node *node;
+    enum rank rank;
+};
+
+static int should_stop(void *context)
+{
+    const struct giving_way *way = context;
+    if (atomic_load(&way->node->is_cancelled))
+        return -ECANCELED;
+    return way->rank > RANK_SERVE && atomic_load(&way->node->is_urgent) ? -ECANCELED : 0;
+}
+
+static int fetch_into_cache(struct node *node, const struct task *task, struct err *err)
+{
+    struct giving_way way = {node, task->rank};
+    if (!node->work_store) {
+        int ret = store_open(node->store_url, &node->work_store, err);
+        if (ret)
+            return ret;
+    }
+    struct fetch_job job = {
+        .store = node->work_store,
+        .cache = node->cache,
+        .table = task->table->name,
+        .id = task->slot->id,
+        .digest = task->slot->digest,
+        .stop = {should_stop, &way},
+        .progress = &task->slot->progress,
+        .fetched_bytes = &node->n_fetched_bytes,
+        .bad_chunks = &node->n_bad_chunks,
+    };
+    int ret = fetch_version(&job, err);
+    if (ret && ret != -ECANCELED && ret != -EBADMSG) {
+        /* Perhaps the connection: the next fetch opens it anew. */
+        store_close(node->work_store);
+        node->work_store = NULL;
+    }
+    return ret;
+}
+
+/* From the store to a slot that has its files. The slot is busy, so it stays. */
+static void do_fetch(struct node *node, const struct task *task)
+{
+    struct table *table = task->table;
+    struct slot *slot = task->slot;
+    struct err err = {0};
+    struct version *cached = NULL;
+    int ret = fetch_into_cache(node, task, &err);
+    if (!ret)
+        ret = version_new_cached(node->cache, node->memory, table->name, table->index, slot->id,
+                                 &slot->digest, &cached, &err);
+    pthread_mutex_lock(&node->lock);
+    slot->activity = SLOT_IDLE;
+    node->changes++;
+    if (!ret) {
+        slot->cached = cached;
+        /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
+        if (slot->failure != -EUCLEAN)
+            slot_clear_failure(slot);
+        node->is_dirty = true;
+    } else if (ret != -ECANCELED) {
+        slot_set_failure(slot, ret, err_text(&err, ret), clock_now_ns(CLOCK_MONOTONIC));
+        atomic_fetch_add(&node->n_failures, 1);
+    }
+    pthread_mutex_unlock(&node->lock);
+    if (!ret) {
+        node_save_if_dirty(node);
+        node_tell(node, NODE_EVENT_VERSION, table, slot->id, NULL);
+        if (cached->files->owner_unknown)
+            node_tell(
+                node, NODE_EVENT_WARNING, table, slot->id,
+                "table %s version %llu: owner \"%s\" or group \"%s\" is unknown on this host; "
+                "its files belong to the daemon",
+                table->name, (unsigned long long)slot->id, cached->files->desc.schema.owner,
+                cached->files->desc.schema.group);
+    } else if (ret != -ECANCELED) {
+        node_tell(node, NODE_EVENT_WARNING, table, slot->id,
+                  "table %s version %llu: not fetched: %s", table->name,
+                  (unsigned long long)slot->id, err_text(&err, ret));
+    }
+}
+
+static void do_load(struct node *node, const struct task *task)
+{
+    struct giving_way way = {node, task->rank};
+    struct stop stop = {should_stop, &way};
+    node_load(node, task->table, task->slot, task->rank, &stop, NULL);
+    node_save_if_dirty(node);
+}
+
+/* Takes the loader when it is free: the dead are buried by one thread at a time. */
+static void reap(struct node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    bool is_mine = !node->loader_is_busy;
+    if (is_mine)
+        node->loader_is_busy = true;
+    pthread_mutex_unlock(&node->lock);
+    if (!is_mine)
+        return;
+    part_memory_reap(node->memory);
+    scope_lock(&node->lock);
+    node_leave_loader(node);
+}
+
+bool node_work(struct node *node)
+{
+    if (atomic_load(&node->is_cancelled))
+        return false;
+    reap(node);
+    pthread_mutex_lock(&node->lock);
+    struct task task = pick_task(node);
+    if (task.is_load && node_take_loader(node, clock_now_ns(CLOCK_MONOTONIC) + 1000000000LL))
+        task.table = NULL; /* a node-local switch is loading: look again */
+    if (task.table && !task.is_load) {
+        task.slot->activity = SLOT_FETCHING;
+        progress_begin(&task.slot->progress, 0);
+        node->changes++;
+    }
+    pthread_mutex_unlock(&node->lock);
+    if (!task.table)
+        return task.is_load || collect_one(node);
+    if (!task.is_load) {
+        do_fetch(node, &task);
+        return true;
+    }
+    do_load(node, &task);
+    scope_lock(&node->lock);
+    node_leave_loader(node);
+    return true;
+}
