@@ -62,11 +62,11 @@ class Table:
         body = memoryview(reply)[half:]
         return version, [self._value(body, i, *places) for i in range(len(keys))]
 
-    def _value(self, body, i, values_off, locs_off, stride, _reserved, _body_len):
+    def _value(self, body, i, values_off, locs_off, stride, value_len, _body_len):
         if body[i] != FOUND:
             return None
         if stride:
-            start, length = values_off + i * stride, stride
+            start, length = values_off + i * stride, value_len
         else:
             off8, length = struct.unpack_from("<II", body, locs_off + 8 * i)
             start = values_off + 8 * off8

@@ -83,6 +83,9 @@ static int ask_message(struct carrier *carrier, struct channel *channel,
         return err_set(err, r, "no memory for a request");
     carrier->last = FKV_MESSAGE;
     r = channel_write(channel, carrier->sent.data, carrier->sent.len);
+    if (r == -EBADF)
+        return err_set(err, -EACCES, "%s may only be read; this transport writes",
+                       channel->place->file);
     if (r)
         return err_sys(err, r, "%s", channel->place->file);
     r = read_reply(carrier, channel, n, err);

@@ -118,7 +118,8 @@ typedef struct fkv_result {
     const uint8_t *values;
     const uint8_t *locs;
     uint64_t values_len;
-    uint32_t stride; /* 0: values vary in length */
+    uint32_t stride;    /* 0: values vary in length */
+    uint32_t value_len; /* of each, when they do not vary */
 } fkv_result;
 
 /* Looks up n keys, at most 1,048,576. ask may be NULL. */
@@ -146,7 +147,7 @@ static inline const void *fkv_value(const fkv_result *result, uint32_t i, uint32
         return NULL;
     if (result->stride) {
         if (len)
-            *len = result->stride;
+            *len = result->value_len;
         return result->values + (size_t)i * result->stride;
     }
     __builtin_memcpy(loc, result->locs + 8 * (size_t)i, sizeof loc);

@@ -24,6 +24,7 @@ static int get(struct fkv_batch *batch, const struct keys *keys, const struct fk
         .locs = answer.body + reply->locs_off,
         .values_len = reply->body_len - reply->values_off,
         .stride = reply->stride,
+        .value_len = reply->value_len,
     };
     return 0;
 }

@@ -20,6 +20,7 @@ static int lay_out(struct pieces *pieces, const struct wire_reply *first)
     uint64_t n = pieces->n_keys;
     whole->served = first->served;
     whole->stride = first->stride;
+    whole->value_len = first->value_len;
     whole->locs_off = first->stride ? 0 : align_up(n, 8);
     whole->values_off =
         align_up(first->stride ? n : whole->locs_off + sizeof(struct fkv_loc) * n, 64);
@@ -63,7 +64,7 @@ int pieces_add(struct pieces *pieces, uint32_t n, const struct wire_reply *reply
         return err_set(err, r, "no memory for an answer of %u keys", pieces->n_keys);
     const struct wire_reply *whole = &pieces->reply;
     if (reply->served != whole->served || reply->stride != whole->stride ||
-        n > pieces->n_keys - pieces->n_added)
+        reply->value_len != whole->value_len || n > pieces->n_keys - pieces->n_added)
         return err_set(
             err, -EPROTO,
             "two parts of one batch differ: version %llu, stride %u and version %llu, stride %u",

@@ -30,6 +30,7 @@ extern "C" {
 #define FKV_ARENA_MAX   (4ull << 30) /* bytes of one arena */
 #define FKV_INLINE_MAX  16383u       /* the FUSE limit on an ioctl's argument */
 #define FKV_MESSAGE_MAX (1u << 20)   /* bytes of one written request */
+#define FKV_BODY_MAX    (64u << 20)  /* bytes of the body of a reply that is read; else -ENOSPC */
 
 /* Status of one key. */
 #define FKV_STATUS_FOUND  0u
@@ -80,7 +81,7 @@ struct fkv_attach {
  *
  * keys  u64: n_keys * 8 bytes. bytes: le32 ends[n_keys] (running end of each key), then the key bytes.
  * body  at out_off: status u8[n_keys]; locs {u32 off8, u32 len}[n_keys] at locs_off when values vary; values at values_off.
- *       Value i: fixed: values_off + i * stride, stride bytes; varying: values_off + 8 * off8, len bytes.
+ *       Value i: fixed: values_off + i * stride, value_len bytes; varying: values_off + 8 * off8, len bytes.
  */
 struct fkv_lookup {
     uint32_t magic;
@@ -100,8 +101,8 @@ struct fkv_lookup {
     uint64_t values_off; /* this and locs_off: from out_off */
     uint64_t locs_off;   /* 0: values are fixed */
     uint32_t stride;     /* 0: values vary */
-    uint32_t reserved0;
-    uint64_t body_len; /* bytes written at out_off; with -ENOSPC: bytes needed */
+    uint32_t value_len;  /* bytes of a value when fixed; the rest of a stride is zeros */
+    uint64_t body_len;   /* bytes written at out_off; with -ENOSPC: bytes needed */
     uint64_t reserved1[2];
 };
 

@@ -100,7 +100,7 @@ int wire_request_decode(const void *data, size_t len, enum wire_carrier carrier,
     ret = flags_check(lookup.flags, lookup.version, err);
     if (ret)
         return ret;
-    if (lookup.reserved0 || lookup.reserved1[0] || lookup.reserved1[1])
+    if (lookup.value_len || lookup.reserved1[0] || lookup.reserved1[1])
         return err_set(err, -EPROTO, "reserved fields: expected zeros, found other bits");
     ret = keys_check(lookup.key_type, lookup.n_keys, lookup.keys_len, err);
     if (ret)
@@ -155,6 +155,7 @@ void wire_reply_encode(const struct wire_reply *reply, void *data)
     lookup.values_off = reply->values_off;
     lookup.locs_off = reply->locs_off;
     lookup.stride = reply->stride;
+    lookup.value_len = reply->value_len;
     lookup.body_len = reply->body_len;
     memcpy((uint8_t *)data + half, (uint8_t *)&lookup + half, sizeof lookup - half);
 }
@@ -172,6 +173,9 @@ static int body_check(const struct wire_reply *reply, uint32_t n_keys, uint64_t 
     int ret = range_check("status", 0, n_keys, reply->body_len, err);
     if (ret)
         return ret;
+    if (reply->value_len > reply->stride)
+        return err_set(err, -EPROTO, "value_len: expected at most the stride, %u, found %u",
+                       reply->stride, reply->value_len);
     uint64_t values_len = (uint64_t)reply->stride * n_keys;
     ret = range_check("values", reply->values_off, values_len, reply->body_len, err);
     if (ret || reply->locs_off == 0)
@@ -203,6 +207,7 @@ int wire_reply_decode(const void *data, size_t len, uint32_t n_keys, uint64_t ou
         .values_off = lookup.values_off,
         .locs_off = lookup.locs_off,
         .stride = lookup.stride,
+        .value_len = lookup.value_len,
         .body_len = lookup.body_len,
     };
     if (!reply.error) {

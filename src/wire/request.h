@@ -45,6 +45,7 @@ struct wire_reply {
     uint64_t values_off;
     uint64_t locs_off;
     uint32_t stride;
+    uint32_t value_len;
     uint64_t body_len;
 };
 

@@ -192,7 +192,9 @@ static void lay_out(const struct wire_request *request, uint64_t version, struct
     uint64_t n = request->n_keys;
     bool fixed = fake.elem == FKV_ELEM_F32;
     reply->served = version;
-    reply->stride = fixed ? 4 * FAKE_DIM : 0;
+    bool as_f32 = (request->flags & FKV_FORM_MASK) == FKV_FORM_F32;
+    reply->value_len = fixed ? 4 * FAKE_DIM : 0;
+    reply->stride = as_f32 ? reply->value_len : (uint32_t)align_up(reply->value_len, 8);
     reply->locs_off = fixed ? 0 : align_up(n, 8);
     reply->values_off = align_up(fixed ? n : reply->locs_off + 8 * n, 64);
     reply->body_len = reply->values_off + n * reply->stride;

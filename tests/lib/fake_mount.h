@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FAKE_DIM = 6, FAKE_VALUE_MAX = 4096 };
+enum { FAKE_DIM = 5, FAKE_VALUE_MAX = 4096 };
 
 struct fake_mount {
     /* what it serves */

@@ -515,8 +515,8 @@ static void matrix__of_another_width_is_refused(void **state)
     fake_mount_reset();
     fake.elem = FKV_ELEM_F32;
     struct fixture f = begin(FKV_AUTO);
-    assert_int_equal(fkv_get_matrix_u64(f.batch, &key, 1, 5, row, 64, NULL, NULL, NULL), -EINVAL);
-    assert_non_null(strstr(fkv_last_error(), "vectors of 6 elements, the matrix 5"));
+    assert_int_equal(fkv_get_matrix_u64(f.batch, &key, 1, 6, row, 64, NULL, NULL, NULL), -EINVAL);
+    assert_non_null(strstr(fkv_last_error(), "vectors of 5 elements, the matrix 6"));
     assert_int_equal(fkv_get_matrix_u64(f.batch, &key, 1, 6, row, 5, NULL, NULL, NULL), -EINVAL);
     assert_int_equal(fkv_get_matrix_u64(f.batch, &key, 1, 0, row, 5, NULL, NULL, NULL), -EINVAL);
     end(&f);

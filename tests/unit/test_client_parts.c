@@ -161,7 +161,8 @@ static void pieces__refuse_parts_of_two_versions(void **state)
     struct buf out = {0};
     struct pieces pieces;
     struct err err = {0};
-    struct wire_reply reply = {.served = 4, .stride = 8, .values_off = 64, .body_len = 64 + 16};
+    struct wire_reply reply = {
+        .served = 4, .stride = 8, .value_len = 8, .values_off = 64, .body_len = 64 + 16};
     uint8_t body[80] = {0};
     pieces_begin(&pieces, 4, &out);
     assert_int_equal(pieces_add(&pieces, 2, &reply, body, &err), 0);

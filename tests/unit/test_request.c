@@ -94,7 +94,7 @@ static void request__refuses_reserved_bits(void **state)
     lookup.reserved1[1] = 1;
     assert_int_equal(decode_shared(&lookup), -EPROTO);
     lookup = good();
-    lookup.reserved0 = 1;
+    lookup.value_len = 1;
     assert_int_equal(decode_shared(&lookup), -EPROTO);
 }
 
