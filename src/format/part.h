@@ -70,4 +70,8 @@ struct part_entry {
  */
 int part_next(const struct part *part, uint64_t *cursor, struct part_entry *entry);
 
+/* Looks a key up in this part alone, for tools that hold one shard at a time. wanted has hash and key. Returns 1 with
+ * *found (which may be a tombstone), 0 when the part has no such key, -EBADMSG when it is corrupt there. */
+int part_find(const struct part *part, const struct part_entry *wanted, struct part_entry *found);
+
 #endif

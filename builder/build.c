@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/build.h"
+
+#include "builder/engine.h"
+#include "builder/map.h"
+#include "builder/merge.h"
+#include "builder/meter.h"
+#include "builder/plan.h"
+#include "builder/reduce.h"
+#include "builder/seal.h"
+#include "builder/staging.h"
+#include "builder/verify.h"
+#include "builder/version_reader.h"
+#include "format/part_writer.h"
+#include "manifest/author.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* One build from beginning to end. */
+struct build {
+    struct store *store;
+    const struct job *job;
+    struct engine_local engine;
+    uint32_t n_threads;
+    struct meter meter;
+    struct staging staging;
+    bool has_staging;
+    bool has_base;
+    char base_dir[STORE_PATH_MAX];
+    struct version_desc base;
+    struct version_desc desc; /* what is being made */
+    struct map_output map;
+};
+
+static uint32_t threads_of(const struct job *job)
+{
+    cpu_set_t cpus;
+    if (job->n_threads)
+        return job->n_threads;
+    int n = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
+    return n > 0 ? (uint32_t)n : 1;
+}
+
+/* ---- plan ---- */
+
+/* Names an input that is not there before anything is begun; adds up the sizes. */
+static int inputs_stat(const struct job *job, uint64_t *len, struct err *err)
+{
+    *len = 0;
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        struct stat st;
+        if (stat(job->inputs[i], &st))
+            return err_sys(err, -errno, "%s: opening", job->inputs[i]);
+        if (S_ISDIR(st.st_mode))
+            return err_set(err, -EISDIR, "%s: expected a file of rows, found a directory",
+                           job->inputs[i]);
+        *len += S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+    }
+    return 0;
+}
+
+/* The version a delta lies on. */
+static int base_choose(const struct job *job, const struct table_state *table, uint64_t *out,
+                       struct err *err)
+{
+    uint64_t newest = table ? table_state_newest(table) : 0;
+    if (!newest)
+        return err_set(err, -ENOENT,
+                       "table %s has no version that a delta can lie on: build a full one first",
+                       job->table);
+    if (job->base && !table_state_find(table, job->base))
+        return err_set(err, -ENOENT, "table %s has no version %llu", job->table,
+                       (unsigned long long)job->base);
+    if (job->base && job->base != newest)
+        return err_set(err, -ESTALE,
+                       "table %s: a delta must lie on the newest version, %llu, not on %llu",
+                       job->table, (unsigned long long)newest, (unsigned long long)job->base);
+    *out = newest;
+    return 0;
+}
+
+static int base_open(struct build *build, const struct state *state, struct err *err)
+{
+    const struct job *job = build->job;
+    const struct table_state *table = state ? state_find_table(state, job->table) : NULL;
+    uint64_t version = 0;
+    int ret = base_choose(job, table, &version, err);
+    if (ret)
+        return ret;
+    snprintf(build->base_dir, sizeof build->base_dir, "tables/%s/v/%llu", job->table,
+             (unsigned long long)version);
+    ret = version_desc_read(build->store, build->base_dir,
+                            &table_state_find(table, version)->digest, &build->base, err);
+    if (ret)
+        return ret;
+    build->has_base = true;
+    if (build->base.n_levels >= LEVELS_MAX)
+        return err_set(err, -ESTALE,
+                       "table %s, version %llu has %u levels already, the most there may be: "
+                       "build a full version",
+                       job->table, (unsigned long long)version, build->base.n_levels);
+    return 0;
+}
+
+/* A delta takes from its base what the job leaves open, and must agree in the rest. */
+static int delta_schema(struct build *build, struct err *err)
+{
+    const struct schema *base = &build->base.schema;
+    struct schema *schema = &build->desc.schema;
+    if (!schema->kind)
+        *schema = *base;
+    schema->n_shards = base->n_shards;
+    schema->hash_seed = base->hash_seed;
+    if (schema_same_shape(base, schema, err))
+        return 0;
+    return err_wrap(err, -ESTALE, "table %s: this delta cannot lie on version %llu",
+                    build->job->table, (unsigned long long)build->base.version);
+}
+
+static int build_plan(struct build *build, const struct state *state, struct err *err)
+{
+    const struct job *job = build->job;
+    uint64_t len = 0;
+    int ret = job_check(job, err);
+    if (!ret)
+        ret = inputs_stat(job, &len, err);
+    if (ret)
+        return ret;
+    build->desc.schema = job->schema;
+    build->desc.n_levels = 1;
+    if (job->is_delta) {
+        ret = base_open(build, state, err);
+        if (!ret)
+            ret = delta_schema(build, err);
+        if (ret)
+            return ret;
+        build->desc.base = build->base.version;
+        build->desc.n_levels = build->base.n_levels + 1;
+    }
+    ret = staging_open(&build->staging, build->store, job, err);
+    if (ret)
+        return ret;
+    build->has_staging = true;
+    meter_stage(&build->meter, BUILD_MAP, len);
+    return 0;
+}
+
+/* ---- the stages ---- */
+
+static int build_map(struct build *build, struct err *err)
+{
+    struct map_plan plan;
+    plan_map(&build->desc.schema, build->job->memory, build->n_threads, &plan);
+    struct map_params params = {.job = build->job,
+                                .schema = &build->desc.schema,
+                                .n_workers = plan.n_workers,
+                                .arena_len = plan.arena_len,
+                                .block_len = plan.block_len,
+                                .memory = build->job->memory};
+    return map_run(&build->engine.engine, &params, &build->meter, &build->map, err);
+}
+
+static int build_merge_down(struct build *build, const struct reduce_plan *plan,
+                            struct scratch *scratch, struct err *err)
+{
+    if (build->map.n_runs <= plan->n_runs_max)
+        return 0;
+    int ret = scratch_open(scratch, build->job->scratch, err);
+    if (ret)
+        return ret;
+    return merge_down(build->map.runs, &build->map.n_runs, plan->n_runs_max,
+                      build->desc.schema.hash_seed, seq_order_of(build->job->duplicates),
+                      plan->read_memory, scratch, err);
+}
+
+static uint64_t runs_len(const struct map_output *map)
+{
+    uint64_t len = 0;
+    for (size_t i = 0; i < map->n_runs; i++)
+        len += map->runs[i].arena ? map->runs[i].arena->len : map->runs[i].len;
+    return len;
+}
+
+/* The part descriptions of the level being written: the last n_shards. */
+static struct part_desc *own_parts(struct build *build)
+{
+    return build->desc.parts + (build->desc.n_parts - build->desc.schema.n_shards);
+}
+
+static int desc_make_room(struct version_desc *desc, struct err *err)
+{
+    size_t n = (size_t)desc->n_levels * desc->schema.n_shards;
+    desc->parts = calloc(n, sizeof *desc->parts);
+    if (!desc->parts)
+        return err_sys(err, -ENOMEM, "%zu parts", n);
+    desc->n_parts = n;
+    return 0;
+}
+
+static int build_reduce(struct build *build, struct build_result *result, struct err *err)
+{
+    struct version_desc *desc = &build->desc;
+    struct reduce_plan plan;
+    struct scratch scratch = {.fd = -1};
+    if (desc->schema.n_shards == 0)
+        desc->schema.n_shards = plan_shards(build->map.entry_bytes);
+    int ret = desc_make_room(desc, err);
+    if (ret)
+        return ret;
+    plan_reduce(&build->map, build->job->memory, build->n_threads, desc->schema.n_shards, &plan);
+    meter_stage(&build->meter, BUILD_REDUCE, runs_len(&build->map));
+    ret = build_merge_down(build, &plan, &scratch, err);
+    struct reduce_params params = {
+        .job = build->job,
+        .store = build->store,
+        .dir = build->staging.dir,
+        .schema = &desc->schema,
+        .level = desc->n_levels - 1,
+        .n_partitions = part_partitions(&desc->schema, build->map.n_entries),
+        .runs = build->map.runs,
+        .n_runs = build->map.n_runs,
+        .read_memory = plan.read_memory,
+        .n_at_once = plan.n_at_once,
+    };
+    if (!ret)
+        ret = reduce_run(&build->engine.engine, &params, &build->meter, own_parts(build),
+                         &result->duplicates, err);
+    map_output_release(&build->map);
+    scratch_close(&scratch);
+    return ret;
+}
+
+static uint64_t longest_part(const struct part_desc *parts, size_t n)
+{
+    uint64_t len = 0;
+    for (size_t i = 0; i < n; i++)
+        len = parts[i].len > len ? parts[i].len : len;
+    return len;
+}
+
+static int build_seal(struct build *build, struct err *err)
+{
+    struct version_desc *desc = &build->desc;
+    struct read_plan plan;
+    uint64_t len = longest_part(own_parts(build), desc->schema.n_shards);
+    uint64_t base_len = longest_part(build->base.parts, build->base.n_parts);
+    plan_read(base_len > len ? base_len : len, 2, build->job->memory, build->n_threads, &plan);
+    struct seal_params params = {.store = build->store,
+                                 .dir = build->staging.dir,
+                                 .base_dir = build->base_dir,
+                                 .base = build->has_base ? &build->base : NULL,
+                                 .heap_max = plan.heap_max,
+                                 .scratch_dir = build->job->scratch,
+                                 .n_at_once = plan.n_at_once};
+    return seal_run(&build->engine.engine, &params, &build->meter, desc, err);
+}
+
+static int build_verify(struct build *build, struct err *err)
+{
+    struct read_plan plan;
+    uint32_t n = build->desc.schema.n_shards;
+    plan_read(longest_part(own_parts(build), n), 1, build->job->memory, build->n_threads, &plan);
+    struct verify_params params = {.store = build->store,
+                                   .dir = build->staging.dir,
+                                   .parts = own_parts(build),
+                                   .n_parts = n,
+                                   .heap_max = plan.heap_max,
+                                   .scratch_dir = build->job->scratch,
+                                   .n_at_once = plan.n_at_once};
+    return verify_run(&build->engine.engine, &params, &build->meter, err);
+}
+
+/* ---- what people want to know of a version ---- */
+
+/* The inputs' names, as many as fit. JSON wants UTF-8: bytes outside ASCII are shown as '?'. */
+static char *source_text(const struct job *job)
+{
+    enum { SOURCE_LEN = 4096, TAIL_LEN = 64 };
+    char *text = malloc(SOURCE_LEN + TAIL_LEN);
+    size_t len = 0;
+    size_t i = 0;
+    if (!text)
+        return NULL;
+    for (; i < job->n_inputs && len + strlen(job->inputs[i]) + 2 < SOURCE_LEN; i++)
+        len += (size_t)sprintf(text + len, "%s%s", i ? ", " : "", job->inputs[i]);
+    if (i < job->n_inputs)
+        len += (size_t)sprintf(text + len, "%s%zu more", i ? " and " : "", job->n_inputs - i);
+    for (size_t k = 0; k < len; k++)
+        if (text[k] < 0x20 || text[k] > 0x7E)
+            text[k] = '?';
+    text[len] = 0;
+    return text;
+}
+
+static int build_describe(struct build *build, struct err *err)
+{
+    struct version_desc *desc = &build->desc;
+    char author[AUTHOR_MAX];
+    char created[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    author_current(author);
+    gmtime_r(&now, &utc);
+    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    desc->task = strdup(build->staging.task);
+    desc->builder = strdup("fkv " FKV_VERSION);
+    desc->author = strdup(build->job->author ? build->job->author : author);
+    desc->created = strdup(created);
+    desc->source = source_text(build->job);
+    if (!desc->task || !desc->builder || !desc->author || !desc->created || !desc->source)
+        return err_sys(err, -ENOMEM, "sealing");
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+static int build_stages(struct build *build, struct build_result *result, struct err *err)
+{
+    double at[5] = {0};
+    int ret = build_map(build, err);
+    at[1] = meter_seconds(&build->meter);
+    if (ret)
+        return ret;
+    result->rows = build->map.rows;
+    result->bad_rows = build->map.bad_rows;
+    result->input_bytes = build->map.input_bytes;
+    ret = build_reduce(build, result, err);
+    at[2] = meter_seconds(&build->meter);
+    if (!ret)
+        ret = build_seal(build, err);
+    at[3] = meter_seconds(&build->meter);
+    if (!ret)
+        ret = build_verify(build, err);
+    if (!ret)
+        ret = build_describe(build, err);
+    if (!ret)
+        ret = seal_finish(build->store, build->staging.dir, &build->desc, err);
+    at[4] = meter_seconds(&build->meter);
+    for (int i = 0; i < 4; i++)
+        result->seconds[i] = at[i + 1] - at[i];
+    meter_tick(&build->meter);
+    return ret;
+}
+
+static void result_fill(struct build *build, struct build_result *result)
+{
+    const struct version_desc *desc = &build->desc;
+    const struct part_desc *parts = own_parts(build);
+    snprintf(result->task, sizeof result->task, "%s", build->staging.task);
+    result->base = desc->base;
+    result->n_shards = desc->schema.n_shards;
+    for (uint32_t i = 0; i < desc->schema.n_shards; i++) {
+        result->n_keys += parts[i].n_keys;
+        result->n_tombstones += parts[i].n_tombstones;
+        result->len += parts[i].len;
+    }
+}
+
+int build_run(struct store *store, const struct state *state, const struct job *job,
+              const struct build_hooks *hooks, struct build_result *result, struct err *err)
+{
+    struct build build = {.store = store, .job = job, .n_threads = threads_of(job)};
+    struct build_result done = {0};
+    engine_local_init(&build.engine, build.n_threads, hooks ? hooks->cancel : NULL);
+    meter_init(&build.meter, hooks);
+    int ret = build_plan(&build, state, err);
+    if (!ret)
+        ret = build_stages(&build, &done, err);
+    if (ret && build.has_staging)
+        staging_drop(&build.staging, store);
+    if (!ret) {
+        result_fill(&build, &done);
+        *result = done;
+    }
+    map_output_release(&build.map);
+    version_desc_release(&build.desc);
+    version_desc_release(&build.base);
+    return ret;
+}

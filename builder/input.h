@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * input: the seam between files of rows and the builder. One table of functions a format.
+ *
+ * An input is read in blocks of whole rows: taking a block (reading, decompressing, finding the last row's end) is
+ * serial and cheap, decoding its rows is the dear part and runs in any thread. A row's place is its input and the
+ * number of its first line, so order and error texts do not depend on who decoded it.
+ *
+ * Text rules, the same for every format: lines end in LF or CRLF, empty lines are skipped, a UTF-8 byte order mark at the
+ * start of a file is skipped, the last line may lack its end.
+ *   TSV    no quoting; \t \n \r \\ \0 and \xHH stand for bytes, any other backslash is an error
+ *   CSV    RFC 4180: fields may be quoted, "" is a quote, quoted fields may hold commas and line ends
+ *   JSONL  one object a line; strings are UTF-8, {"b64": "…"} holds any bytes
+ *
+ * Threads: input_take() one at a time for an input; input_next() one at a time for a block, blocks in parallel.
+ * Memory: a block owns its bytes and grows to the longest row (options.row_len_max); rows point into it.
+ * Errors: -EINVAL for columns that do not exist, -ENOENT, -EACCES, -EBADMSG for a damaged compressed file, -EIO, -ENOMEM.
+ * A row that cannot be decoded gives -EBADMSG from input_next() and the next call goes on with the row after it.
+ */
+#ifndef FKV_BUILDER_INPUT_H
+#define FKV_BUILDER_INPUT_H
+
+#include "base/err.h"
+#include "builder/job.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    INPUTS_MAX = 1 << 20,
+    INPUT_BLOCK_LEN = 1 << 20,
+    INPUT_COLUMNS_MAX = 4096,
+};
+
+struct input_options {
+    bool header;
+    const char *key_column; /* as in struct job */
+    const char *value_column;
+    size_t block_len;   /* bytes a block has when rows are short; 0: INPUT_BLOCK_LEN */
+    size_t row_len_max; /* longer rows are bad */
+};
+
+enum field_form {
+    FIELD_ABSENT, /* the row has no such field */
+    FIELD_TEXT,   /* bytes, escapes resolved */
+    FIELD_NUMBER, /* a bare JSON number */
+    FIELD_ARRAY,  /* a JSON array, brackets included */
+};
+
+struct field {
+    enum field_form form;
+    char *data; /* into the block */
+    size_t len;
+};
+
+struct input_row {
+    uint64_t line; /* the first line is 1 */
+    struct field key;
+    struct field value;
+    bool deleted; /* the row says so itself (JSON) */
+};
+
+struct input_block {
+    char *data;
+    size_t len; /* whole rows */
+    size_t cap;
+    size_t pos;             /* the next row */
+    uint64_t line;          /* of the next row */
+    uint64_t too_long_line; /* the row that did not fit row_len_max begins here; 0: none */
+};
+
+struct input;
+
+/* The format of a path: asked itself, or for INPUT_AUTO by its suffixes; -EINVAL when it has none we know. */
+int input_format_of(const char *path, enum input_format asked, enum input_format *out,
+                    struct err *err);
+
+/* Are the options' columns of a form that the format has? */
+int input_columns_check(const struct input_options *options, enum input_format format,
+                        struct err *err);
+
+/* Opens path; options are borrowed. Reads the header when there is one. */
+int input_open(const char *path, enum input_format format, const struct input_options *options,
+               struct input **out, struct err *err);
+void input_close(struct input *input);
+
+/* The next rows: 1 with a block, 0 at the end. */
+int input_take(struct input *input, struct input_block *block, struct err *err);
+
+/* The block's next row: 1, 0 at its end, -EBADMSG for a row that is bad: row->line and err say where and why. */
+int input_next(const struct input *input, struct input_block *block, struct input_row *row,
+               struct err *err);
+
+void input_block_release(struct input_block *block);
+
+/* Bytes of the file (compressed ones when it is) consumed so far, and after decompression. */
+uint64_t input_bytes_read(const struct input *input);
+uint64_t input_bytes_text(const struct input *input);
+/* The line that the next block begins with. */
+uint64_t input_line(const struct input *input);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/job.h"
+
+#include "builder/input.h"
+#include "manifest/name.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { THREADS_MAX = 1024 };
+
+static int inputs_check(const struct job *job, struct err *err)
+{
+    if (job->n_inputs == 0)
+        return err_set(err, -EINVAL, "no input: expected at least one file");
+    if (job->n_inputs > INPUTS_MAX)
+        return err_set(err, -E2BIG, "%zu inputs: expected at most %d files a build", job->n_inputs,
+                       (int)INPUTS_MAX);
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        enum input_format format = INPUT_AUTO;
+        int ret = input_format_of(job->inputs[i], job->format, &format, err);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int columns_check(const struct job *job, struct err *err)
+{
+    struct input_options options = {
+        .header = job->header, .key_column = job->key_column, .value_column = job->value_column};
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        enum input_format format = INPUT_AUTO;
+        int ret = input_format_of(job->inputs[i], job->format, &format, err);
+        if (!ret)
+            ret = input_columns_check(&options, format, err);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int schema_part_check(const struct job *job, struct err *err)
+{
+    /* A delta that names no shape takes its base's. */
+    if (job->is_delta && !job->schema.kind)
+        return 0;
+    struct schema schema = job->schema;
+    if (schema.n_shards == 0)
+        schema.n_shards = 1;
+    return schema_check(&schema, err);
+}
+
+int job_check(const struct job *job, struct err *err)
+{
+    if (!job->table)
+        return err_set(err, -EINVAL, "no table name");
+    int ret = table_name_check(job->table, err);
+    if (!ret && job->task)
+        ret = task_name_check(job->task, err);
+    if (!ret)
+        ret = inputs_check(job, err);
+    if (!ret)
+        ret = columns_check(job, err);
+    if (!ret)
+        ret = schema_part_check(job, err);
+    if (ret)
+        return ret;
+    if (job->memory < JOB_MEMORY_MIN)
+        return err_set(err, -EINVAL, "--memory: expected at least %llu MiB, found %llu bytes",
+                       JOB_MEMORY_MIN >> 20, (unsigned long long)job->memory);
+    if (job->n_threads > THREADS_MAX)
+        return err_set(err, -EINVAL, "--threads: expected at most %d, found %u", (int)THREADS_MAX,
+                       job->n_threads);
+    if (!job->is_delta && job->base)
+        return err_set(err, -EINVAL, "a base version (%llu) is given, but the build is no delta",
+                       (unsigned long long)job->base);
+    if (!job->is_delta && job->tombstones_file_mode)
+        return err_set(err, -EINVAL, "rows that delete keys belong to a delta, not a full build");
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * map: the first stage. Workers take blocks of rows, decode them into their arenas, sort an arena when it is full and spill
+ * it as a run. What is left at the end stays in memory when all of it fits, so a small build never touches the disk.
+ *
+ * Threads: map_run() runs its workers on the engine; its output is immutable. Memory: n_workers * (arena + block + parser).
+ * Errors: -EBADMSG for too many bad rows (the first by input and line is named), those of inputs and scratch files.
+ */
+#ifndef FKV_BUILDER_MAP_H
+#define FKV_BUILDER_MAP_H
+
+#include "builder/engine.h"
+#include "builder/job.h"
+#include "builder/meter.h"
+#include "builder/run.h"
+
+struct map_params {
+    const struct job *job;
+    const struct schema *schema; /* the shape; n_shards is not used */
+    uint32_t n_workers;
+    size_t arena_len;
+    size_t block_len;
+    uint64_t memory; /* of the whole build: decides whether arenas left at the end stay in memory */
+};
+
+struct map_output {
+    struct run *runs;
+    size_t n_runs;
+    struct arena *arenas;      /* n_workers, some empty */
+    struct scratch *scratches; /* n_workers, some not open */
+    uint32_t n_workers;
+    uint64_t rows;
+    uint64_t bad_rows;
+    uint64_t n_entries;   /* good rows, repeats of a key included */
+    uint64_t entry_bytes; /* of their keys and stored values */
+    uint64_t input_bytes; /* after decompression */
+};
+
+int map_run(struct engine *engine, const struct map_params *params, struct meter *meter,
+            struct map_output *out, struct err *err);
+void map_output_release(struct map_output *output);
+
+/* The order that makes the row which wins a repeated key come first. */
+enum seq_order seq_order_of(enum duplicate_policy policy);
+
+#endif

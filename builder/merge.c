@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A loser tree (Knuth, TAOCP 3, 5.4.1): the readers are the leaves, an inner node keeps the loser of the match played there, the
+ * overall winner stands at the root. Taking the winner and moving its reader on replays one path: log2(k) comparisons.
+ */
+#include "builder/merge.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READ_MAX = 1 << 20 };
+
+struct merge {
+    struct run_reader *readers;
+    bool *is_done;
+    uint32_t *losers; /* [1, n): inner nodes; [0]: the winner */
+    size_t n;
+    enum seq_order order;
+    bool has_winner; /* merge_next() gave it and must move its reader on */
+    struct buf big;
+};
+
+/* Does reader a come before reader b? A done one comes last. */
+static bool plays_before(const struct merge *merge, uint32_t a, uint32_t b)
+{
+    if (merge->is_done[a] || merge->is_done[b])
+        return !merge->is_done[a];
+    const struct run_reader *x = &merge->readers[a];
+    const struct run_reader *y = &merge->readers[b];
+    if (x->view.entry.hash != y->view.entry.hash)
+        return x->view.entry.hash < y->view.entry.hash;
+    return record_compare(x->record, y->record, merge->order) < 0;
+}
+
+/* Plays from leaf `player` to the root. */
+static void replay(struct merge *merge, uint32_t player)
+{
+    for (size_t node = (merge->n + player) / 2; node > 0; node /= 2) {
+        uint32_t loser = merge->losers[node];
+        if (plays_before(merge, loser, player)) {
+            merge->losers[node] = player;
+            player = loser;
+        }
+    }
+    merge->losers[0] = player;
+}
+
+/* The winner of the subtree at node; fills its losers. At most 2 log2(k) deep. */
+static uint32_t play(struct merge *merge, size_t node)
+{
+    if (node >= merge->n)
+        return (uint32_t)(node - merge->n);
+    uint32_t a = play(merge, 2 * node);
+    uint32_t b = play(merge, 2 * node + 1);
+    bool a_wins = plays_before(merge, a, b);
+    merge->losers[node] = a_wins ? b : a;
+    return a_wins ? a : b;
+}
+
+static int reader_move(struct merge *merge, size_t i, struct err *err)
+{
+    int got = run_reader_next(&merge->readers[i], err);
+    if (got < 0)
+        return got;
+    merge->is_done[i] = got == 0;
+    return 0;
+}
+
+static int readers_open(struct merge *merge, const struct run *runs, size_t n_runs,
+                        uint64_t hash_seed, struct merge_range range, uint64_t memory,
+                        struct err *err)
+{
+    size_t n_files = 0;
+    for (size_t i = 0; i < n_runs; i++)
+        n_files += !runs[i].arena;
+    uint64_t cap = n_files ? memory / n_files : 0;
+    if (cap > READ_MAX)
+        cap = READ_MAX;
+    for (size_t i = 0; i < n_runs; i++) {
+        int ret = run_reader_open(&merge->readers[i], &runs[i], hash_seed, range.first, range.last,
+                                  (size_t)cap, err);
+        if (ret)
+            return ret;
+        merge->n++;
+        ret = reader_move(merge, i, err);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+int merge_open(const struct run *runs, size_t n_runs, uint64_t hash_seed, struct merge_range range,
+               enum seq_order order, uint64_t memory, struct merge **out, struct err *err)
+{
+    struct merge *merge = calloc(1, sizeof *merge);
+    if (!merge)
+        return err_sys(err, -ENOMEM, "merging %zu runs", n_runs);
+    merge->order = order;
+    merge->readers = calloc(n_runs + 1, sizeof *merge->readers);
+    merge->is_done = calloc(n_runs + 1, sizeof *merge->is_done);
+    merge->losers = calloc(n_runs + 1, sizeof *merge->losers);
+    int ret = 0;
+    if (!merge->readers || !merge->is_done || !merge->losers)
+        ret = err_sys(err, -ENOMEM, "merging %zu runs", n_runs);
+    if (!ret)
+        ret = readers_open(merge, runs, n_runs, hash_seed, range, memory, err);
+    if (ret) {
+        merge_close(merge);
+        return ret;
+    }
+    if (merge->n > 1)
+        merge->losers[0] = play(merge, 1);
+    *out = merge;
+    return 0;
+}
+
+void merge_close(struct merge *merge)
+{
+    if (!merge)
+        return;
+    for (size_t i = 0; i < merge->n; i++)
+        run_reader_release(&merge->readers[i]);
+    free(merge->readers);
+    free(merge->is_done);
+    free(merge->losers);
+    buf_release(&merge->big);
+    free(merge);
+}
+
+int merge_next(struct merge *merge, const struct run_entry **out, struct err *err)
+{
+    if (merge->n == 0)
+        return 0;
+    uint32_t winner = merge->losers[0];
+    if (merge->has_winner) {
+        int ret = reader_move(merge, winner, err);
+        if (ret)
+            return ret;
+        replay(merge, winner);
+        winner = merge->losers[0];
+    }
+    merge->has_winner = !merge->is_done[winner];
+    if (!merge->has_winner)
+        return 0;
+    *out = &merge->readers[winner].view;
+    return 1;
+}
+
+int merge_value(struct merge *merge, struct err *err)
+{
+    return run_reader_value(&merge->readers[merge->losers[0]], &merge->big, err);
+}
+
+/* ---- fewer runs ---- */
+
+static int merge_copy(struct merge *merge, struct run_writer *writer, struct err *err)
+{
+    for (;;) {
+        const struct run_entry *next = NULL;
+        int got = merge_next(merge, &next, err);
+        if (got <= 0)
+            return got;
+        int ret = merge_value(merge, err);
+        if (ret)
+            return ret;
+        const struct part_entry *entry = &next->entry;
+        struct record_head head = {.hash = entry->hash,
+                                   .seq = next->seq,
+                                   .value_len = entry->value_len,
+                                   .key_len = entry->key_len,
+                                   .flags = entry->tombstone ? RECORD_TOMBSTONE : 0};
+        ret = run_writer_add(writer, &head, entry->key_bytes, entry->value, err);
+        if (ret)
+            return ret;
+    }
+}
+
+static int merge_group(const struct run *runs, size_t n, uint64_t hash_seed, enum seq_order order,
+                       uint64_t memory, struct run_writer *writer, struct run *out, struct err *err)
+{
+    struct merge *merge = NULL;
+    struct merge_range all = {0, UINT64_MAX};
+    int ret = merge_open(runs, n, hash_seed, all, order, memory, &merge, err);
+    if (!ret)
+        ret = merge_copy(merge, writer, err);
+    merge_close(merge);
+    return ret ? ret : run_writer_finish(writer, out, err);
+}
+
+int merge_down(struct run *runs, size_t *n_runs, size_t n_max, uint64_t hash_seed,
+               enum seq_order order, uint64_t memory, struct scratch *scratch, struct err *err)
+{
+    struct run_writer writer;
+    if (n_max < 2)
+        n_max = 2;
+    if (*n_runs <= n_max)
+        return 0;
+    int ret = run_writer_init(&writer, scratch, err);
+    while (!ret && *n_runs > n_max) {
+        size_t n_out = 0;
+        for (size_t i = 0; i < *n_runs && !ret; i += n_max) {
+            size_t n = *n_runs - i < n_max ? *n_runs - i : n_max;
+            struct run merged = {0};
+            ret = merge_group(runs + i, n, hash_seed, order, memory, &writer, &merged, err);
+            if (ret)
+                break;
+            for (size_t k = 0; k < n; k++)
+                run_release(&runs[i + k]);
+            runs[n_out++] = merged;
+        }
+        if (!ret)
+            *n_runs = n_out;
+    }
+    run_writer_release(&writer);
+    return ret;
+}

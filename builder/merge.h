@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * merge: many runs read as one, in order of hash, key and seq.
+ *
+ * Threads: one at a time. Memory: what it is given, shared out to the runs that lie in files, and the longest value.
+ * Errors: of the scratch files; -ENOMEM.
+ */
+#ifndef FKV_BUILDER_MERGE_H
+#define FKV_BUILDER_MERGE_H
+
+#include "builder/run.h"
+
+struct merge;
+
+struct merge_range {
+    uint64_t first; /* hashes, both inclusive */
+    uint64_t last;
+};
+
+int merge_open(const struct run *runs, size_t n_runs, uint64_t hash_seed, struct merge_range range,
+               enum seq_order order, uint64_t memory, struct merge **out, struct err *err);
+void merge_close(struct merge *merge);
+
+/* 1 with the next entry (key and seq; its value may be missing until merge_value()), 0 at the end. Lives until the next call. */
+int merge_next(struct merge *merge, const struct run_entry **out, struct err *err);
+
+/* Completes the value of the entry that merge_next() gave. */
+int merge_value(struct merge *merge, struct err *err);
+
+/* Merges groups of runs until at most n_max are left, writing to `scratch`. runs[0, *n_runs) shrinks; the old ones are released. */
+int merge_down(struct run *runs, size_t *n_runs, size_t n_max, uint64_t hash_seed,
+               enum seq_order order, uint64_t memory, struct scratch *scratch, struct err *err);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/part_file.h"
+
+#include "base/scope.h"
+#include "builder/scratch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+int part_file_path(const char *dir, const struct part_desc *desc, char out[PART_PATH_MAX],
+                   struct err *err)
+{
+    char name[PART_FILE_NAME_MAX];
+    part_file_name(desc, name);
+    if (snprintf(out, PART_PATH_MAX, "%s/parts/%s", dir, name) >= PART_PATH_MAX)
+        return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
+    return 0;
+}
+
+/* ---- writing ---- */
+
+int part_file_create(struct part_file *file, struct store *store, const char *dir, uint32_t level,
+                     uint32_t shard, struct err *err)
+{
+    char path[PART_PATH_MAX];
+    *file = (struct part_file){.dir = dir, .shard = shard, .level = level};
+    if (snprintf(path, sizeof path, "%s/parts/L%02u-S%04u.part", dir, level, shard) >=
+        PART_PATH_MAX)
+        return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
+    file->whole = digest_state_new();
+    file->chunk = digest_state_new();
+    int ret = file->whole && file->chunk ? 0 : err_sys(err, -ENOMEM, "writing a part");
+    if (!ret)
+        ret = store_writer_open(store, path, &file->writer, err);
+    if (ret)
+        part_file_release(file);
+    return ret;
+}
+
+static int chunk_finish(struct part_file *file, struct err *err)
+{
+    struct digest digest;
+    digest_state_finish(file->chunk, &digest);
+    digest_state_reset(file->chunk);
+    int ret = buf_add(&file->chunks, &digest, sizeof digest);
+    return ret ? err_sys(err, ret, "writing a part") : 0;
+}
+
+static int part_file_append(void *context, const void *data, size_t len, struct err *err)
+{
+    struct part_file *file = context;
+    int ret = store_writer_append(file->writer, data, len, err);
+    if (ret)
+        return ret;
+    digest_state_update(file->whole, data, len);
+    for (const uint8_t *from = data; len;) {
+        size_t room = PART_CHUNK_LEN - (size_t)(file->len % PART_CHUNK_LEN);
+        size_t n = len < room ? len : room;
+        digest_state_update(file->chunk, from, n);
+        file->len += n;
+        from += n;
+        len -= n;
+        if (n == room && (ret = chunk_finish(file, err)))
+            return ret;
+    }
+    return 0;
+}
+
+struct part_sink part_file_sink(struct part_file *file)
+{
+    return (struct part_sink){.append = part_file_append, .context = file};
+}
+
+int part_file_commit(struct part_file *file, const struct part_info *info, struct part_desc *out,
+                     struct err *err)
+{
+    char path[PART_PATH_MAX];
+    struct part_desc desc = {.shard = file->shard,
+                             .level = file->level,
+                             .len = file->len,
+                             .n_keys = info->n_keys,
+                             .n_tombstones = info->n_tombstones};
+    int ret = file->len % PART_CHUNK_LEN ? chunk_finish(file, err) : 0;
+    if (ret)
+        return ret;
+    digest_state_finish(file->whole, &desc.digest);
+    ret = part_file_path(file->dir, &desc, path, err);
+    if (!ret)
+        ret = store_writer_rename(file->writer, path, err);
+    if (!ret)
+        ret = store_writer_commit(scope_take(file->writer), err);
+    if (ret)
+        return ret;
+    desc.chunks = (struct digest *)(void *)file->chunks.data;
+    desc.n_chunks = (uint32_t)(file->chunks.len / sizeof(struct digest));
+    file->chunks = (struct buf){0};
+    *out = desc;
+    return 0;
+}
+
+void part_file_release(struct part_file *file)
+{
+    store_writer_abort(file->writer);
+    digest_state_free(file->whole);
+    digest_state_free(file->chunk);
+    buf_release(&file->chunks);
+    *file = (struct part_file){0};
+}
+
+/* ---- reading ---- */
+
+struct loading {
+    struct store_reader *reader;
+    const char *path;
+    const struct part_desc *desc;
+    struct digest_state *whole;
+    uint64_t off;
+    uint32_t i;
+};
+
+static uint64_t chunk_len(const struct loading *loading)
+{
+    uint64_t left = loading->desc->len - loading->off;
+    return left < PART_CHUNK_LEN ? left : PART_CHUNK_LEN;
+}
+
+/* Reads the next chunk to data and checks it. */
+static int chunk_read(struct loading *loading, void *data, struct err *err)
+{
+    const struct part_desc *desc = loading->desc;
+    size_t len = (size_t)chunk_len(loading);
+    size_t n = 0;
+    int ret = store_reader_read(loading->reader, loading->off, data, len, &n, err);
+    if (ret)
+        return ret;
+    if (n != len)
+        return err_set(err, -EBADMSG, "%s: expected %llu bytes, found %llu: truncated",
+                       loading->path, (unsigned long long)desc->len,
+                       (unsigned long long)(loading->off + n));
+    struct digest digest;
+    digest_of(data, len, &digest);
+    if (!digest_equal(&digest, &desc->chunks[loading->i]))
+        return err_set(err, -EBADMSG,
+                       "%s: chunk %u (bytes %llu to %llu) does not have its checksum: the file is "
+                       "damaged",
+                       loading->path, loading->i, (unsigned long long)loading->off,
+                       (unsigned long long)(loading->off + len));
+    digest_state_update(loading->whole, data, len);
+    loading->off += len;
+    loading->i++;
+    return 0;
+}
+
+static int load_to_heap(struct part_memory *memory, struct loading *loading, struct err *err)
+{
+    void *data =
+        mmap(NULL, memory->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        return err_sys(err, -ENOMEM, "%s: %zu bytes", loading->path, memory->len);
+    madvise(data, memory->len, MADV_HUGEPAGE);
+    memory->data = data;
+    while (loading->off < loading->desc->len) {
+        int ret = chunk_read(loading, (uint8_t *)data + loading->off, err);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int load_to_file(struct part_memory *memory, struct loading *loading, const char *dir,
+                        struct err *err)
+{
+    struct scratch scratch = {.fd = -1};
+    scope_free void *chunk = aligned_alloc(SCRATCH_ALIGN, PART_CHUNK_LEN);
+    if (!chunk)
+        return err_sys(err, -ENOMEM, "%s", loading->path);
+    int ret = scratch_open(&scratch, dir, err);
+    while (!ret && loading->off < loading->desc->len) {
+        size_t len = (size_t)chunk_len(loading);
+        ret = chunk_read(loading, chunk, err);
+        if (!ret)
+            ret = scratch_append(&scratch, chunk, len, err);
+    }
+    if (!ret) {
+        void *data = mmap(NULL, memory->len, PROT_READ, MAP_SHARED, scratch.fd, 0);
+        if (data == MAP_FAILED)
+            ret = err_sys(err, -errno, "%s: mapping %zu bytes", loading->path, memory->len);
+        else
+            memory->data = data;
+    }
+    scratch_close(&scratch);
+    return ret;
+}
+
+static int load(struct part_memory *memory, struct loading *loading, uint64_t heap_max,
+                const char *scratch_dir, struct err *err)
+{
+    const struct part_desc *desc = loading->desc;
+    uint64_t n_chunks = (desc->len + PART_CHUNK_LEN - 1) / PART_CHUNK_LEN;
+    if (desc->len == 0 || desc->len % PART_ALIGN || desc->n_chunks != n_chunks)
+        return err_set(err, -EBADMSG, "%s: a part cannot have %llu bytes in %u chunks",
+                       loading->path, (unsigned long long)desc->len, desc->n_chunks);
+    if (store_reader_len(loading->reader) != desc->len)
+        return err_set(err, -EBADMSG, "%s: expected %llu bytes, found %llu", loading->path,
+                       (unsigned long long)desc->len,
+                       (unsigned long long)store_reader_len(loading->reader));
+    memory->len = (size_t)desc->len;
+    int ret = desc->len <= heap_max ? load_to_heap(memory, loading, err)
+                                    : load_to_file(memory, loading, scratch_dir, err);
+    if (ret)
+        return ret;
+    struct digest digest;
+    digest_state_finish(loading->whole, &digest);
+    if (!digest_equal(&digest, &desc->digest))
+        return err_set(err, -EBADMSG,
+                       "%s: the file does not have its checksum, but every chunk does: "
+                       "version.json is at odds with itself",
+                       loading->path);
+    return part_open(memory->data, memory->len, loading->path, &memory->part, err);
+}
+
+int part_memory_load(struct part_memory *memory, struct store *store, const char *dir,
+                     const struct part_desc *desc, uint64_t heap_max, const char *scratch_dir,
+                     struct err *err)
+{
+    char path[PART_PATH_MAX];
+    *memory = (struct part_memory){0};
+    struct loading loading = {.path = path, .desc = desc, .whole = digest_state_new()};
+    int ret = loading.whole ? part_file_path(dir, desc, path, err)
+                            : err_sys(err, -ENOMEM, "reading a part");
+    if (!ret)
+        ret = store_reader_open(store, path, &loading.reader, err);
+    if (!ret)
+        ret = load(memory, &loading, heap_max, scratch_dir, err);
+    store_reader_close(loading.reader);
+    digest_state_free(loading.whole);
+    if (ret)
+        part_memory_release(memory);
+    return ret;
+}
+
+void part_memory_release(struct part_memory *memory)
+{
+    part_free(memory->part);
+    if (memory->data)
+        munmap(memory->data, memory->len);
+    *memory = (struct part_memory){0};
+}

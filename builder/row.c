@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/row.h"
+
+#include "builder/number.h"
+#include "codec/vector.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOWN_MAX = 40 };
+
+size_t row_len_max(const struct schema *schema)
+{
+    const size_t slack = 1 << 20;
+    if (schema->elem != ELEM_NONE)
+        return 32 * (size_t)schema->dim + slack;
+    return 2 * (size_t)(schema->value_len ? schema->value_len : VALUE_LEN_MAX) + slack;
+}
+
+int row_parser_init(struct row_parser *parser, const struct job *job, const struct schema *schema)
+{
+    *parser = (struct row_parser){
+        .schema = schema, .is_delta = job->is_delta, .bare_key_deletes = job->tombstones_file_mode};
+    if (schema->elem == ELEM_NONE)
+        return 0;
+    parser->floats = malloc(sizeof(float) * schema->dim);
+    parser->stored = malloc(schema->value_len);
+    if (parser->floats && parser->stored)
+        return 0;
+    row_parser_release(parser);
+    return -ENOMEM;
+}
+
+void row_parser_release(struct row_parser *parser)
+{
+    free(parser->floats);
+    free(parser->stored);
+    *parser = (struct row_parser){0};
+}
+
+/* The start of a field, fit to be shown. */
+static const char *shown(const struct field *field, char out[SHOWN_MAX + 4])
+{
+    size_t n = field->len < SHOWN_MAX ? field->len : SHOWN_MAX;
+    for (size_t i = 0; i < n; i++)
+        out[i] = isprint((unsigned char)field->data[i]) ? field->data[i] : '?';
+    strcpy(out + n, n < field->len ? "..." : "");
+    return out;
+}
+
+static int parse_u64_key(const struct schema *schema, const struct field *field,
+                         struct part_entry *entry, struct err *err)
+{
+    char text[SHOWN_MAX + 4];
+    int ret =
+        field->form == FIELD_ARRAY ? -EINVAL : number_u64(field->data, field->len, &entry->key);
+    if (ret == -ERANGE)
+        return err_set(err, -EBADMSG, "key: expected at most 18446744073709551615, found \"%s\"",
+                       shown(field, text));
+    if (ret)
+        return err_set(err, -EBADMSG, "key: expected decimal digits (u64), found \"%s\"",
+                       shown(field, text));
+    entry->hash = schema_hash_u64(schema, entry->key);
+    return 0;
+}
+
+static int parse_bytes_key(const struct schema *schema, const struct field *field,
+                           struct part_entry *entry, struct err *err)
+{
+    if (field->form != FIELD_TEXT)
+        return err_set(err, -EBADMSG,
+                       "key: expected a string for a bytes key, found another JSON value");
+    if (field->len < 1 || field->len > KEY_BYTES_MAX)
+        return err_set(err, -EBADMSG, "key: expected 1 to %d bytes, found %zu", KEY_BYTES_MAX,
+                       field->len);
+    entry->key_bytes = (const uint8_t *)field->data;
+    entry->key_len = (uint8_t)field->len;
+    entry->hash = schema_hash_bytes(schema, field->data, field->len);
+    return 0;
+}
+
+static int parse_bytes_value(const struct schema *schema, const struct field *field,
+                             struct part_entry *entry, struct err *err)
+{
+    if (field->form != FIELD_TEXT)
+        return err_set(err, -EBADMSG,
+                       "value: expected a string or {\"b64\": …} for a bytes value, found another "
+                       "JSON value");
+    if (schema->value_len && field->len != schema->value_len)
+        return err_set(err, -EBADMSG, "value: expected exactly %u bytes, found %zu",
+                       schema->value_len, field->len);
+    if (field->len > VALUE_LEN_MAX)
+        return err_set(err, -EBADMSG, "value: expected at most %d bytes, found %zu", VALUE_LEN_MAX,
+                       field->len);
+    entry->value = (const uint8_t *)field->data;
+    entry->value_len = (uint32_t)field->len;
+    return 0;
+}
+
+/* Largest magnitude that does not become Inf when stored: the halfway point beyond the largest finite number. */
+static float overflow_limit(enum elem elem)
+{
+    return elem == ELEM_F16 ? 65520.0F : 0x1.ffp127F;
+}
+
+static int check_overflow(const struct schema *schema, const float *floats, struct err *err)
+{
+    float limit = overflow_limit(schema->elem);
+    for (uint32_t i = 0; i < schema->dim; i++) {
+        float magnitude = __builtin_fabsf(floats[i]);
+        if (magnitude >= limit && magnitude < __builtin_inff())
+            return err_set(err, -EBADMSG,
+                           "element %u of the vector: %g is too large to be stored as %s", i + 1,
+                           (double)floats[i], elem_name(schema->elem));
+    }
+    return 0;
+}
+
+static int parse_vector(struct row_parser *parser, const struct field *field,
+                        struct part_entry *entry, struct err *err)
+{
+    const struct schema *schema = parser->schema;
+    int ret = number_vector(field->data, field->len, schema->dim, parser->floats, err);
+    if (!ret && (schema->elem == ELEM_F16 || schema->elem == ELEM_BF16))
+        ret = check_overflow(schema, parser->floats, err);
+    if (ret)
+        return ret;
+    ret = vector_encode(schema->elem, parser->floats, schema->dim, parser->stored);
+    if (ret == -EDOM)
+        return err_set(err, -EBADMSG,
+                       "the vector holds NaN or Inf, which i8 cannot store (f16 and f32 can)");
+    if (ret)
+        return err_sys(err, ret, "storing the vector");
+    entry->value = parser->stored;
+    entry->value_len = schema->value_len;
+    return 0;
+}
+
+static int parse_deletion(const struct row_parser *parser, const struct input_row *row,
+                          struct part_entry *entry, struct err *err)
+{
+    if (!parser->is_delta)
+        return err_set(err, -EBADMSG, "the row deletes its key, which only a delta can");
+    if (row->value.form != FIELD_ABSENT)
+        return err_set(err, -EBADMSG, "the row deletes its key and has a value all the same");
+    entry->tombstone = true;
+    return 0;
+}
+
+int row_parse(struct row_parser *parser, const struct input_row *row, struct part_entry *entry,
+              struct err *err)
+{
+    const struct schema *schema = parser->schema;
+    *entry = (struct part_entry){0};
+    int ret = schema->key_type == KEY_U64 ? parse_u64_key(schema, &row->key, entry, err)
+                                          : parse_bytes_key(schema, &row->key, entry, err);
+    if (ret)
+        return ret;
+    if (row->deleted || (row->value.form == FIELD_ABSENT && parser->bare_key_deletes))
+        return parse_deletion(parser, row, entry, err);
+    if (row->value.form == FIELD_ABSENT)
+        return err_set(err, -EBADMSG, "expected a key and a value, found a key only");
+    if (schema->elem != ELEM_NONE)
+        return parse_vector(parser, &row->value, entry, err);
+    return parse_bytes_value(schema, &row->value, entry, err);
+}

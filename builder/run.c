@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/run.h"
+
+#include "base/scope.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void run_release(struct run *run)
+{
+    free(run->fences);
+    *run = (struct run){0};
+}
+
+/* ---- writing ---- */
+
+int run_writer_init(struct run_writer *writer, struct scratch *scratch, struct err *err)
+{
+    *writer = (struct run_writer){.scratch = scratch, .off = scratch->len};
+    writer->buffer = aligned_alloc(SCRATCH_ALIGN, RUN_WRITE_LEN);
+    return writer->buffer ? 0 : err_sys(err, -ENOMEM, "writing sorted runs");
+}
+
+void run_writer_release(struct run_writer *writer)
+{
+    free(writer->buffer);
+    buf_release(&writer->fences);
+    *writer = (struct run_writer){0};
+}
+
+static int writer_flush(struct run_writer *writer, size_t len, struct err *err)
+{
+    writer->fill = 0;
+    return len ? scratch_append(writer->scratch, writer->buffer, len, err) : 0;
+}
+
+static int writer_put(struct run_writer *writer, const void *data, size_t len, struct err *err)
+{
+    const uint8_t *from = data;
+    while (len) {
+        size_t room = RUN_WRITE_LEN - writer->fill;
+        size_t n = len < room ? len : room;
+        memcpy(writer->buffer + writer->fill, from, n);
+        writer->fill += n;
+        writer->len += n;
+        from += n;
+        len -= n;
+        int ret = writer->fill == RUN_WRITE_LEN ? writer_flush(writer, RUN_WRITE_LEN, err) : 0;
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int fence_add(struct run_writer *writer, uint64_t hash, struct err *err)
+{
+    size_t n = writer->fences.len / sizeof(struct run_fence);
+    if (writer->len < n * (uint64_t)RUN_FENCE_LEN)
+        return 0;
+    struct run_fence fence = {.hash = hash, .off = writer->len};
+    int ret = buf_add(&writer->fences, &fence, sizeof fence);
+    return ret ? err_sys(err, ret, "writing sorted runs") : 0;
+}
+
+int run_writer_add(struct run_writer *writer, const struct record_head *head, const uint8_t *key,
+                   const uint8_t *value, struct err *err)
+{
+    static const uint8_t zeros[8];
+    size_t len = RECORD_HEAD_LEN + (size_t)head->key_len + head->value_len;
+    int ret = fence_add(writer, head->hash, err);
+    if (!ret)
+        ret = writer_put(writer, head, sizeof *head, err);
+    if (!ret)
+        ret = writer_put(writer, key, head->key_len, err);
+    if (!ret)
+        ret = writer_put(writer, value, head->value_len, err);
+    return ret ? ret : writer_put(writer, zeros, record_len(head) - len, err);
+}
+
+int run_writer_finish(struct run_writer *writer, struct run *out, struct err *err)
+{
+    size_t padded = align_up(writer->fill, SCRATCH_ALIGN);
+    memset(writer->buffer + writer->fill, 0, padded - writer->fill);
+    int ret = writer_flush(writer, padded, err);
+    if (ret)
+        return ret;
+    *out = (struct run){.scratch = writer->scratch,
+                        .off = writer->off,
+                        .len = writer->len,
+                        .fences = (struct run_fence *)(void *)writer->fences.data,
+                        .n_fences = writer->fences.len / sizeof(struct run_fence)};
+    writer->fences = (struct buf){0};
+    writer->off = writer->scratch->len;
+    writer->len = 0;
+    return 0;
+}
+
+int run_spill(struct run_writer *writer, const struct arena *arena, struct run *out,
+              struct err *err)
+{
+    enum { AHEAD = 12 };
+    const struct arena_slot *slots = arena_slots(arena);
+    for (size_t i = 0; i < arena->n; i++) {
+        if (i + AHEAD < arena->n)
+            __builtin_prefetch(arena->memory + slots[i + AHEAD].off);
+        const uint8_t *record = arena->memory + slots[i].off;
+        struct record_head head;
+        memcpy(&head, record, sizeof head);
+        int ret = fence_add(writer, head.hash, err);
+        if (!ret)
+            ret = writer_put(writer, record, record_len(&head), err);
+        if (ret)
+            return ret;
+    }
+    return run_writer_finish(writer, out, err);
+}
+
+/* ---- reading ---- */
+
+/* The first slot of a hash not below `first`. */
+static size_t slot_find(const struct arena *arena, uint64_t first)
+{
+    const struct arena_slot *slots = arena_slots(arena);
+    size_t low = 0;
+    size_t high = arena->n;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (slots[mid].hash < first)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+/* Where to begin reading for `first`: the last fence below it. Records of one hash may straddle a fence, so it must be below. */
+static uint64_t fence_find(const struct run *run, uint64_t first)
+{
+    size_t low = 0;
+    size_t high = run->n_fences;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (run->fences[mid].hash < first)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low ? run->fences[low - 1].off : 0;
+}
+
+/* Moves the buffer so that it holds the file from off on. */
+static int reader_fill(struct run_reader *reader, uint64_t off, struct err *err)
+{
+    const struct run *run = reader->run;
+    uint64_t begin = off & ~(uint64_t)(SCRATCH_ALIGN - 1);
+    uint64_t end = align_up(run->off + run->len, SCRATCH_ALIGN);
+    size_t len = end - begin < reader->cap ? (size_t)(end - begin) : reader->cap;
+    int ret = scratch_read(run->scratch, begin, reader->buffer, len, err);
+    if (ret)
+        return ret;
+    reader->file_off = begin;
+    reader->fill = len;
+    return 0;
+}
+
+/* Makes [off, off + len) of the file, or as much as the run has, lie in the buffer. */
+static int reader_need(struct run_reader *reader, uint64_t off, size_t len, struct err *err)
+{
+    uint64_t end = reader->run->off + reader->run->len;
+    if (off + len > end)
+        len = (size_t)(end - off);
+    if (off >= reader->file_off && off + len <= reader->file_off + reader->fill)
+        return 0;
+    return reader_fill(reader, off, err);
+}
+
+static int next_in_file(struct run_reader *reader, struct err *err)
+{
+    uint64_t end = reader->run->off + reader->run->len;
+    if (reader->next >= end)
+        return 0;
+    uint64_t off = reader->next;
+    int ret = reader_need(reader, off, RECORD_SHORT_MAX, err);
+    if (ret)
+        return ret;
+    struct record_head head;
+    memcpy(&head, reader->buffer + (off - reader->file_off), sizeof head);
+    size_t len = record_len(&head);
+    /* With the record's start at the front, the buffer may still be too short: then the value waits until it is asked for. */
+    uint64_t room = reader->cap - (off & (SCRATCH_ALIGN - 1));
+    reader->is_whole = len <= room;
+    if (reader->is_whole) {
+        ret = reader_need(reader, off, len, err);
+        if (ret)
+            return ret;
+    }
+    reader->record = reader->buffer + (off - reader->file_off);
+    reader->record_off = off;
+    reader->next = off + len;
+    return 1;
+}
+
+static int next_in_memory(struct run_reader *reader)
+{
+    enum { AHEAD = 8 };
+    const struct arena *arena = reader->run->arena;
+    const struct arena_slot *slots = arena_slots(arena);
+    if (reader->slot >= arena->n)
+        return 0;
+    if (reader->slot + AHEAD < arena->n)
+        __builtin_prefetch(arena->memory + slots[reader->slot + AHEAD].off);
+    reader->record = arena->memory + slots[reader->slot++].off;
+    reader->is_whole = true;
+    return 1;
+}
+
+int run_reader_next(struct run_reader *reader, struct err *err)
+{
+    int got = reader->run->arena ? next_in_memory(reader) : next_in_file(reader, err);
+    if (got <= 0)
+        return got;
+    record_view(reader->record, reader->hash_seed, &reader->view);
+    return reader->view.entry.hash <= reader->last;
+}
+
+int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
+                    uint64_t first, uint64_t last, size_t cap, struct err *err)
+{
+    *reader = (struct run_reader){.run = run, .hash_seed = hash_seed, .last = last};
+    if (run->arena) {
+        reader->slot = slot_find(run->arena, first);
+        return 0;
+    }
+    reader->cap = cap < RUN_READ_MIN ? RUN_READ_MIN : cap / SCRATCH_ALIGN * SCRATCH_ALIGN;
+    reader->buffer = aligned_alloc(SCRATCH_ALIGN, reader->cap);
+    if (!reader->buffer)
+        return err_sys(err, -ENOMEM, "reading sorted runs");
+    reader->next = run->off + fence_find(run, first);
+    /* The fence stands before the first record wanted: read over those between. */
+    for (;;) {
+        int got = next_in_file(reader, err);
+        if (got < 0)
+            run_reader_release(reader);
+        if (got <= 0)
+            return got;
+        struct record_head head;
+        memcpy(&head, reader->record, sizeof head);
+        if (head.hash >= first)
+            break;
+    }
+    reader->next = reader->record_off;
+    return 0;
+}
+
+void run_reader_release(struct run_reader *reader)
+{
+    free(reader->buffer);
+    *reader = (struct run_reader){0};
+}
+
+int run_reader_value(struct run_reader *reader, struct buf *big, struct err *err)
+{
+    if (reader->is_whole)
+        return 0;
+    uint64_t begin = reader->record_off & ~(uint64_t)(SCRATCH_ALIGN - 1);
+    uint64_t end = align_up(reader->next, SCRATCH_ALIGN);
+    /* Room to align the memory as direct I/O wants it. */
+    buf_clear(big);
+    int ret = buf_reserve(big, (size_t)(end - begin) + SCRATCH_ALIGN);
+    if (ret)
+        return err_sys(err, ret, "reading a value of %u bytes", reader->view.entry.value_len);
+    uint8_t *aligned = (uint8_t *)align_up((uintptr_t)big->data, SCRATCH_ALIGN);
+    ret = scratch_read(reader->run->scratch, begin, aligned, (size_t)(end - begin), err);
+    if (ret)
+        return ret;
+    record_view(aligned + (reader->record_off - begin), reader->hash_seed, &reader->view);
+    return 0;
+}

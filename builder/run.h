@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run: entries in order, in memory (a sorted arena) or spilled (a stretch of a scratch file). Readers do not tell them apart.
+ *
+ * A spilled run keeps a fence every RUN_FENCE_LEN bytes, so that a shard's share of it, a range of hashes, is found at once.
+ *
+ * Threads: a writer or reader belongs to one thread; a finished run is immutable.
+ * Memory: a writer holds RUN_WRITE_LEN bytes, a reader what it is given, a spilled run 16 bytes a fence.
+ * Errors: of the scratch file; -ENOMEM.
+ */
+#ifndef FKV_BUILDER_RUN_H
+#define FKV_BUILDER_RUN_H
+
+#include "base/buf.h"
+#include "builder/arena.h"
+#include "builder/scratch.h"
+
+enum {
+    RUN_FENCE_LEN = 256 << 10,
+    RUN_WRITE_LEN = 1 << 20,
+    RUN_READ_MIN = 2 * SCRATCH_ALIGN, /* a reader's buffer is a multiple of SCRATCH_ALIGN */
+};
+
+struct run_fence {
+    uint64_t hash; /* of the first record at or behind off */
+    uint64_t off;  /* from the run's start */
+};
+
+struct run {
+    const struct arena *arena;     /* in memory, or */
+    const struct scratch *scratch; /* in a file at [off, off + len) */
+    uint64_t off;
+    uint64_t len;
+    struct run_fence *fences;
+    size_t n_fences;
+};
+
+void run_release(struct run *run);
+
+/* Appends one run to a scratch file. */
+struct run_writer {
+    struct scratch *scratch;
+    uint8_t *buffer;
+    size_t fill;
+    uint64_t off; /* where the run starts in the file */
+    uint64_t len; /* bytes added */
+    struct buf fences;
+};
+int run_writer_init(struct run_writer *writer, struct scratch *scratch, struct err *err);
+void run_writer_release(struct run_writer *writer);
+/* A whole record; value may lie elsewhere than head and key. */
+int run_writer_add(struct run_writer *writer, const struct record_head *head, const uint8_t *key,
+                   const uint8_t *value, struct err *err);
+/* *out is released by the caller; the writer can begin the next run. */
+int run_writer_finish(struct run_writer *writer, struct run *out, struct err *err);
+
+/* Writes a sorted arena as a run. */
+int run_spill(struct run_writer *writer, const struct arena *arena, struct run *out,
+              struct err *err);
+
+/* Reads the records of hashes [first, last]. */
+struct run_reader {
+    const struct run *run;
+    uint64_t hash_seed;
+    uint64_t last;
+    size_t slot; /* in memory: the next one */
+    uint8_t *buffer;
+    size_t cap;
+    uint64_t file_off; /* of buffer[0], in the file */
+    size_t fill;
+    uint64_t next; /* offset of the next record, in the file */
+    /* The record that run_reader_next() moved to. */
+    const uint8_t *record; /* head and key, in memory */
+    bool is_whole;         /* the value follows them */
+    uint64_t record_off;   /* in the file */
+    struct run_entry view;
+};
+int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
+                    uint64_t first, uint64_t last, size_t cap, struct err *err);
+void run_reader_release(struct run_reader *reader);
+/* 1 with a record, 0 at the end. The record lives until the next call. */
+int run_reader_next(struct run_reader *reader, struct err *err);
+/* Completes reader->view.entry.value of a record that is longer than the buffer; big keeps it. */
+int run_reader_value(struct run_reader *reader, struct buf *big, struct err *err);
+
+#endif

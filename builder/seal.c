@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/seal.h"
+
+#include "base/scope.h"
+#include "builder/part_file.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Counting a delta's live keys, one shard a task. */
+struct fold {
+    const struct seal_params *params;
+    const struct version_desc *desc;
+    struct meter *meter;
+    _Atomic uint64_t n_added;   /* keys that the base does not have */
+    _Atomic uint64_t n_removed; /* tombstones of keys that it has */
+};
+
+/* The state of one shard's fold. */
+struct fold_shard {
+    const struct part *part; /* the delta's */
+    uint8_t *decided;        /* a byte an entry: a newer level of the base has spoken */
+    uint64_t n_added;
+    uint64_t n_removed;
+};
+
+static int desc_copy(const struct part_desc *from, struct part_desc *to)
+{
+    struct digest *chunks = malloc(from->n_chunks * sizeof *chunks + 1);
+    if (!chunks)
+        return -ENOMEM;
+    memcpy(chunks, from->chunks, from->n_chunks * sizeof *chunks);
+    *to = *from;
+    to->chunks = chunks;
+    return 0;
+}
+
+static int link_base_part(const struct seal_params *params, const struct part_desc *part,
+                          struct part_desc *out, struct err *err)
+{
+    char from[PART_PATH_MAX];
+    char to[PART_PATH_MAX];
+    int ret = part_file_path(params->base_dir, part, from, err);
+    if (!ret)
+        ret = part_file_path(params->dir, part, to, err);
+    if (!ret)
+        ret = store_link(params->store, from, to, err);
+    if (ret)
+        return ret;
+    ret = desc_copy(part, out);
+    return ret ? err_sys(err, ret, "sealing") : 0;
+}
+
+/* Looks up what is not decided yet in one older part. */
+static int fold_level(struct fold_shard *shard, const struct part *base, struct err *err)
+{
+    uint64_t cursor = 0;
+    struct part_entry entry;
+    int got;
+    for (uint64_t i = 0; (got = part_next(shard->part, &cursor, &entry)) > 0; i++) {
+        struct part_entry found;
+        if (shard->decided[i])
+            continue;
+        int has = part_find(base, &entry, &found);
+        if (has < 0)
+            return err_set(err, has, "a part of the base is corrupt");
+        if (!has)
+            continue;
+        shard->decided[i] = 1;
+        if (found.tombstone)
+            shard->n_added += !entry.tombstone;
+        else
+            shard->n_removed += entry.tombstone;
+    }
+    return got < 0 ? err_set(err, got, "a part of the delta is corrupt") : 0;
+}
+
+/* What no level of the base knows is new. */
+static void fold_rest(struct fold_shard *shard)
+{
+    uint64_t cursor = 0;
+    struct part_entry entry;
+    for (uint64_t i = 0; part_next(shard->part, &cursor, &entry) > 0; i++)
+        shard->n_added += !shard->decided[i] && !entry.tombstone;
+}
+
+static int fold_levels(const struct fold *fold, struct fold_shard *shard, uint32_t number,
+                       struct err *err)
+{
+    const struct seal_params *params = fold->params;
+    const struct version_desc *base = params->base;
+    for (uint32_t level = base->n_levels; level-- > 0;) {
+        const struct part_desc *part = &base->parts[(size_t)level * base->schema.n_shards + number];
+        struct part_memory memory = {0};
+        int ret = meter_check(fold->meter, err);
+        if (!ret)
+            ret = part_memory_load(&memory, params->store, params->base_dir, part, params->heap_max,
+                                   params->scratch_dir, err);
+        if (!ret)
+            ret = fold_level(shard, memory.part, err);
+        part_memory_release(&memory);
+        meter_add(fold->meter, part->len);
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
+static int fold_main(void *context, uint32_t number, struct err *err)
+{
+    struct fold *fold = context;
+    const struct seal_params *params = fold->params;
+    size_t at = (size_t)(fold->desc->n_levels - 1) * fold->desc->schema.n_shards + number;
+    const struct part_desc *part = &fold->desc->parts[at];
+    struct part_memory memory = {0};
+    struct fold_shard shard = {0};
+    int ret = part_memory_load(&memory, params->store, params->dir, part, params->heap_max,
+                               params->scratch_dir, err);
+    if (ret)
+        return ret;
+    shard.part = memory.part;
+    shard.decided = calloc(1, (size_t)(part->n_keys + part->n_tombstones) + 1);
+    ret = shard.decided ? fold_levels(fold, &shard, number, err)
+                        : err_sys(err, -ENOMEM, "counting keys");
+    if (!ret)
+        fold_rest(&shard);
+    free(shard.decided);
+    part_memory_release(&memory);
+    fold->n_added += shard.n_added;
+    fold->n_removed += shard.n_removed;
+    return ret;
+}
+
+static void fold_tick(void *context)
+{
+    struct fold *fold = context;
+    meter_tick(fold->meter);
+}
+
+static int fold_keys(struct engine *engine, const struct seal_params *params, struct meter *meter,
+                     struct version_desc *desc, struct err *err)
+{
+    struct fold fold = {.params = params, .desc = desc, .meter = meter};
+    struct engine_work work = {.n_tasks = desc->schema.n_shards,
+                               .n_at_once = params->n_at_once,
+                               .task = fold_main,
+                               .tick = fold_tick,
+                               .context = &fold};
+    int ret = engine->run(engine, &work, err);
+    if (ret)
+        return ret;
+    desc->n_keys = params->base->n_keys + fold.n_added - fold.n_removed;
+    return 0;
+}
+
+int seal_run(struct engine *engine, const struct seal_params *params, struct meter *meter,
+             struct version_desc *desc, struct err *err)
+{
+    const struct version_desc *base = params->base;
+    size_t n_base = base ? base->n_parts : 0;
+    meter_stage(meter, BUILD_SEAL, base ? version_desc_len(base) : 0);
+    for (size_t i = 0; i < n_base; i++) {
+        int ret = link_base_part(params, &base->parts[i], &desc->parts[i], err);
+        if (ret)
+            return ret;
+    }
+    desc->n_keys = 0;
+    desc->n_entries = 0;
+    for (size_t i = n_base; i < desc->n_parts; i++) {
+        desc->n_keys += desc->parts[i].n_keys;
+        desc->n_entries += desc->parts[i].n_keys + desc->parts[i].n_tombstones;
+    }
+    return base ? fold_keys(engine, params, meter, desc, err) : 0;
+}
+
+int seal_finish(struct store *store, const char *dir, const struct version_desc *desc,
+                struct err *err)
+{
+    char path[STORE_PATH_MAX];
+    struct buf text = {0};
+    if (snprintf(path, sizeof path, "%s/version.json", dir) >= (int)sizeof path)
+        return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
+    int ret = version_desc_encode(desc, &text, err);
+    if (!ret)
+        ret = store_put_new(store, path, text.data, text.len, err);
+    buf_release(&text);
+    return ret;
+}

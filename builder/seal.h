@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * seal: what makes parts a version: the base's parts linked beside a delta's own, the count of live keys, version.json.
+ *
+ * version.json is written last: a staging directory that has it is a sealed build.
+ * A delta keeps tombstones of keys that its base does not have: dropping them would save little, and what is written would
+ * depend on more than the delta's own input.
+ *
+ * Threads: folding runs on the engine. Memory: at once one new part and one of the base's, each as in part_file.h.
+ * Errors: store errors, -EBADMSG for a damaged base part.
+ */
+#ifndef FKV_BUILDER_SEAL_H
+#define FKV_BUILDER_SEAL_H
+
+#include "builder/engine.h"
+#include "builder/meter.h"
+#include "format/version.h"
+#include "store/store.h"
+
+struct seal_params {
+    struct store *store;
+    const char *dir;                 /* staging */
+    const char *base_dir;            /* of a delta */
+    const struct version_desc *base; /* NULL for a full version */
+    uint64_t heap_max;               /* of each part read */
+    const char *scratch_dir;
+    uint32_t n_at_once;
+};
+
+/*
+ * desc has schema, n_levels and room for all its parts, of which those of the newest level are filled. Links the base's parts,
+ * fills in their descriptions, and counts n_entries and the live keys of the whole.
+ */
+int seal_run(struct engine *engine, const struct seal_params *params, struct meter *meter,
+             struct version_desc *desc, struct err *err);
+
+/* Writes version.json. */
+int seal_finish(struct store *store, const char *dir, const struct version_desc *desc,
+                struct err *err);
+
+#endif

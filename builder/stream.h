@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream: the bytes of a file, decompressed by its suffix: .gz (zlib), .zst (zstd), or as they are.
+ *
+ * Several gzip members or zstd frames in one file are read one after the other.
+ *
+ * Threads: one at a time. Memory: 256 KiB for a compressed file, plus the window its frames ask for (zstd: at most
+ * 128 MiB; frames made with a longer --long are refused).
+ * Errors: -ENOENT, -EACCES, -EISDIR, -EBADMSG for damaged or cut compressed data, -EIO, -ENOMEM; the file is named.
+ */
+#ifndef FKV_BUILDER_STREAM_H
+#define FKV_BUILDER_STREAM_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct stream;
+
+int stream_open(const char *path, struct stream **out, struct err *err);
+void stream_close(struct stream *stream);
+
+/* Fills data[0, len) as far as there are bytes: *n_read is less than len at the end only. */
+int stream_read(struct stream *stream, void *data, size_t len, size_t *n_read, struct err *err);
+
+/* Bytes taken from the file so far. */
+uint64_t stream_file_bytes(const struct stream *stream);
+
+/* The path's length without a compression suffix. */
+size_t stream_plain_name_len(const char *path);
+
+#endif
