@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What only a directory store has: symbolic links, direct writes, many writers at once, kill -9. */
+#include "unit.h"
+
+#include "base/scope.h"
+#include "store/beneath.h"
+#include "store/store.h"
+#include "store/write_behind.h"
+#include "temp_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+struct fixture {
+    char outside[TEMP_DIR_MAX]; /* beside the store, with a secret in it */
+    char dir[TEMP_DIR_MAX];
+    struct store *store;
+};
+
+static void path_at(char *out, const char *dir, const char *name)
+{
+    assert_true(snprintf(out, PATH_MAX, "%s/%s", dir, name) < PATH_MAX);
+}
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+    char path[PATH_MAX];
+    path_at(path, dir, name);
+    scope_fclose FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+}
+
+static void link_to(const char *target, const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    path_at(path, dir, name);
+    assert_int_equal(symlink(target, path), 0);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+    *state = f;
+    temp_dir_make(f->outside);
+    temp_dir_make(f->dir);
+    write_file(f->outside, "secret", "secret");
+    return store_open(f->dir, &f->store, NULL);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    store_close(f->store);
+    temp_dir_remove(f->dir);
+    temp_dir_remove(f->outside);
+    free(f);
+    return 0;
+}
+
+static void store_dir__follows_no_link_out(void **state)
+{
+    struct fixture *f = *state;
+    struct store *store = f->store;
+    struct err err = {0};
+    struct buf buf = {0};
+    struct store_stat st;
+    struct store_list list;
+    struct store_writer *writer = NULL;
+    link_to(f->outside, f->dir, "out");
+    link_to("secret", f->outside, "inner");
+    char secret[PATH_MAX];
+    path_at(secret, f->outside, "secret");
+    link_to(secret, f->dir, "secret");
+    assert_int_equal(store_get(store, "secret", 100, &buf, &err), -EPERM);
+    assert_non_null(strstr(err.text, "a symbolic link"));
+    assert_int_equal(store_get(store, "out/secret", 100, &buf, NULL), -EPERM);
+    assert_int_equal(store_stat(store, "secret", &st, NULL), -EPERM);
+    assert_int_equal(store_stat(store, "out/secret", &st, NULL), -EPERM);
+    assert_int_equal(store_list(store, "out", &list, NULL), -EPERM);
+    assert_int_equal(store_put_new(store, "out/x", "x", 1, NULL), -EPERM);
+    assert_int_equal(store_put(store, "out/x", "x", 1, NULL), -EPERM);
+    assert_int_equal(store_writer_open(store, "out/x", &writer, NULL), -EPERM);
+    assert_int_equal(store_mkdir(store, "out/x", NULL), -EPERM);
+    assert_int_equal(store_link(store, "out/secret", "x", NULL), -EPERM);
+    assert_int_equal(store_rename(store, "out/secret", "x", NULL), -EPERM);
+    assert_int_equal(store_remove(store, "out/secret", NULL), -EPERM);
+    /* put replaces the link itself, and the target keeps its bytes. */
+    assert_int_equal(store_put(store, "secret", "mine", 4, NULL), 0);
+    assert_int_equal(store_get(store, "secret", 100, &buf, NULL), 0);
+    assert_int_equal(buf.len, 4);
+    buf_release(&buf);
+    assert_int_equal(access(secret, F_OK), 0);
+}
+
+static void store_dir__removes_links_and_not_what_they_name(void **state)
+{
+    struct fixture *f = *state;
+    char inner[PATH_MAX];
+    char secret[PATH_MAX];
+    assert_int_equal(store_mkdir(f->store, "t/a", NULL), 0);
+    path_at(inner, f->dir, "t/a");
+    link_to(f->outside, inner, "out");
+    link_to("../..", inner, "up");
+    write_file(inner, "odd\nname", "x");
+    assert_int_equal(store_remove_tree(f->store, "t", NULL), 0);
+    path_at(secret, f->outside, "secret");
+    assert_int_equal(access(secret, F_OK), 0);
+    link_to(f->outside, f->dir, "out");
+    assert_int_equal(store_remove_tree(f->store, "out", NULL), 0);
+    assert_int_equal(access(secret, F_OK), 0);
+}
+
+static void store_dir__refuses_what_is_no_file(void **state)
+{
+    struct fixture *f = *state;
+    char path[PATH_MAX];
+    struct buf buf = {0};
+    path_at(path, f->dir, "fifo");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    /* Without care this would wait for a writer for ever. */
+    assert_int_equal(store_get(f->store, "fifo", 100, &buf, NULL), -EPERM);
+    buf_release(&buf);
+}
+
+static void beneath__both_ways_agree(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(store_mkdir(f->store, "a/b", NULL), 0);
+    assert_int_equal(store_put_new(f->store, "a/b/file", "x", 1, NULL), 0);
+    link_to("b", f->dir, "a/link");
+    link_to("b/file", f->dir, "a/filelink");
+    scope_fd int root = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(root >= 0);
+    static const struct {
+        const char *path;
+        int flags;
+        int expected; /* 0: opens */
+    } cases[] = {
+        {"a", O_RDONLY | O_DIRECTORY, 0},
+        {"a/b/file", O_RDONLY, 0},
+        {"a/b/file", O_PATH | O_NOFOLLOW, 0},
+        {"a/none", O_RDONLY, -ENOENT},
+        {"none/x", O_RDONLY, -ENOENT},
+        {"a/b/file/x", O_RDONLY, -ENOTDIR},
+        {"a/b/file", O_RDONLY | O_DIRECTORY, -ENOTDIR},
+        {"a/link", O_RDONLY | O_DIRECTORY, -ELOOP},
+        {"a/link/file", O_RDONLY, -ELOOP},
+        {"a/filelink", O_RDONLY, -ELOOP},
+        {"a/filelink", O_PATH | O_NOFOLLOW, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int (*const ways[])(int, const char *, int) = {beneath_open, beneath_open_walking,
+                                                       beneath_open_at_once};
+        for (int way = 0; way < 3; way++) {
+            int fd = ways[way](root, cases[i].path, cases[i].flags);
+            if (way == 2 && (fd == -ENOSYS || fd == -EPERM))
+                continue; /* no openat2 here */
+            if (fd >= 0)
+                close(fd);
+            assert_int_equal(fd < 0 ? fd : 0, cases[i].expected);
+        }
+    }
+}
+
+/* Byte i of a test file: no period that divides a buffer. */
+static uint8_t byte_at(size_t i)
+{
+    return (uint8_t)(i * 2654435761U >> 13);
+}
+
+/* A file of len bytes, appended in odd pieces, reads back the same. */
+static void write_and_compare(struct store *store, const char *name, size_t len)
+{
+    struct store_writer *writer = NULL;
+    scope_free uint8_t *bytes = malloc(len + 1);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = byte_at(i);
+    assert_int_equal(store_writer_open(store, name, &writer, NULL), 0);
+    size_t piece = 1;
+    for (size_t off = 0; off < len; off += piece) {
+        piece = (off * 7 + 4096) % 3000017 + 1;
+        if (piece > len - off)
+            piece = len - off;
+        assert_int_equal(store_writer_append(writer, bytes + off, piece, NULL), 0);
+    }
+    assert_int_equal(store_writer_commit(writer, NULL), 0);
+    struct buf back = {0};
+    assert_int_equal(store_get(store, name, len, &back, NULL), 0);
+    assert_int_equal(back.len, len);
+    assert_true(len == 0 || memcmp(back.data, bytes, len) == 0);
+    buf_release(&back);
+    assert_int_equal(store_remove(store, name, NULL), 0);
+}
+
+static void store_dir__large_writes_come_back_whole(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t lens[] = {0,
+                                  1,
+                                  4095,
+                                  4096,
+                                  100000,
+                                  WRITE_BEHIND_LEN - 1,
+                                  WRITE_BEHIND_LEN,
+                                  WRITE_BEHIND_LEN + 1,
+                                  WRITE_BEHIND_LEN + 4096,
+                                  3 * WRITE_BEHIND_LEN,
+                                  3 * WRITE_BEHIND_LEN + 12345};
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++)
+        write_and_compare(f->store, "big", lens[i]);
+}
+
+static void store_dir__writes_where_direct_io_is_refused(void **state)
+{
+    char dir[] = "/dev/shm/fkv-test-XXXXXX";
+    struct store *store = NULL;
+    if (!mkdtemp(dir))
+        skip();
+    assert_int_equal(store_open(dir, &store, NULL), 0);
+    write_and_compare(store, "big", WRITE_BEHIND_LEN + 4097);
+    store_close(store);
+    temp_dir_remove(dir);
+}
+
+static void write_behind__goes_on_after_a_flush(void **state)
+{
+    struct fixture *f = *state;
+    struct write_behind *writer = NULL;
+    char path[PATH_MAX];
+    path_at(path, f->dir, "file");
+    scope_fd int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(write_behind_new(fd, &writer), 0);
+    size_t total = 0;
+    static const size_t pieces[] = {5, 4091, WRITE_BEHIND_LEN, 3, WRITE_BEHIND_LEN + 1, 9};
+    scope_free uint8_t *bytes = malloc(3 * WRITE_BEHIND_LEN);
+    for (size_t i = 0; i < 3 * WRITE_BEHIND_LEN; i++)
+        bytes[i] = byte_at(i);
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        assert_int_equal(write_behind_append(writer, bytes + total, pieces[i]), 0);
+        assert_int_equal(write_behind_flush(writer), 0);
+        total += pieces[i];
+    }
+    write_behind_free(writer);
+    scope_free uint8_t *back = malloc(total + 1);
+    assert_int_equal(pread(fd, back, total + 1, 0), total);
+    assert_memory_equal(back, bytes, total);
+}
+
+static void write_behind__a_failed_write_is_not_forgotten(void **state)
+{
+    struct write_behind *writer = NULL;
+    scope_fd int fd = open("/dev/full", O_WRONLY);
+    if (fd < 0)
+        skip();
+    scope_free uint8_t *bytes = calloc(1, WRITE_BEHIND_LEN);
+    assert_int_equal(write_behind_new(fd, &writer), 0);
+    int ret = write_behind_append(writer, bytes, WRITE_BEHIND_LEN);
+    assert_true(ret == 0 || ret == -ENOSPC); /* the helper may or may not be done */
+    assert_int_equal(write_behind_flush(writer), -ENOSPC);
+    assert_int_equal(write_behind_flush(writer), -ENOSPC);
+    write_behind_free(writer);
+    assert_int_equal(write_behind_new(fd, &writer), 0);
+    assert_int_equal(write_behind_append(writer, bytes, 10), 0);
+    assert_int_equal(write_behind_flush(writer), -ENOSPC);
+    write_behind_free(writer);
+}
+
+struct racer {
+    struct store *store;
+    int id;
+    unsigned n_won;
+};
+
+static void *race(void *context)
+{
+    struct racer *racer = context;
+    for (int i = 0; i < 200; i++) {
+        char path[32];
+        char text[32];
+        snprintf(path, sizeof path, "race/%d", i);
+        snprintf(text, sizeof text, "%d", racer->id);
+        int ret = store_put_new(racer->store, path, text, strlen(text), NULL);
+        racer->n_won += ret == 0;
+        if (ret && ret != -EEXIST)
+            return (void *)"failed";
+    }
+    return NULL;
+}
+
+static void store_dir__put_new_has_one_winner(void **state)
+{
+    struct fixture *f = *state;
+    struct racer racers[3];
+    pthread_t threads[3];
+    assert_int_equal(store_mkdir(f->store, "race", NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        racers[i] = (struct racer){.store = f->store, .id = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        void *failed = NULL;
+        pthread_join(threads[i], &failed);
+        assert_null(failed);
+    }
+    assert_int_equal(racers[0].n_won + racers[1].n_won + racers[2].n_won, 200);
+    struct store_list list = {0};
+    assert_int_equal(store_list(f->store, "race", &list, NULL), 0);
+    assert_int_equal(list.n_names, 200);
+    store_list_release(&list);
+}
+
+/* Puts the same name over and over until killed. */
+static void put_for_ever(const char *dir)
+{
+    struct store *store = NULL;
+    char text[20000];
+    if (store_open(dir, &store, NULL))
+        _exit(1);
+    for (char c = 'a';; c = c == 'z' ? 'a' : (char)(c + 1)) {
+        memset(text, c, sizeof text);
+        if (store_put(store, "k/beat", text, sizeof text, NULL))
+            _exit(1);
+    }
+}
+
+static void store_dir__a_killed_writer_leaves_whole_files(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(store_mkdir(f->store, "k", NULL), 0);
+    for (int round = 0; round < 10; round++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0)
+            put_for_ever(f->dir);
+        usleep(3000 + (useconds_t)round * 1777);
+        kill(pid, SIGKILL);
+        int status = 0;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFSIGNALED(status));
+        struct buf buf = {0};
+        int ret = store_get(f->store, "k/beat", 100000, &buf, NULL);
+        assert_true(ret == 0 || (ret == -ENOENT && round == 0));
+        if (!ret)
+            assert_int_equal(buf.len, 20000);
+        for (size_t i = 1; i < buf.len; i++)
+            assert_int_equal(buf.data[i], buf.data[0]);
+        buf_release(&buf);
+    }
+    struct store_list list = {0};
+    assert_int_equal(store_list(f->store, "k", &list, NULL), 0);
+    for (size_t i = 0; i < list.n_names; i++)
+        assert_true(strcmp(list.names[i], "beat") == 0 || store_is_temporary(list.names[i]));
+    store_list_release(&list);
+}
+
+#define IN_DIR(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_DIR(store_dir__follows_no_link_out),
+        IN_DIR(store_dir__removes_links_and_not_what_they_name),
+        IN_DIR(store_dir__refuses_what_is_no_file),
+        IN_DIR(beneath__both_ways_agree),
+        IN_DIR(store_dir__large_writes_come_back_whole),
+        cmocka_unit_test(store_dir__writes_where_direct_io_is_refused),
+        IN_DIR(write_behind__goes_on_after_a_flush),
+        cmocka_unit_test(write_behind__a_failed_write_is_not_forgotten),
+        IN_DIR(store_dir__put_new_has_one_winner),
+        IN_DIR(store_dir__a_killed_writer_leaves_whole_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
