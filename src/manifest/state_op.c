@@ -200,11 +200,13 @@ static int pin(struct table_state *table, const struct op *op, struct err *err)
     return 0;
 }
 
-static int unpin(struct table_state *table, const struct op *op, struct err *err)
+/* Without a pin here it is no mistake: the node may be pinned by hand on its host, which the log does not know, and takes this
+ * record as the word to let go. */
+static int unpin(struct table_state *table, const struct op *op)
 {
     struct pin_entry *entry = (struct pin_entry *)table_state_find_pin(table, op->name);
     if (!entry)
-        return err_set(err, -ENOENT, "table %s has no pin for %s", table->name, op->name);
+        return 0;
     size_t i = (size_t)(entry - table->pins);
     memmove(entry, entry + 1, (--table->n_pins - i) * sizeof *entry);
     return 0;
@@ -292,7 +294,7 @@ int table_state_apply(struct table_state *table, const struct op *op, int64_t ti
     case OP_PIN:
         return pin(table, op, err);
     case OP_UNPIN:
-        return unpin(table, op, err);
+        return unpin(table, op);
     case OP_TAG:
         return tag(table, op, err);
     case OP_UNTAG:
