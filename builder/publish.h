@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * publish: a sealed build becomes a numbered version, after its validators agreed.
+ * publish: sealed builds become numbered versions, after their validators agreed, all in one record.
  *
- *   validate -> number -> version.json with the number -> rename staging/<task> to v/<id> -> append the record
+ *   validate -> number -> rename staging/<task> to v/<id> -> version.json with the number -> append the record
  *
- * Killed between rename and record, the directory is an orphan: the next publisher steps over its number, gc removes it.
+ * The rename is the claim: of two publishers of one build, one gets it. Only what lies in v/<id> is written after that, and
+ * everybody who may write there writes the same bytes.
  *
- * Threads: one at a time. Errors: -EPERM when a validator refuses (err says which figure and limit), -ESTALE when a delta's
- * base is no longer the newest, -ENOENT, store errors.
+ * Killed between rename and record, v/<id> is an orphan that nobody sees: publishing the same build again adopts it where it
+ * lies (under a new number if that one has been passed), and gc removes it in the end.
+ *
+ * Threads: one at a time; any number of processes at once. Memory: that of a version_reader.
+ * Errors: -EPERM when a validator refuses (err says which figure and limit), -ESTALE when a delta's base is no longer the
+ * newest, -EEXIST when another publisher was faster with the same build, -ENOENT, store errors.
  */
 #ifndef FKV_BUILDER_PUBLISH_H
 #define FKV_BUILDER_PUBLISH_H
 
 #include "builder/validate.h"
 #include "manifest/manifest.h"
+
+enum { PUBLISH_ITEMS_MAX = 256 };
 
 struct publish_item {
     const char *table;
@@ -22,16 +29,21 @@ struct publish_item {
 
 struct publish_version {
     char table[TABLE_NAME_MAX + 1];
+    char task[TASK_NAME_MAX + 1];
     uint64_t version;
     uint64_t base;
     uint64_t n_keys;
     uint64_t len;
+    bool validated; /* report is filled */
     struct validate_report report;
 };
 
-/* Publishes several sealed builds in one record. versions has room for n_items. */
+/*
+ * Publishes several sealed builds in one record. versions has room for n_items, and is filled as far as things went also when the
+ * call fails, so that the reports can be shown. Builds that were refused go back to staging. *seq is the record's number.
+ */
 int publish_run(struct store *store, struct manifest *manifest, const struct publish_item *items,
                 size_t n_items, const struct validate_limits *limits, const char *reason,
-                struct publish_version *versions, struct err *err);
+                struct publish_version *versions, uint64_t *seq, struct err *err);
 
 #endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * release: from sealed builds to serving, for `fkv publish` and `fkv build --publish`: validators, record, waiting for
+ * nodes, activation, waiting for the flip.
+ *
+ * Threads: one. Memory: none is kept. Errors: those of publish_run() and fleet.h.
+ */
+#ifndef FKV_CLI_RELEASE_H
+#define FKV_CLI_RELEASE_H
+
+#include "builder/cli/cli.h"
+#include "builder/publish.h"
+
+struct release_options {
+    struct validate_limits limits;
+    bool no_activate;
+    bool no_wait;
+    uint32_t quorum;
+    int64_t timeout_ns;
+    const char *reason;
+};
+
+/* The options' argp, for use as a child; its input is a struct release_options. */
+extern const struct argp release_argp;
+
+/* *json (may be NULL) gets an array of what was published, and what became of it. */
+int release_run(struct session *session, const struct publish_item *items, size_t n_items,
+                const struct release_options *options, bool quiet, json_t **json, struct err *err);
+
+#endif

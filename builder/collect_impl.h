@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * collect_impl: what the two halves of gc share: collect.c goes by the manifest, collect_sweep.c by age.
+ *
+ * Threads, memory, errors: as in collect.h.
+ */
+#ifndef FKV_BUILDER_COLLECT_IMPL_H
+#define FKV_BUILDER_COLLECT_IMPL_H
+
+#include "builder/collect.h"
+#include "builder/layout.h"
+
+struct collecting {
+    struct store *store;
+    struct manifest *manifest;
+    const struct collect_options *options;
+    struct collect_result *result;
+    int64_t now_ns;
+};
+
+/* Passes one line on; a dry run says "would …" itself through collect_verb(). */
+void collect_say(const struct collecting *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* "remove" or, in a dry run, "would remove". */
+const char *collect_verb(const struct collecting *c);
+
+/* Orphans, builds and temporary files of every table, and temporary files beside them. */
+int collect_sweep(struct collecting *c, struct err *err);
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * States of one build on its way:
+ *
+ *   staged     staging/<task>, version.json says 0 (or a number of an earlier try: it is not looked at)
+ *   claimed    v/<id>, no record: an orphan while nobody works on it
+ *   published  v/<id> and a record with the digest of its version.json
+ *
+ * A step is one atomic call of the store, so a publisher killed anywhere leaves one of these states. Versions are numbered
+ * above every number in the manifest and every directory in v/, so a number that somebody holds is never used twice; if
+ * a faster publisher passes our number, we move our directory to a higher one before we append: readers rely on newer
+ * versions having higher numbers.
+ */
+#include "builder/publish.h"
+
+#include "base/scope.h"
+#include "builder/sealed.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Renumbering ends when nobody is faster; this many rounds mean something else is wrong. */
+enum { ROUNDS_MAX = 1000 };
+
+struct claim {
+    struct sealed from;
+    struct version_desc desc;
+    uint64_t number; /* of the directory it holds now; 0: not claimed yet */
+    struct digest digest;
+    struct publish_version *out;
+};
+
+struct publishing {
+    struct store *store;
+    struct manifest *manifest;
+    struct claim *claims;
+    size_t n_claims;
+    struct op *ops;
+    bool passed_by; /* a number of ours is no longer above all others */
+};
+
+static int check_items(const struct publish_item *items, size_t n_items, struct err *err)
+{
+    if (!n_items || n_items > PUBLISH_ITEMS_MAX)
+        return err_set(err, -EINVAL, "one record publishes 1 to %d tables, not %zu",
+                       PUBLISH_ITEMS_MAX, n_items);
+    for (size_t i = 0; i < n_items; i++) {
+        int rc = table_name_check(items[i].table, err);
+        if (!rc && items[i].task)
+            rc = task_name_check(items[i].task, err);
+        if (rc)
+            return rc;
+        for (size_t j = 0; j < i; j++) {
+            if (!strcmp(items[i].table, items[j].table))
+                return err_set(err, -EINVAL,
+                               "table %s is named twice; one record publishes one "
+                               "version of a table",
+                               items[i].table);
+        }
+    }
+    return 0;
+}
+
+/* A delta lies on the newest version or nowhere. */
+static int check_fence(const struct state *state, const char *table, uint64_t base, struct err *err)
+{
+    if (!base)
+        return 0;
+    const struct table_state *t = state_find_table(state, table);
+    uint64_t newest = t ? table_state_newest(t) : 0;
+    if (newest == base)
+        return 0;
+    return err_set(
+        err, -ESTALE,
+        "table %s: this delta lies on version %" PRIu64 ", but the newest is %" PRIu64
+        "; a delta is not merged: build it again on the newest with fkv build %s --delta",
+        table, base, newest, table);
+}
+
+static int refuse(const char *table, const char *task, const struct validate_report *report,
+                  struct err *err)
+{
+    for (int rule = 0; rule < RULE_COUNT; rule++) {
+        if (!report->findings[rule].passed)
+            return err_set(err, -EPERM, "table %s: build %s is refused: %s", table, task,
+                           report->findings[rule].text);
+    }
+    return err_set(err, -EPERM, "table %s: build %s is refused", table, task);
+}
+
+/* Keeps a copy of the description after the reader, and all its parts' memory, is gone. */
+static int copy_desc(const struct version_desc *desc, struct version_desc *out, struct err *err)
+{
+    struct buf text = {0};
+    int rc = version_desc_encode(desc, &text, err);
+    if (!rc)
+        rc = version_desc_decode(text.data, text.len, "version.json", out, err);
+    buf_release(&text);
+    return rc;
+}
+
+static int validate_one(struct publishing *p, const struct publish_item *item,
+                        const struct validate_limits *limits, struct claim *claim, struct err *err)
+{
+    const struct state *state = manifest_state(p->manifest);
+    struct publish_version *out = claim->out;
+    snprintf(out->table, sizeof out->table, "%s", item->table);
+    int rc = sealed_find(p->store, state, item->table, item->task, &claim->from, err);
+    if (rc)
+        return rc;
+    snprintf(out->task, sizeof out->task, "%s", claim->from.task);
+    struct version_reader *build = NULL;
+    rc = version_reader_open(p->store, claim->from.dir, NULL, &build, err);
+    if (rc)
+        return err_wrap(err, rc, "build %s of table %s", claim->from.task, item->table);
+    const struct version_desc *desc = version_reader_desc(build);
+    out->base = desc->base;
+    out->n_keys = desc->n_keys;
+    out->len = version_desc_len(desc);
+    rc = check_fence(state, item->table, desc->base, err);
+    if (!rc)
+        rc = validate_run(p->store, build, state_find_table(state, item->table), limits,
+                          &out->report, err);
+    out->validated = !rc;
+    if (!rc && !out->report.passed)
+        rc = refuse(item->table, claim->from.task, &out->report, err);
+    if (!rc)
+        rc = copy_desc(desc, &claim->desc, err);
+    version_reader_close(build);
+    return rc;
+}
+
+static uint64_t highest_in_manifest(const struct state *state, const char *table)
+{
+    const struct table_state *t = state_find_table(state, table);
+    return t && t->n_versions ? t->versions[t->n_versions - 1].version : 0;
+}
+
+/* Moves the claim's directory, wherever it is, to the next free number. */
+static int take_number(struct publishing *p, struct claim *claim, struct err *err)
+{
+    const char *table = claim->out->table;
+    char from[LAYOUT_PATH_MAX], to[LAYOUT_PATH_MAX];
+    struct layout_versions dirs = {0};
+    int rc = layout_list_versions(p->store, table, &dirs, err);
+    if (rc)
+        return rc;
+    uint64_t number = highest_in_manifest(manifest_state(p->manifest), table);
+    if (dirs.n && dirs.ids[dirs.n - 1] > number)
+        number = dirs.ids[dirs.n - 1];
+    free(dirs.ids);
+    if (claim->number)
+        layout_version_dir(table, claim->number, from);
+    else
+        snprintf(from, sizeof from, "%s", claim->from.dir);
+    snprintf(to, sizeof to, "tables/%s/v", table);
+    rc = store_mkdir(p->store, to, err);
+    struct err why = {0};
+    for (int i = 0; !rc && i < ROUNDS_MAX; i++) {
+        layout_version_dir(table, ++number, to);
+        rc = store_rename(p->store, from, to, &why);
+        if (rc != -EEXIST)
+            break;
+        rc = 0;
+    }
+    if (rc == -ENOENT)
+        return err_set(err, -EEXIST,
+                       "table %s: build %s was taken by another publisher while this one checked "
+                       "it; see: fkv ls %s",
+                       table, claim->from.task, table);
+    if (rc)
+        return err_set(err, rc, "%s", err_text(&why, rc));
+    claim->number = number;
+    return 0;
+}
+
+static int write_number(struct publishing *p, struct claim *claim, struct err *err)
+{
+    char dir[LAYOUT_PATH_MAX], path[LAYOUT_PATH_MAX];
+    struct buf text = {0};
+    claim->desc.version = claim->number;
+    layout_version_dir(claim->out->table, claim->number, dir);
+    layout_version_json(dir, path);
+    int rc = version_desc_encode(&claim->desc, &text, err);
+    if (!rc)
+        rc = store_put(p->store, path, text.data, text.len, err);
+    if (!rc)
+        digest_of(text.data, text.len, &claim->digest);
+    buf_release(&text);
+    return rc;
+}
+
+/* Sees to it that the claim holds a directory numbered above all others. */
+static int number_one(struct publishing *p, struct claim *claim, struct err *err)
+{
+    uint64_t highest = highest_in_manifest(manifest_state(p->manifest), claim->out->table);
+    int rc = 0;
+    if (!claim->number && claim->from.orphan)
+        claim->number = claim->from.orphan;
+    if (claim->number <= highest)
+        rc = take_number(p, claim, err);
+    if (!rc)
+        rc = write_number(p, claim, err);
+    if (!rc)
+        claim->out->version = claim->number;
+    return rc;
+}
+
+/* What must still hold when the record is about to be written. */
+static int check_claim(struct publishing *p, const struct claim *claim, const struct state *state,
+                       struct err *err)
+{
+    const char *table = claim->out->table;
+    const struct table_state *t = state_find_table(state, table);
+    const struct version_entry *same = t ? table_state_find(t, claim->number) : NULL;
+    if (same && digest_equal(&same->digest, &claim->digest))
+        return err_set(err, -EEXIST,
+                       "table %s: another publisher has published build %s as version %" PRIu64,
+                       table, claim->from.task, claim->number);
+    int rc = check_fence(state, table, claim->desc.base, err);
+    if (rc)
+        return rc;
+    if (claim->number <= highest_in_manifest(state, table)) {
+        p->passed_by = true;
+        return err_set(err, -EAGAIN, "table %s: version %" PRIu64 " has been passed", table,
+                       claim->number);
+    }
+    char dir[LAYOUT_PATH_MAX], path[LAYOUT_PATH_MAX];
+    layout_version_dir(table, claim->number, dir);
+    layout_version_json(dir, path);
+    rc = layout_exists(p->store, path, err);
+    if (rc == 0)
+        return err_set(err, -EEXIST,
+                       "table %s: %s is gone: another publisher or gc took it; see: fkv ls %s",
+                       table, dir, table);
+    return rc < 0 ? rc : 0;
+}
+
+static int build_ops(void *context, const struct state *state, struct op_list *ops, struct err *err)
+{
+    struct publishing *p = context;
+    for (size_t i = 0; i < p->n_claims; i++) {
+        const struct claim *claim = &p->claims[i];
+        struct op *op = &p->ops[i];
+        int rc = check_claim(p, claim, state, err);
+        if (rc)
+            return rc;
+        *op = (struct op){.kind = OP_PUBLISH,
+                          .version = claim->number,
+                          .base = claim->desc.base,
+                          .n_keys = claim->desc.n_keys,
+                          .len = version_desc_len(&claim->desc),
+                          .digest = claim->digest};
+        snprintf(op->table, sizeof op->table, "%s", claim->out->table);
+    }
+    *ops = (struct op_list){.ops = p->ops, .n_ops = p->n_claims};
+    return 0;
+}
+
+static int claim_and_append(struct publishing *p, const char *reason, uint64_t *seq,
+                            struct err *err)
+{
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        int rc = manifest_refresh(p->manifest, NULL, err);
+        for (size_t i = 0; !rc && i < p->n_claims; i++)
+            rc = number_one(p, &p->claims[i], err);
+        p->passed_by = false;
+        if (!rc)
+            rc = manifest_append(p->manifest, reason, build_ops, p, seq, err);
+        if (rc != -EAGAIN || !p->passed_by)
+            return rc;
+    }
+    return err_set(err, -EBUSY, "gave up numbering after %d rounds: other publishers are faster",
+                   ROUNDS_MAX);
+}
+
+/* After a refusal nothing of ours is in the log: builds go back to where they can be published from again.
+ * Best effort: what stays in v/ is adopted by the next publish all the same. */
+static void put_back(struct publishing *p)
+{
+    for (size_t i = 0; i < p->n_claims; i++) {
+        const struct claim *claim = &p->claims[i];
+        char to[LAYOUT_PATH_MAX];
+        if (!claim->number)
+            continue;
+        layout_staging_dir(claim->out->table, claim->from.task, to);
+        layout_withdraw(p->store, p->manifest, claim->out->table, claim->number, to, NULL);
+    }
+}
+
+int publish_run(struct store *store, struct manifest *manifest, const struct publish_item *items,
+                size_t n_items, const struct validate_limits *limits, const char *reason,
+                struct publish_version *versions, uint64_t *seq, struct err *err)
+{
+    int rc = check_items(items, n_items, err);
+    if (rc)
+        return rc;
+    scope_free struct claim *claims = calloc(n_items, sizeof *claims);
+    scope_free struct op *ops = calloc(n_items, sizeof *ops);
+    if (!claims || !ops)
+        return err_sys(err, -ENOMEM, "publishing %zu tables", n_items);
+    struct publishing p = {store, manifest, claims, n_items, ops, false};
+    memset(versions, 0, n_items * sizeof *versions);
+    for (size_t i = 0; i < n_items; i++)
+        claims[i].out = &versions[i];
+    rc = manifest_refresh(manifest, NULL, err);
+    for (size_t i = 0; !rc && i < n_items; i++)
+        rc = validate_one(&p, &items[i], limits, &claims[i], err);
+    if (!rc) {
+        rc = claim_and_append(&p, reason, seq, err);
+        if (rc == -EPERM || rc == -ESTALE)
+            put_back(&p);
+    }
+    for (size_t i = 0; i < n_items; i++)
+        version_desc_release(&claims[i].desc);
+    return rc;
+}
