@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The passes of a batch. A group of keys takes four of them:
+ *
+ *   read     key -> hash -> place; prefetch the pilot
+ *   locate   pilot -> slot; prefetch the slot (inline layout: with its value). With deltas, newest first, the first
+ *            level whose fingerprint agrees is where the slot is looked for; their pilots and fingerprints are small
+ *            enough to be cached.
+ *   follow   heap layout only: slot -> record; prefetch the record
+ *   finish   compare the hash, for bytes keys the key; copy the value out
+ *
+ * While group g is read, group g - 1 is located, g - 2 followed, and g - 2 or g - 3 finished, so every miss has a
+ * group's time to arrive. What is rare leaves the passes for mem_table_probe(), which starts over for that key:
+ * a fingerprint that agreed by chance, a delta's hit (it may be a tombstone), a hash that collides, a corrupt
+ * reference.
+ */
+#include "query/passes.h"
+
+#include "query/lanes.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum {
+    RING = 4,                   /* groups in flight */
+    DEADLINE_KEYS = 1024,       /* between looks at the clock; a multiple of LANES_MAX */
+    PREFETCH_MAX = 1024,        /* of a value; the hardware's streams take over in longer ones */
+    GROUP_BYTES_MAX = 12 << 10, /* of a group's values: two groups fit the first-level cache */
+    LINE = 64,
+};
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE void prefetch_range(const uint8_t *p, uint32_t len)
+{
+    uint32_t end = len < PREFETCH_MAX ? len : PREFETCH_MAX;
+    for (uint32_t i = 0; i < end; i += LINE)
+        __builtin_prefetch(p + i);
+    __builtin_prefetch(p + end - 1);
+}
+
+/* Pass 1, once the hashes are there. */
+INLINE void pass_place(const struct mem_table *table, struct lanes *lanes)
+{
+    const struct table_level *base = &table->levels[0];
+    for (uint32_t i = 0; i < lanes->n; i++) {
+        uint32_t index = mph_partition(lanes->hash[i], base->n_places);
+        const struct place *place = &base->places[index];
+        lanes->place[i] = index;
+        lanes->at[i] = place->pilots + mph_bucket(lanes->hash[i], place->n_buckets);
+        __builtin_prefetch(lanes->at[i]);
+    }
+}
+
+/* The newest delta whose fingerprint agrees, or 0. Leaves the slot in the lane. */
+INLINE uint32_t find_delta(const struct mem_table *table, struct lanes *lanes, uint32_t i)
+{
+    uint64_t hash = lanes->hash[i];
+    for (uint32_t number = table->n_levels - 1; number > 0; number--) {
+        const struct table_level *level = &table->levels[number];
+        uint32_t index = mph_partition(hash, level->n_places);
+        const struct place *place = &level->places[index];
+        uint32_t slot = place_slot(place, hash);
+        if (level->more[index].fingerprints[slot] == mph_fingerprint(hash)) {
+            lanes->place[i] = index;
+            lanes->at[i] = place_slot_at(place, slot, table->stride);
+            return number;
+        }
+    }
+    return 0;
+}
+
+/* Pass 2. */
+INLINE void pass_locate(const struct mem_table *table, struct lanes *lanes, bool is_heap)
+{
+    const struct table_level *base = &table->levels[0];
+    bool has_deltas = table->n_levels > 1;
+    for (uint32_t i = 0; i < lanes->n; i++) {
+        lanes->level[i] = has_deltas ? (uint8_t)find_delta(table, lanes, i) : 0;
+        if (lanes->level[i] == 0) {
+            const struct place *place = &base->places[lanes->place[i]];
+            uint32_t slot = mph_slot(lanes->hash[i], *lanes->at[i], place->n_slots);
+            lanes->at[i] = place_slot_at(place, slot, table->stride);
+        }
+        if (is_heap)
+            __builtin_prefetch(lanes->at[i]);
+        else
+            prefetch_range(lanes->at[i], table->stride);
+    }
+}
+
+/* Pass 3, heap layout only. */
+INLINE void pass_follow(const struct mem_table *table, struct lanes *lanes)
+{
+    for (uint32_t i = 0; i < lanes->n; i++) {
+        const uint8_t *slot = lanes->at[i];
+        const struct place_more *more = &table->levels[lanes->level[i]].more[lanes->place[i]];
+        lanes->record[i] = NULL;
+        lanes->record_len[i] = 0;
+        if (load_le64(slot) != lanes->hash[i])
+            continue;
+        uint64_t ref = load_le64(slot + PART_SLOT_HASH_LEN);
+        lanes->record[i] = place_record(more, ref, &lanes->record_len[i]);
+        if (lanes->record[i] && lanes->record_len[i])
+            prefetch_range(lanes->record[i], lanes->record_len[i]);
+    }
+}
+
+static __attribute__((noinline)) void finish_rare(const struct mem_table *table,
+                                                  const struct lanes *lanes, uint32_t i,
+                                                  const uint8_t *key, uint32_t key_len,
+                                                  struct answer *answer)
+{
+    struct probe_value value = {0};
+    uint32_t at = lanes->first + i;
+    enum probe probe =
+        mem_table_probe(table, lanes->level[i] + 1, lanes->hash[i], key, key_len, &value);
+    if (probe == PROBE_FOUND)
+        answer_found(answer, at, value.data, value.len);
+    else
+        answer_none(answer, at, probe == PROBE_CORRUPT ? BATCH_FAILED : BATCH_ABSENT);
+}
+
+/* Pass 4, inline layout: u64 keys. */
+INLINE void pass_finish_inline(const struct mem_table *table, const struct lanes *lanes,
+                               struct answer *answer)
+{
+    for (uint32_t i = 0; i < lanes->n; i++) {
+        const uint8_t *slot = lanes->at[i];
+        if (lanes->level[i])
+            finish_rare(table, lanes, i, NULL, 0, answer);
+        else if (load_le64(slot) == lanes->hash[i])
+            answer_found(answer, lanes->first + i, slot + PART_SLOT_HASH_LEN, answer->value_len);
+        else
+            answer_none(answer, lanes->first + i, BATCH_ABSENT);
+    }
+}
+
+/* Pass 4, heap layout. keys is NULL for u64 keys. */
+INLINE void pass_finish_heap(const struct mem_table *table, const struct lanes *lanes,
+                             const struct lane_keys *keys, struct answer *answer)
+{
+    for (uint32_t i = 0; i < lanes->n; i++) {
+        uint32_t at = lanes->first + i;
+        const uint8_t *key = keys ? keys->bytes + keys->off[i] : NULL;
+        uint32_t key_len = keys ? keys->len[i] : 0;
+        const uint8_t *record = lanes->record[i];
+        uint32_t off = 0;
+        if (keys && key_len == 0) {
+            answer_none(answer, at, BATCH_ABSENT);
+            continue;
+        }
+        bool is_hit = record && lanes->level[i] == 0 &&
+                      (!keys || record_has_key(record, lanes->record_len[i], key, key_len, &off));
+        uint32_t len = lanes->record_len[i] - off;
+        if (is_hit && (answer->value_len == 0 || len == answer->value_len))
+            answer_found(answer, at, record + off, len);
+        else if (lanes->level[i] == 0 && load_le64(lanes->at[i]) != lanes->hash[i])
+            answer_none(answer, at, BATCH_ABSENT);
+        else
+            finish_rare(table, lanes, i, key, key_len, answer);
+    }
+}
+
+static bool is_late(const struct batch_request *request, uint32_t first)
+{
+    struct timespec now;
+    if (request->deadline_ns == 0 || first % DEADLINE_KEYS)
+        return false;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec > request->deadline_ns;
+}
+
+/* Keys of a group: a power of two, fewer when values are long. */
+static uint32_t group_keys(uint32_t value_len)
+{
+    uint32_t n = LANES_MAX;
+    while (n > 4 && n * (value_len < PREFETCH_MAX ? value_len : PREFETCH_MAX) > GROUP_BYTES_MAX)
+        n /= 2;
+    return n;
+}
+
+/* Where group g of the batch stands in the ring; its extent is set before it is read. */
+INLINE struct lanes *ring_at(struct lanes ring[RING], uint32_t g)
+{
+    return &ring[g % RING];
+}
+
+INLINE void lanes_begin(struct lanes *lanes, uint32_t first, uint32_t n_keys, uint32_t n_group)
+{
+    lanes->first = first;
+    lanes->n = n_keys - first < n_group ? n_keys - first : n_group;
+}
+
+static int run_inline(const struct mem_table *table, const struct batch_request *request,
+                      struct answer *answer)
+{
+    struct lanes ring[RING];
+    uint32_t n_group = group_keys(table->stride);
+    uint32_t n_groups = (request->n_keys + n_group - 1) / n_group;
+    for (uint32_t g = 0; g < n_groups + 2; g++) {
+        if (g < n_groups) {
+            struct lanes *lanes = ring_at(ring, g);
+            lanes_begin(lanes, g * n_group, request->n_keys, n_group);
+            if (is_late(request, lanes->first))
+                return -ETIMEDOUT;
+            lanes_read_u64(lanes, request->keys + 8 * (size_t)lanes->first,
+                           table->schema.hash_seed);
+            pass_place(table, lanes);
+        }
+        if (g >= 1 && g - 1 < n_groups)
+            pass_locate(table, ring_at(ring, g - 1), false);
+        if (g >= 2)
+            pass_finish_inline(table, ring_at(ring, g - 2), answer);
+    }
+    return 0;
+}
+
+/* keys is a ring of RING groups for bytes keys, NULL for u64 keys. */
+INLINE int run_heap(const struct mem_table *table, const struct batch_request *request,
+                    struct lane_keys *keys, struct answer *answer)
+{
+    struct lanes ring[RING];
+    struct key_cursor cursor = {0};
+    uint32_t n_group = group_keys(answer->value_len);
+    uint32_t n_groups = (request->n_keys + n_group - 1) / n_group;
+    int ret = keys ? key_cursor_init(&cursor, request) : 0;
+    for (uint32_t g = 0; g < n_groups + 3 && !ret; g++) {
+        if (g < n_groups) {
+            struct lanes *lanes = ring_at(ring, g);
+            lanes_begin(lanes, g * n_group, request->n_keys, n_group);
+            if (is_late(request, lanes->first))
+                return -ETIMEDOUT;
+            if (keys)
+                ret = lanes_read_bytes(lanes, &keys[g % RING], &cursor, table->schema.hash_seed);
+            else
+                lanes_read_u64(lanes, request->keys + 8 * (size_t)lanes->first,
+                               table->schema.hash_seed);
+            if (ret)
+                return ret;
+            pass_place(table, lanes);
+        }
+        if (g >= 1 && g - 1 < n_groups)
+            pass_locate(table, ring_at(ring, g - 1), true);
+        if (g >= 2 && g - 2 < n_groups)
+            pass_follow(table, ring_at(ring, g - 2));
+        if (g >= 3)
+            pass_finish_heap(table, ring_at(ring, g - 3), keys ? &keys[(g - 3) % RING] : NULL,
+                             answer);
+    }
+    return ret;
+}
+
+static int run_heap_u64(const struct mem_table *table, const struct batch_request *request,
+                        struct answer *answer)
+{
+    return run_heap(table, request, NULL, answer);
+}
+
+static int run_heap_bytes(const struct mem_table *table, const struct batch_request *request,
+                          struct answer *answer)
+{
+    struct lane_keys keys[RING];
+    return run_heap(table, request, keys, answer);
+}
+
+int passes_run(const struct mem_table *table, const struct batch_request *request,
+               struct answer *answer)
+{
+    if (table->schema.key_type == KEY_BYTES)
+        return run_heap_bytes(table, request, answer);
+    if (table->layout == LAYOUT_HEAP)
+        return run_heap_u64(table, request, answer);
+    return run_inline(table, request, answer);
+}
