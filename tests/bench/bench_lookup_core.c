@@ -286,7 +286,7 @@ static void make_requests(struct bench *b, const struct options *o)
     for (uint64_t i = 0; i < n; i++) {
         uint64_t in_batch = i % o->batch;
         uint8_t *request = b->keys + i / o->batch * b->keys_len;
-        b->index[i] = (uint64_t)(((unsigned __int128)hash_u64(i, 77) * b->c.n_keys) >> 64);
+        b->index[i] = ((hash_u64(i, 77) >> 32) * b->c.n_keys) >> 32;
         if (b->schema.key_type == KEY_U64) {
             uint64_t key = key_u64(b->index[i]);
             memcpy(request + 8 * in_batch, &key, 8);

@@ -12,7 +12,7 @@
  * The world: keys 0 to N_WORLD - 1, of which key k is in level l by a rule, deleted by another. Every answer is compared with
  * the rule.
  */
-enum { N_WORLD = 3000, VALUE_MAX = 6000, KEY_TEXT = 24 };
+enum { N_WORLD = 3000, VALUE_MAX = 6000, KEY_TEXT = 32 };
 
 struct world {
     struct fixture fixture;
