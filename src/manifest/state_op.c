@@ -200,8 +200,8 @@ static int pin(struct table_state *table, const struct op *op, struct err *err)
     return 0;
 }
 
-/* Without a pin here it is no mistake: the node may be pinned by hand on its host, which the log does not know, and takes this
- * record as the word to let go. */
+/* Without a pin here it is no mistake: the node may be pinned by hand on its host, which the log does not know, and takes
+ * this record as the word to let go. */
 static int unpin(struct table_state *table, const struct op *op)
 {
     struct pin_entry *entry = (struct pin_entry *)table_state_find_pin(table, op->name);
