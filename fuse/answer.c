@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/answer.h"
+
+#include "fuse/guard.h"
+#include "query/batch.h"
+
+#include <errno.h>
+#include <time.h>
+
+_Static_assert(BATCH_FOUND == FKV_STATUS_FOUND && BATCH_ABSENT == FKV_STATUS_ABSENT &&
+                   BATCH_FAILED == FKV_STATUS_FAILED,
+               "query and protocol agree on a key's status");
+_Static_assert(BATCH_AS_STORED == FKV_FORM_STORED && BATCH_AS_F32 == FKV_FORM_F32,
+               "query and protocol agree on forms");
+_Static_assert(BATCH_KEYS_MAX == FKV_KEYS_MAX, "query and protocol agree on a batch's limit");
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The current version opened this file to the caller; another one may answer only if its own mode would have done the same. */
+static bool same_access(const struct version *a, const struct version *b)
+{
+    uid_t uid[2];
+    gid_t gid[2];
+    uint32_t mode[2];
+    version_access(a, &uid[0], &gid[0], &mode[0]);
+    version_access(b, &uid[1], &gid[1], &mode[1]);
+    return uid[0] == uid[1] && gid[0] == gid[1] && mode[0] == mode[1];
+}
+
+/* An exact version other than the current one: the previous one, mostly, which stays loaded after a switch. */
+static int pin_exact(struct table *table, const struct version *current, uint64_t id,
+                     struct version **out)
+{
+    struct version *version = table_pin_version(table, id);
+    if (!version)
+        return -ESTALE;
+    int ret = 0;
+    if (!version_mem(version))
+        ret = -ESTALE;
+    else if (current && !same_access(current, version))
+        ret = -EACCES;
+    if (ret) {
+        version_unpin(version);
+        return ret;
+    }
+    *out = version;
+    return 0;
+}
+
+/* Pins the version that may answer. */
+static int choose_version(const struct answer_source *source, const struct wire_request *request,
+                          struct version **out)
+{
+    uint32_t want = request->flags & FKV_WANT_MASK;
+    if (source->pinned) {
+        uint64_t id = version_id(source->pinned);
+        if (want == FKV_WANT_EXACT && id != request->version)
+            return -ESTALE;
+        if (want == FKV_WANT_AT_LEAST && id < request->version)
+            return -EAGAIN;
+        version_pin(source->pinned);
+        *out = source->pinned;
+        return 0;
+    }
+    struct version *version = table_pin_current(source->table);
+    uint64_t id = version ? version_id(version) : 0;
+    int ret = version ? 0 : -ENOENT;
+    if (want == FKV_WANT_EXACT && id != request->version) {
+        struct version *exact = NULL;
+        ret = pin_exact(source->table, version, request->version, &exact);
+        version_unpin(version);
+        version = exact;
+    } else if (want == FKV_WANT_AT_LEAST && id < request->version) {
+        version_unpin(version);
+        version = NULL;
+        ret = -EAGAIN;
+    }
+    if (!ret)
+        *out = version;
+    return ret;
+}
+
+struct batch_call {
+    const struct mem_table *mem;
+    const struct batch_request *request;
+    void *out;
+    size_t out_cap;
+    struct batch_result result;
+    int ret;
+};
+
+static void call_batch(void *context)
+{
+    struct batch_call *call = context;
+    call->ret = batch_run(call->mem, call->request, call->out, call->out_cap, &call->result);
+}
+
+static int run_batch(const struct version *version, const struct wire_request *request,
+                     const struct answer_space *space, struct batch_result *result)
+{
+    const struct batch_request batch = {
+        .n_keys = request->n_keys,
+        .keys = space->keys,
+        .keys_len = request->keys_len,
+        .form = (enum batch_form)(request->flags & FKV_FORM_MASK),
+        .deadline_ns = request->deadline_ns,
+    };
+    struct batch_call call = {.mem = version_mem(version),
+                              .request = &batch,
+                              .out = space->out,
+                              .out_cap = space->out_cap};
+    int ret = 0;
+    if (space->guard)
+        ret = guard_run(space->guard, space->guard_len, call_batch, &call);
+    else
+        call_batch(&call);
+    *result = call.result;
+    return ret ? ret : call.ret;
+}
+
+/* Bytes of each value of a table whose values all have the same. */
+static uint32_t value_len(const struct schema *schema, const struct wire_request *request)
+{
+    bool as_f32 = (request->flags & FKV_FORM_MASK) == FKV_FORM_F32;
+    return as_f32 ? (uint32_t)sizeof(float) * schema->dim : schema->value_len;
+}
+
+static int answer_from(const struct version *version, const struct wire_request *request,
+                       const struct answer_space *space, struct wire_reply *reply)
+{
+    struct batch_result result = {0};
+    const struct mem_table *mem = version_mem(version);
+    if (!mem)
+        return -ESTALE;
+    if ((uint32_t)mem_table_schema(mem)->key_type != request->key_type)
+        return -EINVAL;
+    int ret = run_batch(version, request, space, &result);
+    if (ret == -ENOSPC)
+        reply->body_len = result.len;
+    if (ret)
+        return ret;
+    reply->n_found = result.n_found;
+    reply->values_off = result.values_off;
+    reply->locs_off = result.locs_off;
+    reply->stride = result.stride;
+    if (result.stride)
+        reply->value_len = value_len(mem_table_schema(mem), request);
+    reply->body_len = result.len;
+    return 0;
+}
+
+void answer_batch(const struct answer_source *source, const struct wire_request *request,
+                  const struct answer_space *space, struct wire_reply *reply)
+{
+    uint64_t began = now_ns();
+    struct version *version = NULL;
+    *reply = (struct wire_reply){0};
+    if (request->deadline_ns && began >= request->deadline_ns)
+        reply->error = -ETIMEDOUT;
+    else
+        reply->error = choose_version(source, request, &version);
+    if (version) {
+        reply->served = version_id(version);
+        reply->error = answer_from(version, request, space, reply);
+        version_unpin(version);
+    }
+    if (reply->error == -ENOSPC)
+        return; /* the caller comes again with more room */
+    const struct batch_stats batch = {
+        .n_keys = request->n_keys,
+        .n_found = reply->n_found,
+        .bytes = reply->body_len,
+        .ns = now_ns() - began,
+        .error = reply->error,
+    };
+    table_stats_add(source->stats, &batch);
+}

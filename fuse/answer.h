@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * answer: one batch, wholly from one version.
+ *
+ * Chooses and pins the version the request may be answered from, runs the batch into the caller's memory, unpins, counts.
+ *
+ * Threads: any number at once. Memory: none allocated; nothing is kept.
+ * Errors: all in reply->error: -ENOENT no version yet, -ESTALE and -EAGAIN as FKV_WANT_* say, -EINVAL keys of the wrong type, -ETIMEDOUT,
+ * -EFAULT when keys or out could not be touched, and those of batch_run().
+ */
+#ifndef FKV_FUSE_ANSWER_H
+#define FKV_FUSE_ANSWER_H
+
+#include "fuse/stats.h"
+#include "node/table.h"
+#include "wire/request.h"
+
+struct answer_source {
+    struct table *table;
+    struct version *pinned; /* answers always from it; NULL: from what is current */
+    struct table_stats *stats;
+};
+
+/* Where keys are and the body goes. guard: the range whose pages may fail (an arena), or NULL. */
+struct answer_space {
+    const uint8_t *keys;
+    uint8_t *out;
+    size_t out_cap;
+    const void *guard;
+    size_t guard_len;
+};
+
+void answer_batch(const struct answer_source *source, const struct wire_request *request,
+                  const struct answer_space *space, struct wire_reply *reply);
+
+#endif

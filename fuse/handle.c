@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/handle.h"
+
+#include "base/scope.h"
+#include "fuse/listing.h"
+#include "fuse/status.h"
+
+#include <errno.h>
+
+static struct handle *handle_new(const struct tree_node *node)
+{
+    struct handle *handle = calloc(1, sizeof *handle);
+    if (handle) {
+        handle->node = *node;
+        handle->fd = -1;
+    }
+    return handle;
+}
+
+void handle_close(struct view *view, struct handle *handle)
+{
+    if (!handle)
+        return;
+    session_close(handle->session);
+    value_release(&handle->value);
+    buf_release(&handle->text);
+    if (handle->fd >= 0)
+        close(handle->fd);
+    if (handle->version) {
+        version_unpin(handle->version);
+        metric_sub(&view->stats->leases, 1);
+    }
+    free(handle);
+}
+
+/* Leases the version that the node is in. */
+static int lease(struct view *view, const struct tree_node *node, struct handle *handle)
+{
+    handle->version = view_pin(view, node);
+    if (!handle->version)
+        return -ESTALE;
+    metric_add(&view->stats->leases, 1);
+    return 0;
+}
+
+static int open_lookup(struct view *view, struct handle *handle)
+{
+    struct table *table = view_table(view, &handle->node);
+    if (!table)
+        return -ENOENT;
+    if (handle->node.kind == TREE_VERSION_BATCH) {
+        int ret = lease(view, &handle->node, handle);
+        if (ret)
+            return ret;
+        version_pin(handle->version); /* one for the lease, one for the session */
+    }
+    int ret = session_open(table, handle->version, view->stats, &handle->session);
+    if (ret)
+        version_unpin(handle->version);
+    return ret;
+}
+
+static int open_key(struct view *view, struct handle *handle)
+{
+    struct keyfile keyfile;
+    if (!keyfiles_get(view->keyfiles, handle->node.serial, &keyfile))
+        return -ESTALE;
+    const struct tree_node keys = {
+        .kind = TREE_KEYS, .table = keyfile.table, .version = keyfile.version};
+    struct value_key key;
+    int ret = lease(view, &keys, handle);
+    if (!ret)
+        ret = value_key_of(handle->version, keyfile.name, &key);
+    return ret ? ret : value_read(handle->version, &key, &handle->value);
+}
+
+static int open_part(struct view *view, struct handle *handle)
+{
+    int ret = lease(view, &handle->node, handle);
+    if (ret)
+        return ret;
+    if (handle->node.part >= version_n_parts(handle->version))
+        return -ESTALE;
+    handle->fd = version_part_open(handle->version, handle->node.part);
+    return handle->fd < 0 ? handle->fd : 0;
+}
+
+static int open_by_kind(struct view *view, struct handle *handle)
+{
+    switch (handle->node.kind) {
+    case TREE_STATUS:
+        return status_json(view, &handle->text);
+    case TREE_METRICS:
+        return status_metrics(view, &handle->text);
+    case TREE_BATCH:
+    case TREE_VERSION_BATCH:
+        return open_lookup(view, handle);
+    case TREE_VERSION_JSON:
+        return lease(view, &handle->node, handle);
+    case TREE_PART:
+        return open_part(view, handle);
+    case TREE_KEY:
+        return open_key(view, handle);
+    default:
+        return -EINVAL;
+    }
+}
+
+int handle_open_file(struct view *view, const struct tree_node *node, struct handle **out)
+{
+    struct handle *handle = handle_new(node);
+    if (!handle)
+        return -ENOMEM;
+    int ret = open_by_kind(view, handle);
+    if (ret) {
+        handle_close(view, handle);
+        return ret;
+    }
+    *out = handle;
+    return 0;
+}
+
+int handle_open_dir(struct view *view, const struct tree_node *node, struct handle **out)
+{
+    bool leases = node->kind == TREE_VERSION || node->kind == TREE_KEYS || node->kind == TREE_PARTS;
+    struct handle *handle = handle_new(node);
+    if (!handle)
+        return -ENOMEM;
+    int ret = leases ? lease(view, node, handle) : 0;
+    if (!ret)
+        ret = listing_write(view, node, handle->version, &handle->text);
+    if (ret) {
+        handle_close(view, handle);
+        return ret;
+    }
+    *out = handle;
+    return 0;
+}
+
+const uint8_t *handle_bytes(const struct handle *handle, size_t *len)
+{
+    if (handle->node.kind == TREE_VERSION_JSON)
+        return (const uint8_t *)version_json(handle->version, len);
+    if (handle->node.kind == TREE_KEY) {
+        *len = handle->value.len;
+        return handle->value.data;
+    }
+    *len = handle->text.len;
+    return handle->text.data;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mountpoint: makes sure that a directory can be mounted on, and takes away what a dead fkvd left there.
+ *
+ * Threads: before others run: it forks, to look at a mount that may not answer. Memory: none.
+ * Errors: -EBUSY a living fkvd, or something else mounted there; -ENOTEMPTY, -ENOTDIR, …
+ */
+#ifndef FKV_FUSE_MOUNTPOINT_H
+#define FKV_FUSE_MOUNTPOINT_H
+
+#include "base/err.h"
+
+#define MOUNT_SUBTYPE "fkvd"
+
+/* path is absolute. A missing directory is made (its parent must exist). A mount of fkvd whose daemon is dead is unmounted lazily. */
+int mountpoint_prepare(const char *path, struct err *err);
+
+/* Unmounts; lazily when files are open in it. Not mounted any more is fine. */
+int mountpoint_unmount(const char *path);
+
+/* Does the mount at path answer (lets a detached daemon's parent say so)? 0, or the error it gave. */
+int mountpoint_check(const char *path, struct err *err);
+
+#endif

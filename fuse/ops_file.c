@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/log.h"
+#include "fuse/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* Only lookup files take writes; root passes the mode check, so it is told here. */
+static bool may_open(enum tree_kind kind, int flags)
+{
+    return tree_is_lookup(kind) || (flags & O_ACCMODE) == O_RDONLY;
+}
+
+/* What the kernel may cache: nothing of files that answer differently each time, all of the others for ever. */
+static void set_caching(enum tree_kind kind, struct fuse_file_info *fi)
+{
+    bool changes = tree_is_lookup(kind) || kind == TREE_STATUS || kind == TREE_METRICS;
+    fi->direct_io = changes;
+    fi->keep_cache = !changes;
+    fi->nonseekable = tree_is_lookup(kind);
+    fi->noflush = 1;
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct view *view = ops_view(req);
+    struct tree_node node;
+    struct handle *handle = NULL;
+    int ret = -ESTALE;
+    if (tree_node_of(ino, &node))
+        ret = may_open(node.kind, fi->flags) ? handle_open_file(view, &node, &handle) : -EROFS;
+    if (ret) {
+        fuse_reply_err(req, -ret);
+        return;
+    }
+    fi->fh = (uint64_t)(uintptr_t)handle;
+    set_caching(node.kind, fi);
+    if (fuse_reply_open(req, fi)) /* the caller is gone, no release will come */
+        handle_close(view, handle);
+}
+
+void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    handle_close(ops_view(req), ops_handle(fi));
+    fuse_reply_err(req, 0);
+}
+
+/* A lookup file is a stream: the position is the session's, whatever the kernel's offset. */
+static void read_reply(fuse_req_t req, struct handle *handle, size_t size)
+{
+    struct message_piece piece = {0};
+    struct err err = {0};
+    int ret = session_read(handle->session, size, &piece, &err);
+    if (ret) {
+        log_warning("%s", err_text(&err, ret));
+        fuse_reply_err(req, -ret);
+        return;
+    }
+    fuse_reply_buf(req, (const char *)piece.data, piece.len);
+    blob_unref(piece.blob);
+}
+
+static void read_part(fuse_req_t req, const struct handle *handle, size_t size, off_t off)
+{
+    struct fuse_bufvec vec = FUSE_BUFVEC_INIT(size);
+    vec.buf[0].flags = (enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+    vec.buf[0].fd = handle->fd;
+    vec.buf[0].pos = off;
+    fuse_reply_data(req, &vec, FUSE_BUF_NO_SPLICE);
+}
+
+void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+    struct handle *handle = ops_handle(fi);
+    size_t len = 0;
+    if (handle->session) {
+        read_reply(req, handle, size);
+    } else if (handle->fd >= 0) {
+        read_part(req, handle, size, off);
+    } else {
+        const uint8_t *data = handle_bytes(handle, &len);
+        ops_reply_slice(req, data, len, size, off);
+    }
+}
+
+void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
+               struct fuse_file_info *fi)
+{
+    struct view *view = ops_view(req);
+    struct handle *handle = ops_handle(fi);
+    struct err err = {0};
+    if (!handle->session) {
+        fuse_reply_err(req, EROFS);
+        return;
+    }
+    int ret = session_write(handle->session, data, size, &err);
+    if (!ret) {
+        fuse_reply_write(req, size);
+        return;
+    }
+    metric_add(&view->stats->malformed, 1);
+    log_debug("pid %d: %s", (int)fuse_req_ctx(req)->pid, err_text(&err, ret));
+    fuse_reply_err(req, -ret);
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/session.h"
+
+#include "base/scope.h"
+#include "fuse/answer.h"
+#include "fuse/arena.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum {
+    BODY_GUESS_MIN =
+        64 << 10,   /* first try at a written request's body; values that vary may need more */
+    BODY_TRIES = 4, /* a table may switch to longer values between tries */
+};
+/* Replies that wait to be read, all sessions together. Beyond it, a new one must fit what is left. */
+#define MESSAGE_BYTES_MAX (1ull << 30)
+
+struct session {
+    struct answer_source source;
+    struct stats *stats;
+    pthread_mutex_t lock;
+    struct arena *arena;    /* under lock */
+    struct message message; /* under lock */
+    bool is_asked;          /* under lock: message.request is whole and not yet answered */
+    struct wire_request asked;
+    size_t charged; /* under lock: the reply's share of stats->message_bytes */
+};
+
+int session_open(struct table *table, struct version *pinned, struct stats *stats,
+                 struct session **out)
+{
+    struct session *session = calloc(1, sizeof *session);
+    struct table_stats *table_stats = stats_table(stats, table_index(table));
+    if (!session || !table_stats) {
+        free(session);
+        return -ENOMEM;
+    }
+    session->source = (struct answer_source){table, pinned, table_stats};
+    session->stats = stats;
+    pthread_mutex_init(&session->lock, NULL);
+    metric_add(&stats->sessions, 1);
+    *out = session;
+    return 0;
+}
+
+static void charge_reply(struct session *session, size_t bytes)
+{
+    metric_add(&session->stats->message_bytes, bytes);
+    metric_sub(&session->stats->message_bytes, session->charged);
+    session->charged = bytes;
+}
+
+void session_close(struct session *session)
+{
+    if (!session)
+        return;
+    charge_reply(session, 0);
+    metric_sub(&session->stats->sessions, 1);
+    message_release(&session->message);
+    arena_unref(session->arena);
+    version_unpin(session->source.pinned);
+    pthread_mutex_destroy(&session->lock);
+    free(session);
+}
+
+static void info_fill(const struct version *version, struct fkv_info *info)
+{
+    info->version = version_id(version);
+    info->n_keys = version_n_keys(version);
+    const struct mem_table *mem = version_mem(version);
+    if (!mem)
+        return;
+    const struct schema *schema = mem_table_schema(mem);
+    info->key_type = schema->key_type;
+    info->elem = schema->elem;
+    info->dim = schema->dim;
+    info->value_len = schema->value_len;
+}
+
+void session_info(const struct session *session, uint64_t daemon_id, struct fkv_info *out)
+{
+    const struct answer_source *source = &session->source;
+    *out = (struct fkv_info){
+        .magic = FKV_MAGIC, .protocol = FKV_PROTOCOL_VERSION, .daemon_id = daemon_id};
+    struct version *current = source->pinned ? NULL : table_pin_current(source->table);
+    if (source->pinned || current)
+        info_fill(source->pinned ? source->pinned : current, out);
+    version_unpin(current);
+}
+
+int session_attach(struct session *session, pid_t tid, const void *data, size_t len,
+                   struct err *err)
+{
+    struct fkv_attach attach;
+    struct arena *arena = NULL;
+    int ret = wire_attach_decode(data, len, &attach, err);
+    if (ret)
+        return ret;
+    scope_fd int fd = arena_fetch_fd(tid, attach.fd, err);
+    if (fd < 0)
+        return fd;
+    ret = arena_map(fd, attach.len, &arena, err);
+    if (ret)
+        return ret;
+    metric_add(&session->stats->attaches, 1);
+    pthread_mutex_lock(&session->lock);
+    struct arena *before = session->arena;
+    session->arena = arena;
+    pthread_mutex_unlock(&session->lock);
+    arena_unref(before);
+    return 0;
+}
+
+static struct arena *take_arena(struct session *session)
+{
+    scope_lock(&session->lock);
+    return session->arena ? arena_ref(session->arena) : NULL;
+}
+
+static int lookup_in(struct session *session, struct arena *arena, struct fkv_lookup *lookup,
+                     struct err *err)
+{
+    struct wire_request request;
+    struct wire_reply reply;
+    int ret =
+        wire_request_decode(lookup, sizeof *lookup, WIRE_SHARED, arena_len(arena), &request, err);
+    if (ret)
+        return ret;
+    const struct answer_space space = {
+        .keys = arena_data(arena) + request.keys_off,
+        .out = arena_data(arena) + request.out_off,
+        .out_cap = request.out_len,
+        .guard = arena_data(arena),
+        .guard_len = arena_len(arena),
+    };
+    answer_batch(&session->source, &request, &space, &reply);
+    wire_reply_encode(&reply, lookup);
+    return 0;
+}
+
+int session_lookup(struct session *session, const void *data, size_t len, struct fkv_lookup *out,
+                   struct err *err)
+{
+    struct fkv_lookup lookup;
+    if (len < sizeof lookup)
+        return err_set(err, -EPROTO, "lookup: expected %zu bytes, found %zu", sizeof lookup, len);
+    struct arena *arena = take_arena(session);
+    if (!arena)
+        return err_set(err, -EINVAL, "lookup: expected FKV_IOC_ATTACH first");
+    memcpy(&lookup, data, sizeof lookup);
+    int ret = lookup_in(session, arena, &lookup, err);
+    arena_unref(arena);
+    if (ret)
+        return ret;
+    *out = lookup;
+    return 0;
+}
+
+int session_inline(struct session *session, const void *data, size_t len, uint8_t *out,
+                   size_t *out_len, struct err *err)
+{
+    struct wire_request request;
+    struct wire_reply reply;
+    _Alignas(64) uint8_t body[FKV_INLINE_MAX];
+    size_t room = FKV_INLINE_MAX - sizeof(struct fkv_lookup);
+    int ret = wire_request_decode(data, len, WIRE_MESSAGE, len, &request, err);
+    if (ret)
+        return ret;
+    const struct answer_space space = {
+        .keys = (const uint8_t *)data + request.keys_off,
+        .out = body,
+        .out_cap = request.out_len < room ? request.out_len : room,
+    };
+    answer_batch(&session->source, &request, &space, &reply);
+    memcpy(out, data, sizeof(struct fkv_lookup));
+    wire_reply_encode(&reply, out);
+    size_t body_len = reply.error ? 0 : reply.body_len;
+    memcpy(out + sizeof(struct fkv_lookup), body, body_len);
+    *out_len = sizeof(struct fkv_lookup) + body_len;
+    return 0;
+}
+
+/* The most a body may take: what the client accepts, our limit, and what other replies leave of the memory for them. */
+static uint64_t body_limit(struct session *session, uint64_t out_len)
+{
+    uint64_t taken = metric_get(&session->stats->message_bytes) - session->charged;
+    uint64_t left = taken < MESSAGE_BYTES_MAX ? MESSAGE_BYTES_MAX - taken : 0;
+    uint64_t limit = left < FKV_BODY_MAX ? left : FKV_BODY_MAX;
+    return out_len < limit ? out_len : limit;
+}
+
+/* Answers into a new blob of room for the reply and cap bytes of body. */
+static struct blob *answer_message(const struct session *session,
+                                   const struct wire_request *request, const struct blob *written,
+                                   size_t cap, struct wire_reply *reply)
+{
+    size_t head = sizeof(struct fkv_lookup);
+    struct blob *blob = blob_new(head + cap);
+    if (!blob)
+        return NULL;
+    const struct answer_space space = {
+        .keys = written->data + request->keys_off, .out = blob->data + head, .out_cap = cap};
+    answer_batch(&session->source, request, &space, reply);
+    memcpy(blob->data, written->data, head);
+    blob->len = head + (reply->error ? 0 : reply->body_len);
+    return blob;
+}
+
+/* Answers the written request. Called with the lock held: nobody else has business with this session meanwhile. */
+static int answer_written(struct session *session, struct err *err)
+{
+    const struct blob *written = session->message.request;
+    const struct wire_request *request = &session->asked;
+    struct wire_reply reply = {0};
+    struct blob *blob = NULL;
+    uint64_t limit = body_limit(session, request->out_len);
+    uint64_t cap = BODY_GUESS_MIN < limit ? BODY_GUESS_MIN : limit;
+    for (int i = 0; i < BODY_TRIES; i++) {
+        blob_unref(blob);
+        blob = answer_message(session, request, written, cap, &reply);
+        if (!blob)
+            return err_set(err, -ENOMEM, "message: no memory for a reply of %llu bytes",
+                           (unsigned long long)cap);
+        if (reply.error != -ENOSPC || reply.body_len > limit)
+            break;
+        cap = reply.body_len;
+    }
+    if (reply.error == -ENOSPC && reply.body_len <= request->out_len &&
+        reply.body_len <= FKV_BODY_MAX)
+        reply.error =
+            -ENOMEM; /* other replies hold the memory: neither fewer keys nor more room help */
+    wire_reply_encode(&reply, blob->data);
+    charge_reply(session, blob->cap);
+    session->message.reply = blob;
+    session->message.n_read = 0;
+    return 0;
+}
+
+int session_write(struct session *session, const void *data, size_t len, struct err *err)
+{
+    scope_lock(&session->lock);
+    session->is_asked = false;
+    int ret = message_add(&session->message, data, len, err);
+    if (!session->message.reply)
+        charge_reply(session, 0);
+    if (ret != 1)
+        return ret;
+    const struct blob *written = session->message.request;
+    ret = wire_request_decode(written->data, written->len, WIRE_MESSAGE, written->len,
+                              &session->asked, err);
+    session->is_asked = ret == 0;
+    return ret;
+}
+
+int session_read(struct session *session, size_t max, struct message_piece *out, struct err *err)
+{
+    scope_lock(&session->lock);
+    if (session->is_asked) {
+        session->is_asked = false;
+        int ret = answer_written(session, err);
+        if (ret)
+            return ret;
+    }
+    *out = message_next(&session->message, max);
+    if (!session->message.reply)
+        charge_reply(session, 0);
+    return 0;
+}

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fuse/watch.h"
+
+#include "base/scope.h"
+#include "fuse/log.h"
+#include "fuse/tree.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+/* How often the worker looks for work nobody announced: a failed fetch to be tried again. */
+#define WORK_PAUSE_NS INT64_C(1000000000)
+#define WAIT_MIN_NS   INT64_C(1000000)
+
+struct watch {
+    struct invalidate *invalidate;
+    struct node *node;
+    int64_t poll_ns;
+    pthread_t follower;
+    pthread_t worker;
+    bool started;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    bool stopping;
+    uint64_t n_followed; /* rounds of follow */
+    uint64_t n_rested;   /* the round of follow after which work last found nothing to do */
+    char last_error[ERR_TEXT_MAX]; /* follow's, so that it is logged when it changes */
+};
+
+int watch_new(struct invalidate *invalidate, int64_t poll_ns, struct watch **out)
+{
+    pthread_condattr_t attr;
+    struct watch *watch = calloc(1, sizeof *watch);
+    if (!watch)
+        return -ENOMEM;
+    watch->invalidate = invalidate;
+    watch->poll_ns = poll_ns;
+    pthread_mutex_init(&watch->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&watch->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    *out = watch;
+    return 0;
+}
+
+void watch_free(struct watch *watch)
+{
+    if (!watch)
+        return;
+    pthread_cond_destroy(&watch->changed);
+    pthread_mutex_destroy(&watch->lock);
+    free(watch);
+}
+
+/* The table's links, and the attributes of what takes its owner, mode and time from the current version. */
+static void invalidate_table(struct invalidate *invalidate, struct table *table)
+{
+    static const enum tree_kind kinds[] = {TREE_TABLE, TREE_BATCH, TREE_VERSIONS};
+    struct tree_node node = {.table = table_index(table)};
+    uint64_t current = 0;
+    uint64_t previous = 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        node.kind = kinds[i];
+        invalidate_attr(invalidate, tree_ino(&node));
+    }
+    /* The kernel asks for a link's target each time, so only the name of a link that is no more has to go. */
+    node.kind = TREE_TABLE;
+    table_links(table, &current, &previous);
+    if (!current)
+        invalidate_entry(invalidate, tree_ino(&node), tree_name(TREE_CURRENT));
+    if (!previous)
+        invalidate_entry(invalidate, tree_ino(&node), tree_name(TREE_PREVIOUS));
+}
+
+/* A version came, went, was loaded or unloaded. */
+static void invalidate_version(struct invalidate *invalidate, struct table *table, uint64_t id)
+{
+    char name[24];
+    struct tree_node node = {.kind = TREE_VERSIONS, .table = table_index(table)};
+    uint64_t versions_ino = tree_ino(&node);
+    struct version *version = table_pin_version(table, id);
+    bool is_loaded = version && version_mem(version);
+    invalidate_attr(invalidate, versions_ino);
+    if (id == 0 || id > TREE_VERSION_MAX) {
+        version_unpin(version);
+        return;
+    }
+    node.kind = TREE_VERSION;
+    node.version = id;
+    invalidate_attr(invalidate, tree_ino(&node));
+    if (!is_loaded) {
+        invalidate_entry(invalidate, tree_ino(&node), tree_name(TREE_VERSION_BATCH));
+        invalidate_entry(invalidate, tree_ino(&node), tree_name(TREE_KEYS));
+    }
+    snprintf(name, sizeof name, "%llu", (unsigned long long)id);
+    if (!version)
+        invalidate_entry(invalidate, versions_ino, name);
+    version_unpin(version);
+}
+
+static void say_switched(struct table *table, const char *text)
+{
+    uint64_t current = 0;
+    uint64_t previous = 0;
+    table_links(table, &current, &previous);
+    log_info("table %s: current is %llu, previous %llu%s%s", table_name(table),
+             (unsigned long long)current, (unsigned long long)previous, text ? ": " : "",
+             text ? text : "");
+}
+
+void watch_event(void *context, enum node_event_kind kind, struct table *table, uint64_t version,
+                 const char *text)
+{
+    struct watch *watch = context;
+    const char *name = table ? table_name(table) : "";
+    const char *prefix = table ? "table " : "";
+    const char *colon = table ? ": " : "";
+    switch (kind) {
+    case NODE_EVENT_TABLE:
+        log_info("table %s: here", name);
+        break;
+    case NODE_EVENT_SWITCHED:
+        say_switched(table, text);
+        invalidate_table(watch->invalidate, table);
+        break;
+    case NODE_EVENT_VERSION:
+        log_debug("table %s: version %llu: %s", name, (unsigned long long)version,
+                  text ? text : "changed");
+        invalidate_version(watch->invalidate, table, version);
+        break;
+    case NODE_EVENT_NOTICE:
+        log_info("%s%s%s%s", prefix, name, colon, text ? text : "");
+        break;
+    case NODE_EVENT_WARNING:
+        log_warning("%s%s%s%s", prefix, name, colon, text ? text : "");
+        break;
+    }
+}
+
+static struct timespec after_ns(int64_t ns)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += ns / 1000000000;
+    at.tv_nsec += ns % 1000000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* A store that stays away is reported once, and once when it is back. */
+static void report(struct watch *watch, int ret, const struct err *err)
+{
+    const char *text = ret ? err_text(err, ret) : "";
+    if (strcmp(text, watch->last_error) == 0)
+        return;
+    if (ret)
+        log_warning("following the manifest: %s", text);
+    else
+        log_info("following the manifest again");
+    snprintf(watch->last_error, sizeof watch->last_error, "%s", text);
+}
+
+static void *follow(void *context)
+{
+    struct watch *watch = context;
+    for (;;) {
+        struct err err = {0};
+        int64_t wait_ns = watch->poll_ns;
+        report(watch, node_follow(watch->node, &wait_ns, &err), &err);
+        scope_lock(&watch->lock);
+        watch->n_followed++;
+        pthread_cond_broadcast(&watch->changed);
+        if (wait_ns > watch->poll_ns)
+            wait_ns = watch->poll_ns;
+        if (wait_ns < WAIT_MIN_NS)
+            wait_ns = WAIT_MIN_NS;
+        const struct timespec until = after_ns(wait_ns);
+        int ret = 0;
+        while (!watch->stopping && ret != ETIMEDOUT)
+            ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
+        if (watch->stopping)
+            return NULL;
+    }
+}
+
+/* Waits for another round of follow, or for the pause to end. */
+static bool rest(struct watch *watch, uint64_t seen)
+{
+    const struct timespec until = after_ns(WORK_PAUSE_NS);
+    int ret = 0;
+    scope_lock(&watch->lock);
+    watch->n_rested = seen;
+    pthread_cond_broadcast(&watch->changed);
+    while (!watch->stopping && watch->n_followed == seen && ret != ETIMEDOUT)
+        ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
+    return !watch->stopping;
+}
+
+static uint64_t rounds_followed(struct watch *watch, bool *stopping)
+{
+    scope_lock(&watch->lock);
+    *stopping = watch->stopping;
+    return watch->n_followed;
+}
+
+static void *work(void *context)
+{
+    struct watch *watch = context;
+    for (;;) {
+        bool stopping = false;
+        uint64_t seen = rounds_followed(watch, &stopping);
+        if (stopping)
+            return NULL;
+        if (!node_work(watch->node) && !rest(watch, seen))
+            return NULL;
+    }
+}
+
+int watch_start(struct watch *watch, struct node *node)
+{
+    watch->node = node;
+    int ret = pthread_create(&watch->follower, NULL, follow, watch);
+    if (ret)
+        return -ret;
+    ret = pthread_create(&watch->worker, NULL, work, watch);
+    watch->started = ret == 0;
+    if (ret) {
+        pthread_mutex_lock(&watch->lock);
+        watch->stopping = true;
+        pthread_cond_broadcast(&watch->changed);
+        pthread_mutex_unlock(&watch->lock);
+        pthread_join(watch->follower, NULL);
+    }
+    return -ret;
+}
+
+void watch_settle(struct watch *watch, int64_t max_ns)
+{
+    const struct timespec until = after_ns(max_ns);
+    int ret = 0;
+    scope_lock(&watch->lock);
+    while (watch->n_rested == 0 && ret != ETIMEDOUT)
+        ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
+}
+
+void watch_stop(struct watch *watch)
+{
+    if (!watch->started)
+        return;
+    watch->started = false;
+    pthread_mutex_lock(&watch->lock);
+    watch->stopping = true;
+    pthread_cond_broadcast(&watch->changed);
+    pthread_mutex_unlock(&watch->lock);
+    node_cancel(watch->node);
+    pthread_join(watch->follower, NULL);
+    pthread_join(watch->worker, NULL);
+}
