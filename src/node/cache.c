@@ -5,6 +5,7 @@
 #include "format/version.h"
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,6 +89,18 @@ static int open_parts(struct cache *cache, struct err *err)
     return cache->parts_fd < 0 ? err_sys(err, -errno, "opening %s", path) : 0;
 }
 
+/* What a killed daemon left: nobody else writes here while we hold the lock. */
+static void remove_temporaries(struct cache *cache)
+{
+    DIR *dir = opendir(cache->dir);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        if (store_is_temporary(entry->d_name))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+}
+
 int cache_open(const char *dir, struct cache **out, struct err *err)
 {
     int ret = make_dirs(dir, err);
@@ -103,6 +116,8 @@ int cache_open(const char *dir, struct cache **out, struct err *err)
     ret = cache->dir ? take_lock(cache, err) : err_sys(err, -errno, "the cache %s", dir);
     if (!ret)
         ret = open_parts(cache, err);
+    if (!ret)
+        remove_temporaries(cache);
     if (ret) {
         cache_close(cache);
         return ret;
@@ -259,6 +274,39 @@ int cache_parts_sweep(const struct cache *cache, cache_keep_fn keep, void *conte
     for (size_t i = 0; i < list.n_names; i++)
         if (!is_kept(list.names[i], keep, context))
             unlinkat(cache->parts_fd, list.names[i], 0);
+    store_list_release(&list);
+    return 0;
+}
+
+/* One table's directory. */
+static void sweep_table(const struct cache *cache, const char *table, cache_keep_version_fn keep,
+                        void *context)
+{
+    char dir[CACHE_PATH_MAX];
+    struct store_list list = {0};
+    snprintf(dir, sizeof dir, "tables/%.128s", table);
+    if (store_list(cache->files, dir, &list, NULL))
+        return;
+    for (size_t i = 0; i < list.n_names; i++) {
+        char path[CACHE_PATH_MAX * 2];
+        uint64_t id = strtoull(list.names[i], NULL, 10);
+        if (id && keep(context, table, id))
+            continue;
+        snprintf(path, sizeof path, "%s/%.128s", dir, list.names[i]);
+        store_remove_tree(cache->files, path, NULL);
+    }
+    store_list_release(&list);
+}
+
+int cache_versions_sweep(const struct cache *cache, cache_keep_version_fn keep, void *context,
+                         struct err *err)
+{
+    struct store_list list = {0};
+    int ret = store_list(cache->files, "tables", &list, err);
+    if (ret)
+        return ret;
+    for (size_t i = 0; i < list.n_names; i++)
+        sweep_table(cache, list.names[i], keep, context);
     store_list_release(&list);
     return 0;
 }

@@ -60,6 +60,11 @@ typedef bool (*cache_keep_fn)(void *context, const struct digest *digest);
 int cache_parts_sweep(const struct cache *cache, cache_keep_fn keep, void *context,
                       struct err *err);
 
+/* Removes every version directory that keep() does not name. */
+typedef bool (*cache_keep_version_fn)(void *context, const char *table, uint64_t id);
+int cache_versions_sweep(const struct cache *cache, cache_keep_version_fn keep, void *context,
+                         struct err *err);
+
 /* Bytes that may still be written there. */
 int cache_free_bytes(const struct cache *cache, uint64_t *out, struct err *err);
 

@@ -100,6 +100,14 @@ static void list_parts(struct node *node, struct kept *kept, size_t max)
     }
 }
 
+static bool is_kept_version(void *context, const char *table_name, uint64_t id)
+{
+    struct node *node = context;
+    struct table *table = node_table_find(node, table_name);
+    scope_lock(&node->lock);
+    return table && table_find_slot(table, id);
+}
+
 static void sweep_parts(struct node *node)
 {
     bool may_sweep = false;
@@ -119,6 +127,7 @@ static void sweep_parts(struct node *node)
     pthread_mutex_unlock(&node->lock);
     qsort(digests, kept.n, sizeof *digests, compare_digests);
     cache_parts_sweep(node->cache, is_kept, &kept, NULL);
+    cache_versions_sweep(node->cache, is_kept_version, node, NULL);
 }
 
 bool collect_one(struct node *node)

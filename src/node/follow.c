@@ -65,7 +65,7 @@ static struct slot *item_slot(struct table *table, const struct plan_item *item,
     if (!slot)
         return entry ? table_add_slot(table, item->id, &entry->digest) : NULL;
     if (entry && !digest_equal(&entry->digest, &slot->digest) && !slot->loaded &&
-        slot->activity == SLOT_IDLE) {
+        slot->activity == SLOT_IDLE && !slot->is_held) {
         version_unpin(slot->cached);
         slot->cached = NULL;
         slot->digest = entry->digest;

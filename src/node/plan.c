@@ -49,7 +49,7 @@ static void want(struct plan *plan, const struct plan_input *input, uint64_t id,
         item->rank = rank;
 }
 
-/* The newest candidates above current: those that may be activated next. */
+/* The newest candidates above current: those that may be activated next. An older one must not take the newest one's memory. */
 static void want_candidates(struct plan *plan, const struct plan_input *input)
 {
     const struct table_state *fleet = input->fleet;
@@ -60,7 +60,7 @@ static void want_candidates(struct plan *plan, const struct plan_input *input)
             break;
         if (entry->state != VERSION_CANDIDATE || entry->quarantined)
             continue;
-        want(plan, input, entry->version, RANK_CANDIDATE);
+        want(plan, input, entry->version, n == 0 ? RANK_CANDIDATE : RANK_STANDBY);
         n++;
     }
 }

@@ -28,8 +28,8 @@ enum place {
 enum rank {
     RANK_SERVE,     /* should answer now */
     RANK_NEXT,      /* will answer at a known time */
-    RANK_CANDIDATE, /* published, being prepared */
-    RANK_STANDBY,   /* what a rollback or an unpin would return to; given up when memory is short */
+    RANK_CANDIDATE, /* the newest published one, being prepared */
+    RANK_STANDBY, /* an older candidate, or what a rollback or an unpin would return to; given up when memory is short */
     RANK_NONE,
 };
 

@@ -11,10 +11,17 @@
 
 #define SWITCH_TIMEOUT_NS (60 * 1000000000LL)
 
-static int past_deadline(void *context)
+struct limit {
+    struct node *node;
+    int64_t deadline_ns;
+};
+
+static int past_limit(void *context)
 {
-    const int64_t *deadline_ns = context;
-    return clock_now_ns(CLOCK_MONOTONIC) > *deadline_ns ? -ETIMEDOUT : 0;
+    const struct limit *limit = context;
+    if (atomic_load(&limit->node->is_cancelled))
+        return -ECANCELED;
+    return clock_now_ns(CLOCK_MONOTONIC) > limit->deadline_ns ? -ETIMEDOUT : 0;
 }
 
 /* Under the lock: makes id the one to serve and, when it is loaded, serves it. */
@@ -32,11 +39,11 @@ static bool set_wanted(struct node *node, struct table *table, uint64_t id)
     return true;
 }
 
-static void finish(struct node *node, struct table *table, bool has_switched)
+static void finish(struct node *node, struct table *table, uint64_t id, bool has_switched)
 {
     node_save_if_dirty(node);
     if (has_switched)
-        node_tell(node, NODE_EVENT_SWITCHED, table, table->wanted, NULL);
+        node_tell(node, NODE_EVENT_SWITCHED, table, id, NULL);
 }
 
 /* Brings the version into memory unless it is there, and holds it there. Takes and leaves the loader. */
@@ -44,7 +51,8 @@ static int load_for_switch(struct node *node, struct table *table, uint64_t id, 
                            struct err *err)
 {
     int64_t deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + SWITCH_TIMEOUT_NS;
-    struct stop stop = {past_deadline, &deadline_ns};
+    struct limit limit = {node, deadline_ns};
+    struct stop stop = {past_limit, &limit};
     pthread_mutex_lock(&node->lock);
     int ret = node_take_loader(node, deadline_ns);
     struct slot *slot = ret ? NULL : table_find_slot(table, id);
@@ -74,9 +82,10 @@ static int unpin_local(struct node *node, struct table *table)
     pthread_mutex_lock(&node->lock);
     bool was_pinned = table->local_pin != 0;
     table->local_pin = 0;
-    bool has_switched = was_pinned && set_wanted(node, table, table->unpinned);
+    uint64_t id = table->unpinned;
+    bool has_switched = was_pinned && set_wanted(node, table, id);
     pthread_mutex_unlock(&node->lock);
-    finish(node, table, has_switched);
+    finish(node, table, id, has_switched);
     return 0;
 }
 
@@ -99,7 +108,7 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
     bool has_switched = set_wanted(node, table, id);
     slot->is_held = false;
     pthread_mutex_unlock(&node->lock);
-    finish(node, table, has_switched);
+    finish(node, table, id, has_switched);
     node_tell(node, NODE_EVENT_NOTICE, table, id,
               "table %s: pinned to version %llu on this machine", table->name,
               (unsigned long long)id);

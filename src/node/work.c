@@ -14,6 +14,7 @@
 
 /* A standby version that found no room asks again after this long. */
 #define STANDBY_RETRY_NS (10 * 1000000000LL)
+#define LOADER_WAIT_NS   1000000000LL
 /* A bad cached copy is fetched again at once, this often in a row. */
 enum { REFETCH_TRIES = 3 };
 
@@ -216,6 +217,36 @@ static int fetch_into_cache(struct node *node, const struct task *task, struct e
     return ret;
 }
 
+/* Under the lock. Returns true when `previous` names the version: the link appears with it. */
+static bool end_fetch(struct node *node, const struct table *table, struct slot *slot, int code,
+                      struct version *cached, const char *reason)
+{
+    slot->activity = SLOT_IDLE;
+    node->changes++;
+    if (!code) {
+        slot->cached = cached;
+        /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
+        if (slot->failure != -EUCLEAN)
+            slot_clear_failure(slot);
+        node->is_dirty = true;
+    } else if (code != -ECANCELED) {
+        slot_set_failure(slot, code, reason, clock_now_ns(CLOCK_MONOTONIC));
+        atomic_fetch_add(&node->n_failures, 1);
+    }
+    return !code && table->previous == slot->id;
+}
+
+static void warn_of_owner(struct node *node, struct table *table, const struct version *version)
+{
+    const struct schema *schema = &version->files->desc.schema;
+    if (version->files->owner_unknown)
+        node_tell(node, NODE_EVENT_WARNING, table, version_id(version),
+                  "table %s version %llu: owner \"%s\" or group \"%s\" is unknown on this host; "
+                  "its files belong to the daemon",
+                  table->name, (unsigned long long)version_id(version), schema->owner,
+                  schema->group);
+}
+
 /* From the store to a slot that has its files. The slot is busy, so it stays. */
 static void do_fetch(struct node *node, const struct task *task)
 {
@@ -227,30 +258,16 @@ static void do_fetch(struct node *node, const struct task *task)
     if (!ret)
         ret = version_new_cached(node->cache, node->memory, table->name, table->index, slot->id,
                                  &slot->digest, &cached, &err);
+    if (!ret)
+        warn_of_owner(node, table, cached);
     pthread_mutex_lock(&node->lock);
-    slot->activity = SLOT_IDLE;
-    node->changes++;
-    if (!ret) {
-        slot->cached = cached;
-        /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
-        if (slot->failure != -EUCLEAN)
-            slot_clear_failure(slot);
-        node->is_dirty = true;
-    } else if (ret != -ECANCELED) {
-        slot_set_failure(slot, ret, err_text(&err, ret), clock_now_ns(CLOCK_MONOTONIC));
-        atomic_fetch_add(&node->n_failures, 1);
-    }
+    bool has_link = end_fetch(node, table, slot, ret, cached, err_text(&err, ret));
     pthread_mutex_unlock(&node->lock);
     if (!ret) {
         node_save_if_dirty(node);
         node_tell(node, NODE_EVENT_VERSION, table, slot->id, NULL);
-        if (cached->files->owner_unknown)
-            node_tell(
-                node, NODE_EVENT_WARNING, table, slot->id,
-                "table %s version %llu: owner \"%s\" or group \"%s\" is unknown on this host; "
-                "its files belong to the daemon",
-                table->name, (unsigned long long)slot->id, cached->files->desc.schema.owner,
-                cached->files->desc.schema.group);
+        if (has_link)
+            node_tell(node, NODE_EVENT_SWITCHED, table, slot->id, NULL);
     } else if (ret != -ECANCELED) {
         node_tell(node, NODE_EVENT_WARNING, table, slot->id,
                   "table %s version %llu: not fetched: %s", table->name,
@@ -266,6 +283,19 @@ static void do_load(struct node *node, const struct task *task)
     node_save_if_dirty(node);
 }
 
+/* Under the lock: there is more room than when they were refused. */
+static void retry_what_needs_memory(struct node *node)
+{
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t t = 0; t < n_tables; t++) {
+        for (size_t s = 0; s < node->tables[t]->n_slots; s++) {
+            struct slot *slot = node->tables[t]->slots[s];
+            if (slot->failure == -ENOMEM || slot->rank == RANK_STANDBY)
+                slot->retry_ns = 0;
+        }
+    }
+}
+
 /* Takes the loader when it is free: the dead are buried by one thread at a time. */
 static void reap(struct node *node)
 {
@@ -276,9 +306,24 @@ static void reap(struct node *node)
     pthread_mutex_unlock(&node->lock);
     if (!is_mine)
         return;
+    uint64_t used = part_memory_used(node->memory);
     part_memory_reap(node->memory);
     scope_lock(&node->lock);
+    if (part_memory_used(node->memory) < used)
+        retry_what_needs_memory(node);
     node_leave_loader(node);
+}
+
+/* Under the lock. While it waited for a node-local switch, the slot's load may have become needless. */
+static bool take_loader_for(struct node *node, const struct slot *slot)
+{
+    int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+    if (node_take_loader(node, now_ns + LOADER_WAIT_NS))
+        return false;
+    if (needs_work(slot, now_ns) && slot->cached)
+        return true;
+    node_leave_loader(node);
+    return false;
 }
 
 bool node_work(struct node *node)
@@ -288,8 +333,8 @@ bool node_work(struct node *node)
     reap(node);
     pthread_mutex_lock(&node->lock);
     struct task task = pick_task(node);
-    if (task.is_load && node_take_loader(node, clock_now_ns(CLOCK_MONOTONIC) + 1000000000LL))
-        task.table = NULL; /* a node-local switch is loading: look again */
+    if (task.is_load && !take_loader_for(node, task.slot))
+        task.table = NULL; /* look again */
     if (task.table && !task.is_load) {
         task.slot->activity = SLOT_FETCHING;
         progress_begin(&task.slot->progress, 0);
