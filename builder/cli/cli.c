@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/cli.h"
 
+#include "builder/layout.h"
+#include "builder/version_reader.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -126,6 +129,19 @@ int session_version(const struct session *session, const char *name, const char 
                        name);
     *out = entry;
     return 0;
+}
+
+int session_read_version(const struct session *session, const char *table,
+                         const struct version_entry *version, struct version_reader **out,
+                         struct err *err)
+{
+    char dir[LAYOUT_PATH_MAX];
+    if (version->state == VERSION_FORGOTTEN)
+        return err_set(err, -ENOENT,
+                       "table %s: gc has removed the files of version %" PRIu64 "; see: fkv ls %s",
+                       table, version->version, table);
+    layout_version_dir(table, version->version, dir);
+    return version_reader_open(session->store, dir, &version->digest, out, err);
 }
 
 static int fixed_ops(void *context, const struct state *state, struct op_list *ops, struct err *err)

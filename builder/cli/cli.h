@@ -59,6 +59,12 @@ int session_table(const struct session *session, const char *name, const struct 
 int session_version(const struct session *session, const char *table, const char *text,
                     const struct version_entry **out, struct err *err);
 
+/* Opens a version's directory on the store and checks all of it. Closed by the caller. */
+struct version_reader;
+int session_read_version(const struct session *session, const char *table,
+                         const struct version_entry *version, struct version_reader **out,
+                         struct err *err);
+
 /* Appends ops that do not depend on the state beyond its rules. */
 int session_append(struct session *session, const char *reason, struct op *ops, size_t n_ops,
                    uint64_t *seq, struct err *err);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lookup: a few keys looked up for a person, through the mount by libfkv or in a version read from the store.
+ *
+ * Threads: one. Memory: lookup_release(); values live until then.
+ * Errors: libfkv's, told with its words; those of version_reader.h.
+ */
+#ifndef FKV_CLI_LOOKUP_H
+#define FKV_CLI_LOOKUP_H
+
+#include "builder/cli/cli.h"
+#include "builder/version_reader.h"
+#include "client/fkv.h"
+
+struct lookup {
+    uint64_t version; /* that answered */
+    struct schema schema;
+    uint32_t n_found;
+    /* of the mount */
+    fkv_table *table;
+    fkv_batch *batch;
+    fkv_result result;
+    /* of the store */
+    struct version_reader *reader;
+    const uint8_t **values; /* n; NULL: absent */
+    uint32_t *lens;
+};
+
+/* mount/table, or mount/table/v/<id> for a version ("current", "previous" or a number). */
+int lookup_in_mount(const char *mount, const char *table, const char *version,
+                    const char *const *keys, uint32_t n, struct lookup *out, struct err *err);
+int lookup_in_store(const struct session *session, const char *table, const char *version,
+                    const char *const *keys, uint32_t n, struct lookup *out, struct err *err);
+
+bool lookup_found(const struct lookup *lookup, uint32_t i);
+
+/* Appends the value of key i in one of the forms; raw is the value's bytes (vectors as f32 from the mount, else as stored). */
+enum lookup_form { LOOKUP_TEXT, LOOKUP_JSON, LOOKUP_RAW };
+int lookup_add_value(const struct lookup *lookup, uint32_t i, enum lookup_form form,
+                     struct buf *out);
+
+void lookup_release(struct lookup *lookup);
+
+#endif
