@@ -16,7 +16,20 @@
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
 
-enum { ARENA_LEN_MIN = 512 << 10, PAGE_LEN = 4096 };
+enum { ARENA_LEN_MIN = 512 << 10, RESERVED_MIN = 16 << 20, PAGE_LEN = 4096 };
+
+/* Addresses only, no memory; fewer where the process may not have that many (ulimit -v). */
+static void reserve(struct arena *arena)
+{
+    for (size_t len = FKV_ARENA_MAX; len >= RESERVED_MIN; len /= 4) {
+        void *data = mmap(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (data == MAP_FAILED)
+            continue;
+        arena->data = data;
+        arena->reserved = len;
+        return;
+    }
+}
 
 void arena_init(struct arena *arena)
 {
@@ -28,12 +41,13 @@ void arena_init(struct arena *arena)
         close(arena->fd);
         arena->fd = -1;
     }
+    reserve(arena);
 }
 
 void arena_release(struct arena *arena)
 {
     if (arena->data)
-        munmap(arena->data, arena->len);
+        munmap(arena->data, arena->reserved);
     if (arena->fd >= 0)
         close(arena->fd);
     *arena = (struct arena){.fd = -1};
@@ -50,20 +64,16 @@ static int extend_file(int fd, size_t from, size_t len)
     return ftruncate(fd, (off_t)len) ? -ENOMEM : 0;
 }
 
-static int map_to(struct arena *arena, size_t len)
+/* Gives the reserved addresses from arena->len to len their memory. */
+static int map_more(struct arena *arena, size_t len)
 {
-    void *data;
-    if (arena->data)
-        data = mremap(arena->data, arena->len, len, MREMAP_MAYMOVE);
-    else if (arena->fd >= 0)
-        data = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, arena->fd, 0);
-    else
-        data = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED)
-        return -ENOMEM;
-    arena->data = data;
-    arena->len = len;
-    return 0;
+    uint8_t *at = arena->data + arena->len;
+    size_t more = len - arena->len;
+    if (arena->fd < 0)
+        return mprotect(at, more, PROT_READ | PROT_WRITE) ? -ENOMEM : 0;
+    void *got = mmap(at, more, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, arena->fd,
+                     (off_t)arena->len);
+    return got == MAP_FAILED ? -ENOMEM : 0;
 }
 
 static void touch(struct arena *arena, size_t from)
@@ -80,23 +90,25 @@ int arena_grow(struct arena *arena, uint64_t len, struct err *err)
 {
     if (len <= arena->len)
         return 0;
-    if (len > FKV_ARENA_MAX)
-        return err_set(
-            err, -E2BIG,
-            "the batch needs %llu bytes of shared memory; at most %llu: ask fewer keys at once",
-            (unsigned long long)len, (unsigned long long)FKV_ARENA_MAX);
+    if (!arena->data)
+        return err_set(err, -ENOMEM, "no addresses left for a batch's memory");
+    if (len > arena->reserved)
+        return err_set(err, -E2BIG,
+                       "the batch needs %llu bytes of memory; at most %zu: ask fewer keys at once",
+                       (unsigned long long)len, arena->reserved);
     uint64_t want = arena->len + arena->len / 2;
     if (want < ARENA_LEN_MIN)
         want = ARENA_LEN_MIN;
     if (want < len)
         want = len;
-    if (want > FKV_ARENA_MAX)
-        want = FKV_ARENA_MAX;
+    if (want > arena->reserved)
+        want = arena->reserved;
     want = align_up(want, PAGE_LEN);
-    size_t from = arena->len;
-    if (extend_file(arena->fd, from, want) || map_to(arena, want))
+    if (extend_file(arena->fd, arena->len, want) || map_more(arena, want))
         return err_set(err, -ENOMEM, "no memory for a batch of %llu bytes",
                        (unsigned long long)want);
+    size_t from = arena->len;
+    arena->len = want;
     touch(arena, from);
     return 0;
 }

@@ -4,11 +4,10 @@
  *
  * A memfd sealed against shrinking, so that the daemon may map it without fear, mapped here whole.
  * It only grows, geometrically, and its pages are touched as it does: a lookup never waits for the
- * kernel to find memory. Where memfds are not to be had it is ordinary memory (fd < 0): good for
- * the other transports.
+ * kernel to find memory. It never moves: addresses for the largest arena are reserved at once.
+ * Where memfds are not to be had it is ordinary memory (fd < 0): good for the other transports.
  *
- * Threads: one at a time. Memory: data moves when the arena grows; content stays. Errors: -ENOMEM,
- * -E2BIG.
+ * Threads: one at a time. Memory: arena_release(). Errors: -ENOMEM, -E2BIG.
  */
 #ifndef FKV_CLIENT_ARENA_H
 #define FKV_CLIENT_ARENA_H
@@ -19,9 +18,10 @@
 #include <stdint.h>
 
 struct arena {
-    uint8_t *data; /* NULL while len is 0 */
-    size_t len;    /* a multiple of 4096 */
-    int fd;        /* -1: ordinary memory */
+    uint8_t *data;   /* NULL: no addresses to be had */
+    size_t len;      /* usable bytes at data, a multiple of 4096 */
+    size_t reserved; /* what len may become */
+    int fd;          /* -1: ordinary memory */
 };
 
 /* Makes an empty arena. */

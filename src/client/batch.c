@@ -137,7 +137,7 @@ static int explain(struct fkv_batch *batch, const struct question *question, int
 }
 
 /* One try over a connected channel: 0, a refusal, or an error that channel_is_broken() knows. */
-static int try_once(struct fkv_batch *batch, struct question *question, struct answer *out,
+static int try_once(struct fkv_batch *batch, const struct question *question, struct answer *out,
                     struct err *err)
 {
     int r = connect_batch(batch, question->deadline_ns, err);
@@ -160,7 +160,7 @@ static int try_once(struct fkv_batch *batch, struct question *question, struct a
     return 0;
 }
 
-static int ask_until(struct fkv_batch *batch, struct question *question, struct answer *out,
+static int ask_until(struct fkv_batch *batch, const struct question *question, struct answer *out,
                      struct err *err)
 {
     if (channel_now_ns() >= question->deadline_ns)

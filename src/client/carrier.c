@@ -97,16 +97,16 @@ static bool keys_in_arena(const struct arena *arena, const struct keys *keys, si
 {
     uintptr_t at = (uintptr_t)keys->u64;
     uintptr_t start = (uintptr_t)arena->data;
-    if (!keys->u64 || !arena->data || at < start || at - start >= arena->len || (at - start) % 8)
+    if (!keys->u64 || at < start || at - start >= arena->len || (at - start) % 8)
         return false;
     *off = at - start;
     return range_within(*off, 8 * (uint64_t)keys->n, arena->len);
 }
 
-static int ask_shared(struct carrier *carrier, struct channel *channel, struct question *question,
-                      struct answer *out, struct err *err)
+static int ask_shared(struct carrier *carrier, struct channel *channel,
+                      const struct question *question, struct answer *out, struct err *err)
 {
-    struct keys *keys = &question->keys;
+    const struct keys *keys = &question->keys;
     struct arena *arena = &carrier->arena;
     size_t keys_off = 0;
     bool in_place = keys_in_arena(arena, keys, &keys_off);
@@ -116,8 +116,6 @@ static int ask_shared(struct carrier *carrier, struct channel *channel, struct q
     carrier->last = FKV_SHARED;
     for (;;) {
         int r = arena_grow(arena, out_off + room, err);
-        if (in_place)
-            keys->u64 = (const uint64_t *)(const void *)(arena->data + keys_off);
         if (!r)
             r = attach_arena(carrier, channel, err);
         if (r)
@@ -141,7 +139,7 @@ static int ask_shared(struct carrier *carrier, struct channel *channel, struct q
     return 0;
 }
 
-int carrier_ask(struct carrier *carrier, struct channel *channel, struct question *question,
+int carrier_ask(struct carrier *carrier, struct channel *channel, const struct question *question,
                 struct answer *out, struct err *err)
 {
     int r = carrier->refused ? copied_ask(carrier, channel, question, out, err)

@@ -61,8 +61,8 @@ struct fkv_lookup carrier_request(const struct question *question, uint32_t n, s
 /* Bytes of body that n keys will probably need. */
 uint64_t carrier_room(const struct carrier *carrier, uint32_t n);
 
-/* Asks once. Keys that lie in the arena move with it: question->keys.u64 follows. */
-int carrier_ask(struct carrier *carrier, struct channel *channel, struct question *question,
+/* Asks once. */
+int carrier_ask(struct carrier *carrier, struct channel *channel, const struct question *question,
                 struct answer *out, struct err *err);
 
 #endif

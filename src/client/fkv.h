@@ -132,7 +132,8 @@ FKV_EXPORT int fkv_get_bytes(fkv_batch *batch, const void *const *keys, const ui
 
 /*
  * A place to write n u64 keys where the daemon reads them: fkv_get_u64() of this very pointer saves
- * a copy. Good until the batch's next call. NULL without memory.
+ * a copy. It stays where it is while the batch lives, and the keys stay in it until they are written
+ * over; a result of the batch does not survive the call. NULL without memory.
  */
 FKV_EXPORT uint64_t *fkv_keys_u64(fkv_batch *batch, uint32_t n);
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,9 +74,11 @@ static void arena__is_sealed_against_shrinking_and_keeps_its_content_as_it_grows
     assert_true(arena.fd >= 0);
     assert_int_equal(arena_grow(&arena, 1, NULL), 0);
     size_t len = arena.len;
+    const uint8_t *data = arena.data;
     memset(arena.data, 0x5a, len);
     assert_int_equal(arena_grow(&arena, len + 1, NULL), 0);
     assert_true(arena.len >= len + len / 2);
+    assert_ptr_equal(arena.data, data); /* it never moves */
     assert_int_equal(arena.len % 4096, 0);
     assert_int_equal(arena.data[len - 1], 0x5a);
     assert_int_equal(arena.data[len], 0);
@@ -95,13 +98,34 @@ static void arena__refuses_more_than_the_protocol_allows(void **state)
     arena_init(&arena);
     assert_int_equal(arena_grow(&arena, FKV_ARENA_MAX + 1, &err), -E2BIG);
     assert_non_null(strstr(err.text, "ask fewer keys"));
-    assert_null(arena.data);
+    assert_int_equal(arena.len, 0);
+    arena_release(&arena);
+}
+
+static void arena__with_few_addresses_is_smaller(void **state)
+{
+    struct rlimit old;
+    struct rlimit tight = {1 << 30, RLIM_INFINITY};
+    struct arena arena;
+    assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
+    tight.rlim_max = old.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_AS, &tight), 0);
+    arena_init(&arena);
+    assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+    if (arena.data) { /* sanitizers have used up all addresses before us */
+        assert_true(arena.reserved < FKV_ARENA_MAX);
+        assert_int_equal(arena_grow(&arena, 1 << 20, NULL), 0);
+        assert_int_equal(arena_grow(&arena, arena.reserved + 1, NULL), -E2BIG);
+    }
     arena_release(&arena);
 }
 
 static void arena__without_memfd_is_ordinary_memory(void **state)
 {
-    struct arena arena = {.fd = -1};
+    struct arena arena;
+    arena_init(&arena);
+    close(arena.fd);
+    arena.fd = -1;
     assert_int_equal(arena_grow(&arena, 1, NULL), 0);
     arena.data[0] = 9;
     assert_int_equal(arena_grow(&arena, arena.len * 4, NULL), 0);
@@ -183,6 +207,7 @@ int main(void)
         cmocka_unit_test(keys__check_names_an_empty_key),
         cmocka_unit_test(arena__is_sealed_against_shrinking_and_keeps_its_content_as_it_grows),
         cmocka_unit_test(arena__refuses_more_than_the_protocol_allows),
+        cmocka_unit_test(arena__with_few_addresses_is_smaller),
         cmocka_unit_test(arena__without_memfd_is_ordinary_memory),
         cmocka_unit_test(pieces__join_varying_values_and_move_their_locs),
         cmocka_unit_test(pieces__refuse_parts_of_two_versions),
