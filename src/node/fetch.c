@@ -182,7 +182,7 @@ static int fetch_part(const struct fetch_job *job, const struct part_desc *part,
     struct transfer transfer = {
         .job = job, .part = part, .fd = -1, .chunk = chunk, .digest = digest};
     part_file_name(part, name);
-    snprintf(transfer.path, sizeof transfer.path, "tables/%s/v/%llu/%s", job->table,
+    snprintf(transfer.path, sizeof transfer.path, "tables/%s/v/%llu/parts/%s", job->table,
              (unsigned long long)job->id, name);
     digest_state_reset(digest);
     int ret = open_transfer(&transfer, err);

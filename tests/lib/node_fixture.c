@@ -87,8 +87,8 @@ static void take_base(struct node_fixture *fixture, const char *table, uint64_t 
     buf_release(&json);
     for (size_t i = 0; i < out->n_parts; i++) {
         part_file_name(&out->parts[i], name);
-        snprintf(path, sizeof path, "%s/%s", dir, name);
-        snprintf(to, sizeof to, "tables/%s/v/%llu/%s", table, (unsigned long long)id, name);
+        snprintf(path, sizeof path, "%s/parts/%s", dir, name);
+        snprintf(to, sizeof to, "tables/%s/v/%llu/parts/%s", table, (unsigned long long)id, name);
         must(store_link(fixture->store, path, to, &err), &err, "link");
     }
 }
@@ -121,7 +121,8 @@ static void add_level(struct node_fixture *fixture, const char *table, uint64_t 
              &err, "part");
         describe_part(part, &bytes);
         part_file_name(part, name);
-        snprintf(path, sizeof path, "tables/%s/v/%llu/%s", table, (unsigned long long)id, name);
+        snprintf(path, sizeof path, "tables/%s/v/%llu/parts/%s", table, (unsigned long long)id,
+                 name);
         must(store_put_new(fixture->store, path, bytes.data, bytes.len, &err), &err, "put");
         buf_release(&bytes);
     }
@@ -170,7 +171,7 @@ uint64_t node_fixture_publish(struct node_fixture *fixture, const char *table,
     struct buf json = {0};
     struct err err = {0};
     char path[STORE_PATH_MAX + 16];
-    version_dir(table, id, path);
+    snprintf(path, sizeof path, "tables/%s/v/%llu/parts", table, (unsigned long long)id);
     must(store_mkdir(fixture->store, path, &err), &err, "mkdir");
     if (build->base)
         take_base(fixture, table, id, build->base, &desc);
@@ -235,7 +236,7 @@ void node_fixture_part_path(struct node_fixture *fixture, const char *table, uin
     must(version_desc_decode(json.data, json.len, path, &desc, &err), &err, "version.json");
     FIXTURE_MUST(i < desc.n_parts);
     part_file_name(&desc.parts[i], name);
-    snprintf(out, NODE_FIXTURE_PATH_MAX, "%s/tables/%s/v/%llu/%s", fixture->store_dir, table,
+    snprintf(out, NODE_FIXTURE_PATH_MAX, "%s/tables/%s/v/%llu/parts/%s", fixture->store_dir, table,
              (unsigned long long)version, name);
     version_desc_release(&desc);
     buf_release(&json);
