@@ -34,7 +34,7 @@ int seal_write(const json_t *object, struct buf *out)
 
 int seal_parse(const void *text, size_t len, const char *name, json_t **out, struct err *err)
 {
-    const char *seal = (const char *)text + len - SEAL_LEN;
+    const char *seal = len > SEAL_LEN ? (const char *)text + len - SEAL_LEN : "";
     char hex[DIGEST_HEX_LEN + 1] = "";
     struct digest found;
     struct digest expected;

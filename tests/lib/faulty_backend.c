@@ -20,11 +20,12 @@ static int meet(struct faulty *faulty, const char *op, const char *path, struct 
     if (faulty->before)
         faulty->before(faulty->context, op, path);
     bool is_due = faulty->nth && faulty->n_calls == faulty->nth;
-    bool is_dead = faulty->nth && faulty->n_calls > faulty->nth && faulty->mode == FAULTY_DIE;
+    bool dies = faulty->mode == FAULTY_DIE || faulty->mode == FAULTY_LOSE_AND_DIE;
+    bool is_dead = faulty->nth && faulty->n_calls > faulty->nth && dies;
     if (!is_due && !is_dead)
         return 0;
     faulty->was_hit = true;
-    if (faulty->mode == FAULTY_LOSE)
+    if (is_due && (faulty->mode == FAULTY_LOSE || faulty->mode == FAULTY_LOSE_AND_DIE))
         return 1;
     return err_sys(err, faulty->code, "faulty %s %s", op, path);
 }

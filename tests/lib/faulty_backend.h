@@ -13,9 +13,10 @@
 #include "store/backend.h"
 
 enum faulty_mode {
-    FAULTY_FAIL, /* the nth call is not done and gives code */
-    FAULTY_LOSE, /* the nth call is done and gives code all the same: its reply was lost */
-    FAULTY_DIE,  /* the nth call and all later ones are not done and give code */
+    FAULTY_FAIL,         /* the nth call is not done and gives code */
+    FAULTY_LOSE,         /* the nth call is done and gives code all the same: its reply was lost */
+    FAULTY_LOSE_AND_DIE, /* the nth call is done and its reply lost, the later ones are not done */
+    FAULTY_DIE,          /* the nth call and all later ones are not done and give code */
 };
 
 struct faulty {
