@@ -16,13 +16,14 @@
 #include <string.h>
 #include <strings.h>
 
+enum { HEADER_MAX = 1 << 20 };
+
 struct input {
     const struct input_format_ops *ops;
     struct input_options options;
     struct input_columns columns;
     struct stream *stream;
-    struct buf carry;          /* read, but behind the last block's last row */
-    struct input_block header; /* owns the text that columns may point into */
+    struct buf carry; /* read, but behind the last block's last row */
     uint64_t line;
     uint64_t bytes_text;
     bool at_end;
@@ -105,6 +106,7 @@ int input_block_line(struct input_block *block, uint64_t *line, char **text, siz
         char *at = block->data + block->pos;
         char *end = memchr(at, '\n', block->len - block->pos);
         size_t n = end ? (size_t)(end - at) : block->len - block->pos;
+        block->row_begin = block->pos;
         block->pos += n + (end ? 1 : 0);
         *line = block->line++;
         if (n && at[n - 1] == '\r')
@@ -238,45 +240,67 @@ int input_take(struct input *input, struct input_block *block, struct err *err)
     return end > 0;
 }
 
+static int too_long(const struct input *input, struct err *err)
+{
+    return err_set(err, -EBADMSG, "expected a row of at most %zu bytes, found a longer one",
+                   input->options.row_len_max);
+}
+
 int input_next(const struct input *input, struct input_block *block, struct input_row *row,
                struct err *err)
 {
+    *row = (struct input_row){0};
     if (block->too_long_line) {
         row->line = block->too_long_line;
         block->too_long_line = 0;
-        return err_set(err, -EBADMSG, "expected a row of at most %zu bytes, found a longer one",
-                       input->options.row_len_max);
+        return too_long(input, err);
     }
-    *row = (struct input_row){0};
-    return input->ops->next(&input->columns, block, row, err);
+    int got = input->ops->next(&input->columns, block, row, err);
+    /* The limit is the row's, however large the block happens to be. */
+    if (got && block->pos - block->row_begin > input->options.row_len_max)
+        return too_long(input, err);
+    return got;
 }
 
-static void skip_byte_order_mark(struct input_block *block)
+/* Reads what decides where rows begin: a byte order mark, and the header's whole row. */
+static int start_fill(struct input *input, struct input_block *block, bool has_header,
+                      struct row_cut *cut, struct err *err)
 {
-    if (block->len >= 3 && memcmp(block->data, "\xEF\xBB\xBF", 3) == 0)
-        block->pos = 3;
+    for (;;) {
+        int ret = block_fill(input, block, err);
+        if (ret)
+            return ret;
+        if (cut->scanned == 0 && block->len >= 3 && memcmp(block->data, "\xEF\xBB\xBF", 3) == 0)
+            block->pos = cut->scanned = 3;
+        if (!has_header || block->len < 3)
+            return 0;
+        input->ops->cut(cut, block->data, block->len);
+        if (cut->row_end || input->at_end)
+            return 0;
+        if (block->cap >= HEADER_MAX)
+            return err_set(err, -EINVAL, "expected a header line of at most %d bytes",
+                           (int)HEADER_MAX);
+        ret = block_reserve(block, 2 * block->cap, err);
+        if (ret)
+            return ret;
+    }
 }
 
-/* Takes the first block, reads the header off it and puts the rest back. */
-static int read_start(struct input *input, struct err *err)
+/* Reads the header, settles the columns, and keeps what follows for the first block. */
+static int read_start(struct input *input, struct input_block *block, struct err *err)
 {
-    struct input_block *block = &input->header;
     bool has_header = input->options.header && input->ops != &input_jsonl;
-    int ret = block_start(input, block, err);
+    struct row_cut cut = {.first = true};
+    int ret = block_reserve(block, has_header ? 4096 : 4, err);
     if (!ret)
-        ret = block_fill(input, block, err);
+        ret = start_fill(input, block, has_header, &cut, err);
     if (ret)
         return ret;
-    skip_byte_order_mark(block);
-    char *text = NULL;
+    char *header = NULL;
     size_t len = 0;
     if (has_header) {
-        struct row_cut cut = {.first = true, .scanned = block->pos};
-        input->ops->cut(&cut, block->data, block->len);
         size_t end = cut.row_end ? cut.row_end : block->len;
-        if (!cut.row_end && !input->at_end)
-            return err_set(err, -EINVAL, "the header line has no end within %zu bytes", block->len);
-        text = block->data + block->pos;
+        header = block->data + block->pos;
         len = end - block->pos;
         block->pos = end;
         input->line += cut.lines;
@@ -284,9 +308,9 @@ static int read_start(struct input *input, struct err *err)
     ret = buf_add(&input->carry, block->data + block->pos, block->len - block->pos);
     if (ret)
         return err_sys(err, ret, "reading rows");
-    while (len && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+    while (len && (header[len - 1] == '\n' || header[len - 1] == '\r'))
         len--;
-    return input->ops->columns(&input->options, text, len, &input->columns, err);
+    return input->ops->columns(&input->options, header, len, &input->columns, err);
 }
 
 int input_open(const char *path, enum input_format format, const struct input_options *options,
@@ -300,7 +324,9 @@ int input_open(const char *path, enum input_format format, const struct input_op
     input->line = 1;
     int ret = stream_open(path, &input->stream, err);
     if (!ret) {
-        ret = read_start(input, err);
+        struct input_block start = {0};
+        ret = read_start(input, &start, err);
+        input_block_release(&start);
         if (ret == -EINVAL)
             err_wrap(err, ret, "%s", path);
     }
@@ -318,7 +344,6 @@ void input_close(struct input *input)
         return;
     stream_close(input->stream);
     buf_release(&input->carry);
-    input_block_release(&input->header);
     free(input);
 }
 

@@ -66,6 +66,7 @@ struct input_block {
     size_t len; /* whole rows */
     size_t cap;
     size_t pos;             /* the next row */
+    size_t row_begin;       /* the row that input_next() gave */
     uint64_t line;          /* of the next row */
     uint64_t too_long_line; /* the row that did not fit row_len_max begins here; 0: none */
 };

@@ -179,6 +179,7 @@ static int csv_next(const struct input_columns *columns, struct input_block *blo
     if (block->pos >= block->len)
         return 0;
     row->line = block->line;
+    block->row_begin = block->pos;
     uint32_t n = 0;
     int ret = row_decode(columns, block, row, &n, err);
     if (!ret)

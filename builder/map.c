@@ -79,7 +79,7 @@ static int worker_spill(struct worker *worker, struct err *err)
         return 0;
     arena_sort(worker->arena, seq_order_of(map->params->job->duplicates));
     if (!worker->has_spilled) {
-        ret = scratch_open(worker->scratch, map->params->job->scratch, err);
+        ret = scratch_open(worker->scratch, map->params->job->scratch, true, err);
         if (!ret)
             ret = run_writer_init(&worker->writer, worker->scratch, err);
         worker->has_spilled = !ret;

@@ -177,7 +177,7 @@ static int load_to_file(struct part_memory *memory, struct loading *loading, con
     scope_free void *chunk = aligned_alloc(SCRATCH_ALIGN, PART_CHUNK_LEN);
     if (!chunk)
         return err_sys(err, -ENOMEM, "%s", loading->path);
-    int ret = scratch_open(&scratch, dir, err);
+    int ret = scratch_open(&scratch, dir, false, err);
     while (!ret && loading->off < loading->desc->len) {
         size_t len = (size_t)chunk_len(loading);
         ret = chunk_read(loading, chunk, err);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-const char *scratch_dir(const char *dir)
+static const char *scratch_dir(const char *dir)
 {
     if (dir)
         return dir;
@@ -29,7 +29,7 @@ static int open_unlinked(const char *dir)
     return fd;
 }
 
-int scratch_open(struct scratch *scratch, const char *dir, struct err *err)
+int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struct err *err)
 {
     dir = scratch_dir(dir);
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -39,7 +39,7 @@ int scratch_open(struct scratch *scratch, const char *dir, struct err *err)
         return err_sys(err, fd,
                        "%s: making a scratch file (choose another directory with --scratch)", dir);
     /* Best effort: a file system without direct I/O refuses the flag. */
-    int flags = fcntl(fd, F_GETFL);
+    int flags = is_direct ? fcntl(fd, F_GETFL) : -1;
     if (flags >= 0)
         (void)fcntl(fd, F_SETFL, flags | O_DIRECT);
     *scratch = (struct scratch){.fd = fd, .dir = dir};

@@ -2,7 +2,7 @@
 /*
  * scratch: a file for spilled runs that has no name, so nothing is left behind however the build ends.
  *
- * Written with O_DIRECT where the file system has it: spilling must not push everything else out of the page cache.
+ * Runs are written with O_DIRECT where the file system has it: spilling must not push everything else out of the page cache.
  * Offsets, lengths and buffers are multiples of SCRATCH_ALIGN.
  *
  * Threads: one appends; any number read what was appended before. Memory: none.
@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,10 +25,8 @@ struct scratch {
     const char *dir; /* borrowed */
 };
 
-/* dir NULL: $TMPDIR or /var/tmp. */
-const char *scratch_dir(const char *dir);
-
-int scratch_open(struct scratch *scratch, const char *dir, struct err *err);
+/* dir NULL: $TMPDIR or /var/tmp. is_direct: around the page cache, for what is read once and in order. */
+int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struct err *err);
 void scratch_close(struct scratch *scratch);
 int scratch_append(struct scratch *scratch, const void *data, size_t len, struct err *err);
 int scratch_read(const struct scratch *scratch, uint64_t off, void *data, size_t len,
