@@ -75,8 +75,8 @@ static void take_base(struct node_fixture *fixture, const char *table, uint64_t 
                       struct version_desc *out)
 {
     char dir[STORE_PATH_MAX];
-    char path[STORE_PATH_MAX + 64];
-    char to[STORE_PATH_MAX + 64];
+    char path[STORE_PATH_MAX + 128];
+    char to[STORE_PATH_MAX + 128];
     char name[PART_FILE_NAME_MAX];
     struct buf json = {0};
     struct err err = {0};
