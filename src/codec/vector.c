@@ -55,7 +55,8 @@ static uint16_t f16_of_f32_bits(uint32_t bits)
         uint32_t rebased = magnitude - 0x38000000;
         return (uint16_t)(sign | (rebased + 0xFFF + (rebased >> 13 & 1)) >> 13);
     }
-    /* Subnormal: adding 2^23 * 2^-24 = 0.5 aligns the unit in the last place; the FPU rounds to even. */
+    /* Subnormal: adding 2^23 * 2^-24 = 0.5 aligns the unit in the last place; the FPU rounds to
+     * even. */
     float aligned = float_of_bits(magnitude) + 0.5f;
     return (uint16_t)(sign | (bits_of_float(aligned) - 0x3F000000));
 }
@@ -146,8 +147,9 @@ static void encode_bf16(const void *src, uint32_t dim, void *dst)
 }
 
 /*
- * Divides instead of multiplying by an inverse, which would overflow for tiny scales. The clamp matters only when scale is
- * subnormal and so inexact. A product of scale and byte is rounded again on decoding, hence the 2^-16 in the bound.
+ * Divides instead of multiplying by an inverse, which would overflow for tiny scales. The clamp
+ * matters only when scale is subnormal and so inexact. A product of scale and byte is rounded
+ * again on decoding, hence the 2^-16 in the bound.
  */
 static int encode_i8(const void *src, uint32_t dim, void *dst)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows are converted 16 (AVX-512) or 8 (AVX2 with F16C) elements at a time. The last, incomplete step is masked in
- * AVX-512; in AVX2 it runs on a small copy, so that nothing beyond the row is touched.
+ * Rows are converted 16 (AVX-512) or 8 (AVX2 with F16C) elements at a time. The last, incomplete
+ * step is masked in AVX-512; in AVX2 it runs on a small copy, so that nothing beyond the row is
+ * touched.
  */
 #include "codec/vector_simd.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mem_table_view: the arrays behind a mem_table, for the passes of a batch. Internal to format and query.
+ * mem_table_view: the arrays behind a mem_table, for the passes of a batch. Internal to format
+ * and query.
  *
  * Threads: immutable. Memory: owned by the mem_table.
  */
@@ -10,7 +11,8 @@
 #include "format/mem_table.h"
 #include "format/probe.h"
 
-/* All partitions of all shards of a level, in hash order: place i is that of mph_partition(hash, n_places). */
+/* All partitions of all shards of a level, in hash order: place i is that of mph_partition(hash,
+ * n_places). */
 struct table_level {
     struct place *places;
     struct place_more *more;

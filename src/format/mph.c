@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The pilot search, after the idea of PtrHash (Groot Koerkamp, 2025) and PHOBIC: buckets are placed
- * largest first, each taking the first pilot that sends all its keys to free slots. Near the end few slots
- * are free and a bucket may find no such pilot; it then takes the pilot that disturbs the least (the sum
- * of squared sizes of the buckets in its way), evicts those buckets and puts them back on the list. A
- * bucket placed a moment ago is not evicted, or two buckets could fight over a slot for ever.
+ * largest first, each taking the first pilot that sends all its keys to free slots. Near the end
+ * few slots are free and a bucket may find no such pilot; it then takes the pilot that disturbs
+ * the least (the sum of squared sizes of the buckets in its way), evicts those buckets and puts
+ * them back on the list. A bucket placed a moment ago is not evicted, or two buckets could fight
+ * over a slot for ever.
  *
  * Buckets wait in one list per size. The bitmap of taken slots is what the inner loop reads; for a
  * partition of 200,000 keys it is 26 KB and stays in the first-level cache.
@@ -161,8 +162,8 @@ static bool is_recent(const struct mph_scratch *s, uint32_t bucket)
     return false;
 }
 
-/* The pilot that evicts the least, or -1. The search starts at a pilot that differs from one placement to
- * the next, so that a bucket does not always fall upon the same victims. */
+/* The pilot that evicts the least, or -1. The search starts at a pilot that differs from one
+ * placement to the next, so that a bucket does not always fall upon the same victims. */
 static int find_cheapest(const struct mph_scratch *s, const uint64_t *keys, uint32_t n,
                          uint32_t n_slots)
 {
@@ -215,7 +216,8 @@ static void place(struct mph_scratch *s, uint32_t bucket, uint8_t pilot, uint32_
 int mph_build(struct mph_scratch *s, const uint64_t *hashes, uint32_t n, uint32_t n_slots,
               uint32_t n_buckets, uint8_t *pilots)
 {
-    /* A build that works needs about one placement a bucket and some tens of per cent of evictions. */
+    /* A build that works needs about one placement a bucket and some tens of per cent of
+     * evictions. */
     uint32_t n_placed_max = 4 * n_buckets + 4096;
     int ret = scratch_lay_out(s, n, n_slots, n_buckets);
     if (!ret)

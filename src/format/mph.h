@@ -2,14 +2,15 @@
 /*
  * mph: the perfect hash inside a partition: hash -> bucket -> pilot -> slot.
  *
- * A key's placement hash is used in three independent ways: its 32 high bits, scaled by the number of
- * partitions, choose the partition (so hash order is partition order); its 32 low bits, scaled, choose a
- * bucket of about MPH_BUCKET_KEYS keys; and the whole hash, mixed with the bucket's 8-bit pilot, chooses
- * the slot. The pilots are what a build searches for, so that no two keys share a slot.
+ * A key's placement hash is used in three independent ways: its 32 high bits, scaled by the
+ * number of partitions, choose the partition (so hash order is partition order); its 32 low bits,
+ * scaled, choose a bucket of about MPH_BUCKET_KEYS keys; and the whole hash, mixed with the
+ * bucket's 8-bit pilot, chooses the slot. The pilots are what a build searches for, so that no
+ * two keys share a slot.
  *
- * The functions below are part of the format (docs/FORMAT.md): change one and old parts cannot be read.
- * Each result is below its last argument whatever the other arguments are, so forged pilots lead to a
- * wrong slot at worst.
+ * The functions below are part of the format (docs/FORMAT.md): change one and old parts cannot be
+ * read. Each result is below its last argument whatever the other arguments are, so forged pilots
+ * lead to a wrong slot at worst.
  *
  * Threads: pure functions; a struct mph_scratch belongs to one thread.
  * Memory: the scratch keeps its arrays from one build to the next.
@@ -19,14 +20,15 @@
 
 #include <stdint.h>
 
-/* Odd constants: the golden ratio, and a multiplier of good spectral quality (Steele & Vigna, 2021). */
+/* Odd constants: the golden ratio, and a multiplier of good spectral quality (Steele & Vigna,
+ * 2021). */
 #define MPH_PILOT_MUL 0x9E3779B97F4A7C15ULL
 #define MPH_SLOT_MUL  0xF1357AEA2E62A9C5ULL
 
 enum { MPH_BUCKET_KEYS = 3, MPH_PILOTS = 256 };
 
-/* The high 32 bits of the hash scaled to [0, n): partition of a level (n = shards * partitions), or,
- * with n = shards, the shard. n is at least 1. */
+/* The high 32 bits of the hash scaled to [0, n): partition of a level (n = shards * partitions),
+ * or, with n = shards, the shard. n is at least 1. */
 static inline uint32_t mph_partition(uint64_t hash, uint32_t n)
 {
     return (uint32_t)(((hash >> 32) * n) >> 32);

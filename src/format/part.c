@@ -137,7 +137,8 @@ static int place_decode(const struct opening *o, const struct sections *sections
     return 0;
 }
 
-/* Finds the sections (their lengths are checked once the partitions are summed up) and the partitions. */
+/* Finds the sections (their lengths are checked once the partitions are summed up) and the
+ * partitions. */
 static int places_decode(const struct opening *o, struct err *err)
 {
     const struct part_footer *footer = o->footer;
@@ -295,7 +296,8 @@ enum probe probe_slot(const struct place *place, const struct place_more *more, 
 
 /* ---- iteration ---- */
 
-/* The cursor is partition << 32 | slot; after the last partition, its low half counts collisions. */
+/* The cursor is partition << 32 | slot; after the last partition, its low half counts collisions.
+ * */
 static uint64_t cursor_make(uint32_t partition, uint64_t slot)
 {
     return (uint64_t)partition << 32 | slot;

@@ -4,11 +4,12 @@
  *
  *   partition 0: [heap records, each 8-aligned][pad to 64][slots]
  *   partition 1: …
- *   pilots | fingerprints (level > 0) | tombstone bits (level > 0) | directory | collisions, each 64-aligned
- *   pad | footer (the last 4096 bytes)
+ *   pilots | fingerprints (level > 0) | tombstone bits (level > 0) | directory | collisions, each
+ *   64-aligned pad | footer (the last 4096 bytes)
  *
- * A slot is hash (8 bytes), then the value itself (LAYOUT_INLINE, padded to 8) or a reference into the
- * partition's heap (LAYOUT_HEAP). A slot that no key owns holds a hash that leads to another slot.
+ * A slot is hash (8 bytes), then the value itself (LAYOUT_INLINE, padded to 8) or a reference
+ * into the partition's heap (LAYOUT_HEAP). A slot that no key owns holds a hash that leads to
+ * another slot.
  *
  * Threads, Memory: plain data.
  */
@@ -32,7 +33,7 @@ enum {
     PART_INLINE_MAX = 4096, /* longer fixed values go to the heap, whose build needs less memory */
     PART_REF_LEN_BITS = 25,
     PART_KEYS_MAX = 200000,          /* keys of a partition, aimed at */
-    PART_PARTITION_BYTES = 32 << 20, /* and slots' bytes of a partition, aimed at */
+    PART_PARTITION_BYTES = 16 << 20, /* and slots' bytes of a partition, aimed at */
     PART_PARTITION_KEYS_MAX = 1 << 24,
 };
 
@@ -53,7 +54,8 @@ static inline uint32_t part_stride_of(enum key_type key_type, uint32_t value_len
     return PART_SLOT_HASH_LEN + (uint32_t)align_up(value_len, 8);
 }
 
-/* A heap reference: the record's offset from the start of the partition's heap in units of 8 bytes, and its length. */
+/* A heap reference: the record's offset from the start of the partition's heap in units of 8
+ * bytes, and its length. */
 static inline uint64_t part_ref_make(uint64_t off, uint32_t len)
 {
     return off / PART_HEAP_ALIGN << PART_REF_LEN_BITS | len;
@@ -77,9 +79,8 @@ struct part_dir_entry {
     le64 heap_off;
     le64 heap_len;
     le64 slots_off;
-    le64
-        first_slot; /* slots of the partitions before: index of the fingerprints and tombstone bits */
-    le64 first_pilot; /* pilots of the partitions before */
+    le64 first_slot;  /* slots before it: index of its fingerprints and tombstone bits */
+    le64 first_pilot; /* pilots before it */
     le32 n_slots;
     le32 n_buckets;
     le32 n_keys;

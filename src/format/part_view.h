@@ -2,7 +2,8 @@
 /*
  * part_view: what part_open() made of a part. Internal to format.
  *
- * Threads: immutable. Memory: arrays are owned by the view, their pointers lead into the part's memory.
+ * Threads: immutable. Memory: arrays are owned by the view, their pointers lead into the part's
+ * memory.
  */
 #ifndef FKV_FORMAT_PART_VIEW_H
 #define FKV_FORMAT_PART_VIEW_H

@@ -2,9 +2,9 @@
 /*
  * Writing a part front to back.
  *
- * Entries of one partition are kept until the first of a later one comes; heap records go out as they
- * arrive. Then the pilots are searched, the slots laid out and written, and only what the sections
- * behind the partitions need stays in memory.
+ * Entries of one partition are kept until the first of a later one comes; heap records go out as
+ * they arrive. Then the pilots are searched, the slots laid out and written, and only what the
+ * sections behind the partitions need stays in memory.
  */
 #include "format/part_writer.h"
 
@@ -177,8 +177,8 @@ static int buf_add_zeros(struct buf *buf, size_t n)
 
 /* ---- one partition ---- */
 
-/* Room for n keys, and the pilots that spread them. A partition without keys gets two slots, so that
- * each can hold a hash that leads to the other. */
+/* Room for n keys, and the pilots that spread them. A partition without keys gets two slots, so
+ * that each can hold a hash that leads to the other. */
 static int search_pilots(struct part_writer *writer, uint8_t **pilots, uint32_t *n_slots,
                          uint32_t n_buckets, struct err *err)
 {
@@ -204,7 +204,8 @@ static int search_pilots(struct part_writer *writer, uint8_t **pilots, uint32_t 
     return ret ? err_sys(err, ret, "part writer") : 0;
 }
 
-/* The smallest hash in the partition's range, counted up, that leads to another slot than `slot`. */
+/* The smallest hash in the partition's range, counted up, that leads to another slot than `slot`.
+ * */
 static uint64_t hash_elsewhere(uint32_t slot, uint32_t n_slots)
 {
     uint64_t hash = 0;

@@ -3,13 +3,13 @@
  * part_writer: turns one shard's sorted entries into a part.
  *
  * Entries come in ascending order of hash (entries of equal hash, possible for bytes keys only, in
- * ascending key order); the writer appends to a sink strictly front to back and needs memory for one
- * partition (at most about PART_PARTITION_BYTES) plus 0.4 bytes a key (1.6 in a delta).
+ * ascending key order); the writer appends to a sink strictly front to back and needs memory for
+ * one partition (at most about PART_PARTITION_BYTES) plus 0.4 bytes a key (1.6 in a delta).
  * The bytes depend on the entries and the parameters only.
  *
- * Threads: one at a time. Errors: -EINVAL for entries out of order or of a wrong size, -EEXIST for a key given
- * twice, -E2BIG when keys are so skewed that a partition cannot be built (another hash seed helps),
- * -ENOMEM, and whatever the sink returns.
+ * Threads: one at a time. Errors: -EINVAL for entries out of order or of a wrong size, -EEXIST
+ * for a key given twice, -E2BIG when keys are so skewed that a partition cannot be built (another
+ * hash seed helps), -ENOMEM, and whatever the sink returns.
  */
 #ifndef FKV_FORMAT_PART_WRITER_H
 #define FKV_FORMAT_PART_WRITER_H
@@ -39,8 +39,8 @@ uint32_t part_partitions(const struct schema *schema, uint64_t n_entries);
 int part_writer_new(const struct part_params *params, struct part_sink sink,
                     struct part_writer **out, struct err *err);
 
-/* Adds an entry; fields as in part_entry, `hash` must be the schema's hash of the key (a test may pass another one
- * to force collisions of bytes keys). */
+/* Adds an entry; fields as in part_entry, `hash` must be the schema's hash of the key (a test may
+ * pass another one to force collisions of bytes keys). */
 int part_writer_add(struct part_writer *writer, const struct part_entry *entry, struct err *err);
 
 /* Writes what is left and the footer. *info may be NULL. */

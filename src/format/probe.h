@@ -5,11 +5,12 @@
  *   hash -> place (a partition) -> pilot -> slot; the slot's hash decides; then, in heap layout,
  *   reference -> record, whose key decides for bytes keys.
  *
- * What part_open() promises of a struct place: pilots[0, n_buckets) and slots[0, n_slots * stride) lie in
- * the part, n_slots and n_buckets are not 0. Heap references are checked here, when they are followed.
+ * What part_open() promises of a struct place: pilots[0, n_buckets) and slots[0, n_slots *
+ * stride) lie in the part, n_slots and n_buckets are not 0. Heap references are checked here,
+ * when they are followed.
  *
- * Threads: pure functions over immutable memory. Memory: pointers live as long as the part's memory.
- * Internal to format and query.
+ * Threads: pure functions over immutable memory. Memory: pointers live as long as the part's
+ * memory. Internal to format and query.
  */
 #ifndef FKV_FORMAT_PROBE_H
 #define FKV_FORMAT_PROBE_H

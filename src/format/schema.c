@@ -43,7 +43,8 @@ int table_kind_from_name(const char *name, enum table_kind *out, struct err *err
     return 0;
 }
 
-/* The number within "[...]" at the end of text: plain digits, 1 to max; 0 when it is anything else. */
+/* The number within "[...]" at the end of text: plain digits, 1 to max; 0 when it is anything
+ * else. */
 static uint32_t bracketed(const char *text, uint32_t max)
 {
     uint64_t n = 0;

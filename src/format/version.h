@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * version: version.json, the table of contents of one version directory. docs/FORMAT.md is normative.
+ * version: version.json, the table of contents of one version directory. docs/FORMAT.md is
+ * normative.
  *
- * It names the schema and every part file with its length and checksums. Its own digest stands in the
- * manifest, so the chain manifest -> version.json -> chunk leaves no byte unchecked.
+ * It names the schema and every part file with its length and checksums. Its own digest stands in
+ * the manifest, so the chain manifest -> version.json -> chunk leaves no byte unchecked.
  *
  * Threads: plain data. Memory: release what decode filled with version_desc_release().
  * Errors: -EBADMSG with file, member, expected and found; -ENOTSUP for a newer format.
@@ -18,8 +19,8 @@
 
 enum { VERSION_FORMAT = 1, VERSION_JSON_MAX = 64 << 20 };
 
-/* One part file. Its name is part_file_name(): "parts" are <level>-<shard>-<digest>.part, so a base's
- * file keeps its name in every version that links it. */
+/* One part file. Its name is part_file_name(): "parts" are <level>-<shard>-<digest>.part, so a
+ * base's file keeps its name in every version that links it. */
 struct part_desc {
     uint32_t shard;
     uint32_t level;

@@ -2,8 +2,8 @@
 /*
  * answer: where a batch's answers go, and writing one. Internal to query.
  *
- * Threads: an answer belongs to one batch. Memory: the output is written and never read back, since another
- * process may change it.
+ * Threads: an answer belongs to one batch. Memory: the output is written and never read back,
+ * since another process may change it.
  */
 #ifndef FKV_QUERY_ANSWER_H
 #define FKV_QUERY_ANSWER_H
@@ -46,8 +46,8 @@ static inline void answer_copy_64(uint8_t *out, const uint8_t *p)
     answer_copy_16(out + 48, p + 48);
 }
 
-/* Copies len bytes, at least 1. In line: values of some tens or hundreds of bytes are copied faster than a call
- * to memcpy() finds out what to do; the last step overlaps the one before. */
+/* Copies len bytes, at least 1. In line: values of some tens or hundreds of bytes are copied
+ * faster than a call to memcpy() finds out what to do; the last step overlaps the one before. */
 static inline void answer_copy(uint8_t *out, const uint8_t *p, uint32_t len)
 {
     uint32_t i = 0;

@@ -2,21 +2,24 @@
 /*
  * batch: answers many keys from one version of a table.
  *
- * Keys may lie in memory that another process changes while we read: each is read once. Output goes to
- * memory the caller owns; nothing is written outside [out, out + out_cap).
+ * Keys may lie in memory that another process changes while we read: each is read once. Output
+ * goes to memory the caller owns; nothing is written outside [out, out + out_cap).
  *
  * The output region of a batch of n keys ("reply body", docs/PROTOCOL.md), offsets from its start:
  *   status  u8[n]                    FOUND 0, ABSENT 1, FAILED 2
- *   locs    {u32 off8, u32 len}[n]   only when values vary; at align8(n); off8 in units of 8 bytes from values
+ *   locs    {u32 off8, u32 len}[n]   only when values vary; at align8(n); off8 in units of 8 bytes
+ *                                    from values
  *   values                           at the next multiple of 64; value i at i * stride when fixed
- * The stride is 4 * dim for BATCH_AS_F32 (rows of a matrix), else value_len rounded up to 8; the bytes between
- * value and stride, and all bytes of an absent key's value when values are fixed, are zero. Varying values are each
- * padded to 8; an absent key has length 0. A bytes key of 0 or more than 255 bytes is absent.
+ * The stride is 4 * dim for BATCH_AS_F32 (rows of a matrix), else value_len rounded up to 8; the
+ * bytes between value and stride, and all bytes of an absent key's value when values are fixed,
+ * are zero. Varying values are each padded to 8; an absent key has length 0. A bytes key of 0 or
+ * more than 255 bytes is absent.
  *
  * Threads: any number of batches may run on one table. Memory: none allocated.
- * Errors: -EPROTO malformed keys, -ENOSPC with result->len set to the bytes needed when out_cap is too small
- * (for varying values and less than batch_body_min() bytes, that minimum), -ENOTSUP for a conversion the table
- * cannot give, -ETIMEDOUT past the deadline (checked every few hundred keys).
+ * Errors: -EPROTO malformed keys, -ENOSPC with result->len set to the bytes needed when out_cap
+ * is too small (for varying values and less than batch_body_min() bytes, that minimum), -ENOTSUP
+ * for a conversion the table cannot give, -ETIMEDOUT past the deadline (checked every few hundred
+ * keys).
  */
 #ifndef FKV_QUERY_BATCH_H
 #define FKV_QUERY_BATCH_H
@@ -59,7 +62,8 @@ struct batch_result {
 int batch_run(const struct mem_table *table, const struct batch_request *request, void *out,
               size_t out_cap, struct batch_result *result);
 
-/* The bytes a body certainly needs for n keys when values are fixed; for varying values, without them. */
+/* The bytes a body certainly needs for n keys when values are fixed; for varying values, without
+ * them. */
 uint64_t batch_body_min(const struct schema *schema, enum batch_form form, uint32_t n_keys);
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query/lanes.h"
 
-#include "base/hash.h"
-
 #include <errno.h>
 
 int key_cursor_init(struct key_cursor *cursor, const struct batch_request *request)
@@ -57,10 +55,4 @@ int lanes_read_bytes(struct lanes *lanes, struct lane_keys *keys, struct key_cur
     cursor->ends += 4 * (size_t)lanes->n;
     cursor->start = start;
     return 0;
-}
-
-void lanes_read_u64(struct lanes *lanes, const uint8_t *keys, uint64_t seed)
-{
-    for (uint32_t i = 0; i < lanes->n; i++)
-        lanes->hash[i] = hash_u64(load_le64(keys + 8 * (size_t)i), seed);
 }

@@ -3,16 +3,17 @@
  * The passes of a batch. A group of keys takes four of them:
  *
  *   read     key -> hash -> place; prefetch the pilot
- *   locate   pilot -> slot; prefetch the slot (inline layout: with its value). With deltas, newest first, the first
- *            level whose fingerprint agrees is where the slot is looked for; their pilots and fingerprints are small
- *            enough to be cached.
+ *   locate   pilot -> slot; prefetch the slot (inline layout: with its value). With deltas,
+ *   newest first, the first
+ *            level whose fingerprint agrees is where the slot is looked for; their pilots and
+ *            fingerprints are small enough to be cached.
  *   follow   heap layout only: slot -> record; prefetch the record
  *   finish   compare the hash, for bytes keys the key; copy the value out
  *
- * While group g is read, group g - 1 is located, g - 2 followed, and g - 2 or g - 3 finished, so every miss has a
- * group's time to arrive. What is rare leaves the passes for mem_table_probe(), which starts over for that key:
- * a fingerprint that agreed by chance, a delta's hit (it may be a tombstone), a hash that collides, a corrupt
- * reference.
+ * While group g is read, group g - 1 is located, g - 2 followed, and g - 2 or g - 3 finished, so
+ * every miss has a group's time to arrive. What is rare leaves the passes for mem_table_probe(),
+ * which starts over for that key: a fingerprint that agreed by chance, a delta's hit (it may be a
+ * tombstone), a hash that collides, a corrupt reference.
  */
 #include "query/passes.h"
 
@@ -31,21 +32,23 @@ enum {
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* All lines of [p, p + len), p being 8-aligned, at most PREFETCH_MAX bytes of them. */
 INLINE void prefetch_range(const uint8_t *p, uint32_t len)
 {
-    uint32_t end = len < PREFETCH_MAX ? len : PREFETCH_MAX;
-    for (uint32_t i = 0; i < end; i += LINE)
+    uint32_t last = ((len < PREFETCH_MAX ? len : PREFETCH_MAX) - 1U) & ~7U;
+    for (uint32_t i = 0; i < last; i += LINE)
         __builtin_prefetch(p + i);
-    __builtin_prefetch(p + end - 1);
+    __builtin_prefetch(p + last);
 }
 
 /* Pass 1, once the hashes are there. */
-INLINE void pass_place(const struct mem_table *table, struct lanes *lanes)
+INLINE void pass_place(const struct mem_table *table, struct lanes *lanes, uint32_t n)
 {
-    const struct table_level *base = &table->levels[0];
-    for (uint32_t i = 0; i < lanes->n; i++) {
-        uint32_t index = mph_partition(lanes->hash[i], base->n_places);
-        const struct place *place = &base->places[index];
+    const struct place *places = table->levels[0].places;
+    uint32_t n_places = table->levels[0].n_places;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t index = mph_partition(lanes->hash[i], n_places);
+        const struct place *place = &places[index];
         lanes->place[i] = index;
         lanes->at[i] = place->pilots + mph_bucket(lanes->hash[i], place->n_buckets);
         __builtin_prefetch(lanes->at[i]);
@@ -71,21 +74,19 @@ INLINE uint32_t find_delta(const struct mem_table *table, struct lanes *lanes, u
 }
 
 /* Pass 2. */
-INLINE void pass_locate(const struct mem_table *table, struct lanes *lanes, bool is_heap)
+INLINE void pass_locate(const struct mem_table *table, struct lanes *lanes, uint32_t n,
+                        uint32_t stride, bool has_deltas)
 {
-    const struct table_level *base = &table->levels[0];
-    bool has_deltas = table->n_levels > 1;
-    for (uint32_t i = 0; i < lanes->n; i++) {
-        lanes->level[i] = has_deltas ? (uint8_t)find_delta(table, lanes, i) : 0;
-        if (lanes->level[i] == 0) {
-            const struct place *place = &base->places[lanes->place[i]];
+    const struct place *places = table->levels[0].places;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t level = has_deltas ? find_delta(table, lanes, i) : 0;
+        lanes->level[i] = (uint8_t)level;
+        if (level == 0) {
+            const struct place *place = &places[lanes->place[i]];
             uint32_t slot = mph_slot(lanes->hash[i], *lanes->at[i], place->n_slots);
-            lanes->at[i] = place_slot_at(place, slot, table->stride);
+            lanes->at[i] = place_slot_at(place, slot, stride);
         }
-        if (is_heap)
-            __builtin_prefetch(lanes->at[i]);
-        else
-            prefetch_range(lanes->at[i], table->stride);
+        prefetch_range(lanes->at[i], stride);
     }
 }
 
@@ -121,19 +122,47 @@ static __attribute__((noinline)) void finish_rare(const struct mem_table *table,
         answer_none(answer, at, probe == PROBE_CORRUPT ? BATCH_FAILED : BATCH_ABSENT);
 }
 
-/* Pass 4, inline layout: u64 keys. */
-INLINE void pass_finish_inline(const struct mem_table *table, const struct lanes *lanes,
-                               struct answer *answer)
+/* How a found value is written; known at compile time in the passes of the inline layout. */
+enum emit {
+    EMIT_64,     /* 64 bytes as stored */
+    EMIT_STORED, /* the stride's bytes as stored: a slot's value is padded as the answer's */
+    EMIT_DECODED,
+};
+
+INLINE void emit_inline(uint8_t *out, const uint8_t *value, const struct answer *answer,
+                        uint32_t stride, enum emit emit)
 {
-    for (uint32_t i = 0; i < lanes->n; i++) {
+    if (emit == EMIT_64)
+        answer_copy_64(out, value);
+    else if (emit == EMIT_STORED)
+        answer_copy(out, value, stride);
+    else
+        answer->decode(value, answer->dim, out);
+}
+
+/* Pass 4, inline layout: u64 keys. What the output's bytes could alias is kept in locals. */
+INLINE void pass_finish_inline(const struct mem_table *table, const struct lanes *lanes, uint32_t n,
+                               struct answer *answer, bool has_deltas, enum emit emit)
+{
+    uint32_t stride = emit == EMIT_64 ? 64 : answer->stride;
+    uint8_t *status = answer->status + lanes->first;
+    uint8_t *out = answer->values + (size_t)lanes->first * stride;
+    uint32_t n_found = 0;
+    for (uint32_t i = 0; i < n; i++, out += stride) {
         const uint8_t *slot = lanes->at[i];
-        if (lanes->level[i])
+        bool is_hit = load_le64(slot) == lanes->hash[i];
+        if (has_deltas && lanes->level[i]) {
             finish_rare(table, lanes, i, NULL, 0, answer);
-        else if (load_le64(slot) == lanes->hash[i])
-            answer_found(answer, lanes->first + i, slot + PART_SLOT_HASH_LEN, answer->value_len);
+            continue;
+        }
+        status[i] = is_hit ? BATCH_FOUND : BATCH_ABSENT;
+        n_found += is_hit;
+        if (is_hit)
+            emit_inline(out, slot + PART_SLOT_HASH_LEN, answer, stride, emit);
         else
-            answer_none(answer, lanes->first + i, BATCH_ABSENT);
+            memset(out, 0, stride);
     }
+    answer->n_found += n_found;
 }
 
 /* Pass 4, heap layout. keys is NULL for u64 keys. */
@@ -192,11 +221,26 @@ INLINE void lanes_begin(struct lanes *lanes, uint32_t first, uint32_t n_keys, ui
     lanes->n = n_keys - first < n_group ? n_keys - first : n_group;
 }
 
-static int run_inline(const struct mem_table *table, const struct batch_request *request,
-                      struct answer *answer)
+/* Reads group g. Full groups take a path with a constant count, which compilers unroll. */
+INLINE void read_group(const struct mem_table *table, const struct batch_request *request,
+                       struct lanes *lanes)
+{
+    const uint8_t *keys = request->keys + 8 * (size_t)lanes->first;
+    if (lanes->n == LANES_MAX) {
+        lanes_read_u64(lanes, keys, LANES_MAX, table->schema.hash_seed);
+        pass_place(table, lanes, LANES_MAX);
+    } else {
+        lanes_read_u64(lanes, keys, lanes->n, table->schema.hash_seed);
+        pass_place(table, lanes, lanes->n);
+    }
+}
+
+INLINE int run_inline_as(const struct mem_table *table, const struct batch_request *request,
+                         struct answer *answer, bool has_deltas, enum emit emit)
 {
     struct lanes ring[RING];
-    uint32_t n_group = group_keys(table->stride);
+    uint32_t stride = emit == EMIT_64 ? PART_SLOT_HASH_LEN + 64 : table->stride;
+    uint32_t n_group = emit == EMIT_64 ? LANES_MAX : group_keys(stride);
     uint32_t n_groups = (request->n_keys + n_group - 1) / n_group;
     for (uint32_t g = 0; g < n_groups + 2; g++) {
         if (g < n_groups) {
@@ -204,16 +248,33 @@ static int run_inline(const struct mem_table *table, const struct batch_request 
             lanes_begin(lanes, g * n_group, request->n_keys, n_group);
             if (is_late(request, lanes->first))
                 return -ETIMEDOUT;
-            lanes_read_u64(lanes, request->keys + 8 * (size_t)lanes->first,
-                           table->schema.hash_seed);
-            pass_place(table, lanes);
+            read_group(table, request, lanes);
         }
-        if (g >= 1 && g - 1 < n_groups)
-            pass_locate(table, ring_at(ring, g - 1), false);
-        if (g >= 2)
-            pass_finish_inline(table, ring_at(ring, g - 2), answer);
+        if (g >= 1 && g - 1 < n_groups) {
+            struct lanes *lanes = ring_at(ring, g - 1);
+            pass_locate(table, lanes, lanes->n, stride, has_deltas);
+        }
+        if (g >= 2) {
+            struct lanes *lanes = ring_at(ring, g - 2);
+            pass_finish_inline(table, lanes, lanes->n, answer, has_deltas, emit);
+        }
     }
     return 0;
+}
+
+/* The loops are compiled once for each way of emitting, with and without deltas. */
+static int run_inline(const struct mem_table *table, const struct batch_request *request,
+                      struct answer *answer)
+{
+    bool has_deltas = table->n_levels > 1;
+    if (answer->decode)
+        return has_deltas ? run_inline_as(table, request, answer, true, EMIT_DECODED)
+                          : run_inline_as(table, request, answer, false, EMIT_DECODED);
+    if (answer->stride == 64 && table->stride == PART_SLOT_HASH_LEN + 64)
+        return has_deltas ? run_inline_as(table, request, answer, true, EMIT_64)
+                          : run_inline_as(table, request, answer, false, EMIT_64);
+    return has_deltas ? run_inline_as(table, request, answer, true, EMIT_STORED)
+                      : run_inline_as(table, request, answer, false, EMIT_STORED);
 }
 
 /* keys is a ring of RING groups for bytes keys, NULL for u64 keys. */
@@ -234,14 +295,19 @@ INLINE int run_heap(const struct mem_table *table, const struct batch_request *r
             if (keys)
                 ret = lanes_read_bytes(lanes, &keys[g % RING], &cursor, table->schema.hash_seed);
             else
-                lanes_read_u64(lanes, request->keys + 8 * (size_t)lanes->first,
+                lanes_read_u64(lanes, request->keys + 8 * (size_t)lanes->first, lanes->n,
                                table->schema.hash_seed);
             if (ret)
                 return ret;
-            pass_place(table, lanes);
+            pass_place(table, lanes, lanes->n);
         }
-        if (g >= 1 && g - 1 < n_groups)
-            pass_locate(table, ring_at(ring, g - 1), true);
+        if (g >= 1 && g - 1 < n_groups) {
+            struct lanes *lanes = ring_at(ring, g - 1);
+            if (table->n_levels > 1)
+                pass_locate(table, lanes, lanes->n, PART_HEAP_STRIDE, true);
+            else
+                pass_locate(table, lanes, lanes->n, PART_HEAP_STRIDE, false);
+        }
         if (g >= 2 && g - 2 < n_groups)
             pass_follow(table, ring_at(ring, g - 2));
         if (g >= 3)

@@ -9,7 +9,8 @@
 
 #include "query/answer.h"
 
-/* -EPROTO for malformed bytes keys, -ETIMEDOUT past the deadline. The request has been checked otherwise. */
+/* -EPROTO for malformed bytes keys, -ETIMEDOUT past the deadline. The request has been checked
+ * otherwise. */
 int passes_run(const struct mem_table *table, const struct batch_request *request,
                struct answer *answer);
 

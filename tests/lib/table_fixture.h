@@ -2,8 +2,8 @@
 /*
  * table_fixture: parts and mem tables made in memory from a list of entries, for tests and fuzzers.
  *
- * Threads: one. Memory: fixture_release() frees what a fixture made. Failures abort: a test that cannot make its
- * table has nothing to say.
+ * Threads: one. Memory: fixture_release() frees what a fixture made. Failures abort: a test that
+ * cannot make its table has nothing to say.
  */
 #ifndef FKV_TESTS_TABLE_FIXTURE_H
 #define FKV_TESTS_TABLE_FIXTURE_H

@@ -9,8 +9,8 @@
 #include <errno.h>
 
 /*
- * The world: keys 0 to N_WORLD - 1, of which key k is in level l by a rule, deleted by another. Every answer is compared with
- * the rule.
+ * The world: keys 0 to N_WORLD - 1, of which key k is in level l by a rule, deleted by another.
+ * Every answer is compared with the rule.
  */
 enum { N_WORLD = 3000, VALUE_MAX = 6000, KEY_TEXT = 32 };
 
@@ -166,7 +166,8 @@ static void check_answers(const struct world *w, const uint8_t *out,
     assert_int_equal(result->n_found, n_found);
 }
 
-/* Asks with a body of exactly the right size, in memory of exactly that size (the sanitizer watches its end). */
+/* Asks with a body of exactly the right size, in memory of exactly that size (the sanitizer
+ * watches its end). */
 static void ask(const struct world *w, uint32_t first, uint32_t step, uint32_t n,
                 enum batch_form form)
 {
