@@ -86,6 +86,8 @@ int value_read(const struct version *version, const struct value_key *key, struc
     int ret = read_once(mem, &request, BODY_GUESS, out, &needed);
     if (ret == -ENOSPC)
         ret = read_once(mem, &request, needed, out, &needed);
+    if (!ret && request.form == BATCH_AS_STORED && schema->value_len)
+        out->len = schema->value_len; /* a stride may be longer */
     return ret;
 }
 

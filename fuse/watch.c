@@ -115,8 +115,6 @@ void watch_event(void *context, enum node_event_kind kind, struct table *table, 
 {
     struct watch *watch = context;
     const char *name = table ? table_name(table) : "";
-    const char *prefix = table ? "table " : "";
-    const char *colon = table ? ": " : "";
     switch (kind) {
     case NODE_EVENT_TABLE:
         log_info("table %s: here", name);
@@ -131,10 +129,10 @@ void watch_event(void *context, enum node_event_kind kind, struct table *table, 
         invalidate_version(watch->invalidate, table, version);
         break;
     case NODE_EVENT_NOTICE:
-        log_info("%s%s%s%s", prefix, name, colon, text ? text : "");
+        log_info("%s", text ? text : name);
         break;
     case NODE_EVENT_WARNING:
-        log_warning("%s%s%s%s", prefix, name, colon, text ? text : "");
+        log_warning("%s", text ? text : name);
         break;
     }
 }
