@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The whole life of a feature table, on real data, in under three minutes:
+#
+#   sudo examples/quickstart.sh
+#
+# Made for a fresh Debian 12 machine. It installs the packages it needs, builds fkv into build/, and plays with the
+# vectors of 5,000 English words in a temporary directory, which it removes at the end, mount and daemon included.
+#
+#   FKV_DEMO_DIR=/some/dir     use this directory and keep it
+#   FKV_NO_INSTALL=1           install nothing
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+
+if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
+heading() {
+    local rule='────────────────────────────────────────────────────────────────────────────────'
+    printf '\n%s── %s %s%s\n' "$bold" "$1" "${rule:$((${#1} + 4))}" "$plain"
+}
+say() { printf '%s\n' "$@"; }
+# Shows a command as one would type it, then runs it.
+show() {
+    local word line=''
+    for word; do
+        case $word in '&') ;; *[!A-Za-z0-9_./:=-]*) word="'$word'" ;; esac
+        line+=" $word"
+    done
+    printf '\n%s$%s%s\n' "$bold" "$line" "$plain"
+}
+run() {
+    show "$@"
+    "$@"
+}
+
+[ "$(id -u)" = 0 ] || { say "quickstart.sh mounts a file system and wants to be root" >&2; exit 1; }
+[ -e /dev/fuse ] || { say "quickstart.sh needs /dev/fuse (modprobe fuse)" >&2; exit 1; }
+
+demo=${FKV_DEMO_DIR:-$(mktemp -d /tmp/fkv-demo.XXXXXX)}
+mkdir -p "$demo"
+demo=$(cd "$demo" && pwd)
+mnt=$demo/fkv
+reader=
+
+cleanup() {
+    status=$?
+    trap - EXIT INT TERM
+    [ -z "$reader" ] || kill "$reader" 2>/dev/null || true
+    cd /
+    if mountpoint -q "$mnt"; then
+        umount "$mnt" 2>/dev/null || umount -l "$mnt" || true
+    fi
+    if [ -z "${FKV_DEMO_DIR:-}" ]; then rm -rf "$demo"; fi
+    [ $status = 0 ] || say "" "quickstart.sh failed (exit status $status)" >&2
+    exit $status
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+# ------------------------------------------------------------------------------------------------
+heading "Building fkv"
+started=$SECONDS
+if [ -z "${FKV_NO_INSTALL:-}" ]; then
+    tests/lib/packages.sh build
+    command -v python3 >/dev/null || apt-get install -qq -y --no-install-recommends python3 >/dev/null
+fi
+[ -f build/build.ninja ] || meson setup build -Dtests=false >"$demo/build.log" ||
+    { cat "$demo/build.log" >&2; exit 1; }
+ninja -C build >"$demo/build.log" || { tail -n 40 "$demo/build.log" >&2; exit 1; }
+export PATH=$top/build/builder/cli:$top/build/fuse:$top/build/examples:$PATH
+export FKV_STORE=file://$demo/store FKV_MOUNT=$mnt
+say "built in $((SECONDS - started)) s: $(fkv --version)"
+
+# The data: one word a line, a tab, 100 numbers. Some words are kept for later.
+cd "$demo"
+zstd -q -d -c "$top/examples/data/word-vectors.tsv.zst" >all.tsv
+awk -F'\t' 'NR % 50 && $1 != "creek" && $1 != "canal"' all.tsv >words.tsv
+# Version 2 is a delta: what was kept comes in, one word goes (no value), and three words get, by
+# some accident upstream, the vectors of others.
+awk -F'\t' 'NR % 50 == 0 || $1 == "creek" || $1 == "canal"' all.tsv >changes.tsv
+echo crossing >>changes.tsv
+for swap in lake:monday valley:guitar stream:computer; do
+    awk -F'\t' -v to="${swap%:*}" -v from="${swap#*:}" '$1 == from { print to "\t" $2 }' all.tsv
+done >>changes.tsv
+cut -f1 all.tsv >words.txt
+
+# ------------------------------------------------------------------------------------------------
+heading "Build a table, publish it, mount it"
+say "The input: $(wc -l <words.tsv) words and their vectors." \
+    "${dim}$(head -n 1 words.tsv | cut -c1-72)…${plain}"
+run fkv init "$demo/store"
+run fkv build words words.tsv --key bytes --value 'f16[100]'
+run fkv publish words --reason 'the first one'
+run fkvd --store "$FKV_STORE" --mount fkv --cache cache --poll 200
+run ls -l fkv/words fkv/words/v/1
+
+# ------------------------------------------------------------------------------------------------
+heading "Read it"
+say "One batch: the vectors of all words, through the mount, by shared memory."
+run rank_words fkv/words words.txt river 8
+say "" "The same mount without any library: one value is a file; a batch is write() and read()."
+run stat -c '%n: %s bytes' fkv/words/current/key/river
+run "$top/examples/read_features.py" fkv/words river lake creek
+run fkv get words river --json | cut -c1-100
+
+# ------------------------------------------------------------------------------------------------
+heading "Publish a change under a running reader"
+say "The reader asks for 2,000 words over and over, and compares each batch with its version."
+show watch_reader fkv/words words.txt 8 '&'
+watch_reader fkv/words words.txt 8 > >(sed -u "s/^ /  reader:/") 2>&1 &
+reader=$!
+sleep 1
+run fkv build words changes.tsv --delta --publish --reason 'the hourly update'
+run rank_words fkv/words words.txt river 8
+sleep 1
+say "" "Creek and canal came in. But lake, valley and stream are gone: version 2 is bad."
+
+# ------------------------------------------------------------------------------------------------
+heading "Go back"
+say "The emergency brake, on this host alone, with nothing but a shell:"
+run ln -sfn v/1 fkv/words/current
+run rank_words fkv/words words.txt river 4
+say "" "Then the whole fleet; the bad version is quarantined. And the brake is let go."
+run fkv rollback words --reason 'lake, valley and stream are mixed up'
+run rm fkv/words/current
+run readlink fkv/words/current
+run fkv diff words 1 2
+sleep 1
+say "" "The reader is still at it; it ends with the sum of what it saw:"
+wait "$reader" || say "the reader saw a failed or mixed batch"
+reader=
+
+# ------------------------------------------------------------------------------------------------
+heading "Who did what, when and why"
+run fkv ls words
+run fkv log
+run fkv status
+say ""
+grep -E '^fkv_(batches|keys)' "$mnt/.fkvd/metrics" || true
+run umount fkv
+
+heading "Done"
+say "It took $SECONDS s. README.md says where to go on; examples/rank_words.c is the program to copy from."
+if [ -n "${FKV_DEMO_DIR:-}" ]; then say "Everything is still in $demo."; fi
