@@ -121,11 +121,13 @@ static int sweep_versions(struct collecting *c, const char *table, struct err *e
 {
     struct layout_versions versions = {0};
     int rc = layout_list_versions(c->store, table, &versions, err);
+    /* Only what is read after the listing tells an orphan from what was published just now. */
+    if (!rc)
+        rc = manifest_refresh(c->manifest, NULL, err);
     for (size_t i = 0; !rc && i < versions.n; i++) {
-        const struct table_state *t = state_find_table(manifest_state(c->manifest), table);
         char dir[LAYOUT_PATH_MAX];
         layout_version_dir(table, versions.ids[i], dir);
-        if (!t || !table_state_find(t, versions.ids[i]))
+        if (!layout_is_recorded(manifest_state(c->manifest), table, versions.ids[i]))
             rc = sweep_orphan(c, table, versions.ids[i], err);
         else
             rc = sweep_dir(c, dir, err);

@@ -101,6 +101,12 @@ int layout_exists(struct store *store, const char *path, struct err *err)
     return 1;
 }
 
+bool layout_is_recorded(const struct state *state, const char *table, uint64_t version)
+{
+    const struct table_state *t = state_find_table(state, table);
+    return t && table_state_find(t, version);
+}
+
 bool layout_is_published(const struct state *state, const char *table, uint64_t version)
 {
     const struct table_state *t = state_find_table(state, table);

@@ -40,7 +40,8 @@ int layout_list(struct store *store, const char *dir, struct store_list *out, st
 /* 1 when path exists, 0 when not. */
 int layout_exists(struct store *store, const char *path, struct err *err);
 
-/* Does a record name this version (and has not forgotten it)? */
+/* Does a record name this version? is_published: and its files are not forgotten. */
+bool layout_is_recorded(const struct state *state, const char *table, uint64_t version);
 bool layout_is_published(const struct state *state, const char *table, uint64_t version);
 
 /*

@@ -139,6 +139,13 @@ static uint64_t highest_in_manifest(const struct state *state, const char *table
     return t && t->n_versions ? t->versions[t->n_versions - 1].version : 0;
 }
 
+static int taken(const struct claim *claim, struct err *err)
+{
+    return err_set(err, -EEXIST,
+                   "table %s: another publisher has published build %s, as version %" PRIu64,
+                   claim->out->table, claim->from.task, claim->number);
+}
+
 /* Moves the claim's directory, wherever it is, to the next free number. */
 static int take_number(struct publishing *p, struct claim *claim, struct err *err)
 {
@@ -193,14 +200,19 @@ static int write_number(struct publishing *p, struct claim *claim, struct err *e
     return rc;
 }
 
-/* Sees to it that the claim holds a directory numbered above all others. */
+/*
+ * Sees to it that the claim holds a directory numbered above all others. One that is passed by can never be published any
+ * more, by nobody, so it may be moved; one that a record names must stay where it is.
+ */
 static int number_one(struct publishing *p, struct claim *claim, struct err *err)
 {
-    uint64_t highest = highest_in_manifest(manifest_state(p->manifest), claim->out->table);
+    const struct state *state = manifest_state(p->manifest);
     int rc = 0;
     if (!claim->number && claim->from.orphan)
         claim->number = claim->from.orphan;
-    if (claim->number <= highest)
+    if (claim->number && layout_is_recorded(state, claim->out->table, claim->number))
+        return taken(claim, err);
+    if (claim->number <= highest_in_manifest(state, claim->out->table))
         rc = take_number(p, claim, err);
     if (!rc)
         rc = write_number(p, claim, err);
@@ -214,12 +226,8 @@ static int check_claim(struct publishing *p, const struct claim *claim, const st
                        struct err *err)
 {
     const char *table = claim->out->table;
-    const struct table_state *t = state_find_table(state, table);
-    const struct version_entry *same = t ? table_state_find(t, claim->number) : NULL;
-    if (same && digest_equal(&same->digest, &claim->digest))
-        return err_set(err, -EEXIST,
-                       "table %s: another publisher has published build %s as version %" PRIu64,
-                       table, claim->from.task, claim->number);
+    if (layout_is_recorded(state, table, claim->number))
+        return taken(claim, err);
     int rc = check_fence(state, table, claim->desc.base, err);
     if (rc)
         return rc;

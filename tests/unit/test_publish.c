@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "builder/publish.h"
+#include "sealed_fixture.h"
+
+#include <errno.h>
+
+static struct validate_limits limits;
+
+static int publish(struct fixture_store *fs, const char *table, const char *task, uint64_t *version,
+                   struct err *err)
+{
+    struct publish_item item = {table, task};
+    struct publish_version out = {0};
+    uint64_t seq = 0;
+    int rc = publish_run(fs->store, fs->manifest, &item, 1, &limits, "why", &out, &seq, err);
+    if (version)
+        *version = out.version;
+    return rc;
+}
+
+static uint64_t must_publish(struct fixture_store *fs, const char *table, const char *task)
+{
+    struct err err = {0};
+    uint64_t version = 0;
+    sealed_must(publish(fs, table, task, &version, &err), &err, "publish");
+    return version;
+}
+
+static void publish__numbers_versions_from_1(void **state)
+{
+    struct fixture_store fs;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    fixture_seal_numbers(&fs, "ads", "b", 100, 2);
+    assert_int_equal(must_publish(&fs, "ads", "a"), 1);
+    assert_int_equal(must_publish(&fs, "ads", NULL), 2);
+    assert_int_equal(fixture_tag(&fs, "ads", 1), 1);
+    assert_int_equal(fixture_tag(&fs, "ads", 2), 2);
+    assert_false(fixture_exists(&fs, "tables/ads/staging/a"));
+    const struct table_state *table = state_find_table(manifest_state(fs.manifest), "ads");
+    assert_int_equal(table->versions[1].state, VERSION_CANDIDATE);
+    assert_int_equal(table->versions[1].n_keys, 100);
+    assert_int_equal(table->current, 0);
+    fixture_store_release(&fs);
+}
+
+static void publish__takes_the_last_sealed_build(void **state)
+{
+    struct fixture_store fs;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "20260102", 100, 2);
+    fixture_seal_numbers(&fs, "ads", "20260101", 100, 1);
+    assert_int_equal(store_mkdir(fs.store, "tables/ads/staging/20260103/parts", NULL), 0);
+    assert_int_equal(fixture_tag(&fs, "ads", must_publish(&fs, "ads", NULL)), 2);
+    fixture_store_release(&fs);
+}
+
+static void publish__says_what_is_missing(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    assert_int_equal(publish(&fs, "ads", NULL, NULL, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "fkv build ads"));
+    assert_int_equal(publish(&fs, "ads", "nope", NULL, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "nope"));
+    assert_int_equal(store_mkdir(fs.store, "tables/ads/staging/open/parts", NULL), 0);
+    assert_int_equal(publish(&fs, "ads", "open", NULL, &err), -ENOENT);
+    fixture_seal_numbers(&fs, "ads", "a", 10, 1);
+    must_publish(&fs, "ads", "a");
+    assert_int_equal(publish(&fs, "ads", "a", NULL, &err), -EEXIST);
+    assert_non_null(strstr(err.text, "as version 1"));
+    fixture_store_release(&fs);
+}
+
+static void publish__refuses_names_that_climb(void **state)
+{
+    static const char *const bad[] = {"../x", "a/b", "", ".", "..", "Ads", "a b"};
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(publish(&fs, bad[i], NULL, NULL, &err), -EINVAL);
+    assert_int_equal(publish(&fs, "ads", "../../v/1", NULL, &err), -EINVAL);
+    struct publish_item twice[2] = {{"ads", NULL}, {"ads", NULL}};
+    struct publish_version out[2];
+    uint64_t seq = 0;
+    assert_int_equal(publish_run(fs.store, fs.manifest, twice, 2, &limits, "", out, &seq, &err),
+                     -EINVAL);
+    assert_int_equal(publish_run(fs.store, fs.manifest, twice, 0, &limits, "", out, &seq, &err),
+                     -EINVAL);
+    fixture_store_release(&fs);
+}
+
+static void publish__leaves_a_refused_build_in_staging(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    struct publish_item item = {"ads", "b"};
+    struct publish_version out = {0};
+    uint64_t seq = 0;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    fixture_seal_numbers(&fs, "ads", "b", 10, 2);
+    must_publish(&fs, "ads", "a");
+    fixture_activate(&fs, "ads", 1);
+    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &limits, "", &out, &seq, &err),
+                     -EPERM);
+    assert_non_null(strstr(err.text, "row change: -90.0 %"));
+    assert_true(out.validated);
+    assert_false(out.report.passed);
+    assert_true(fixture_exists(&fs, "tables/ads/staging/b/version.json"));
+    struct validate_limits wide = limits;
+    wide.max_change_pct = 95;
+    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &wide, "", &out, &seq, &err), 0);
+    assert_int_equal(out.version, 2);
+    fixture_store_release(&fs);
+}
+
+static void publish__refuses_a_damaged_build(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    struct store_list parts = {0};
+    char path[STORE_PATH_MAX];
+    struct buf bytes = {0};
+    assert_int_equal(layout_list(fs.store, "tables/ads/staging/a/parts", &parts, &err), 0);
+    snprintf(path, sizeof path, "tables/ads/staging/a/parts/%s", parts.names[0]);
+    assert_int_equal(store_get(fs.store, path, 1 << 20, &bytes, &err), 0);
+    bytes.data[100] ^= 4;
+    assert_int_equal(store_put(fs.store, path, bytes.data, bytes.len, &err), 0);
+    assert_int_equal(publish(&fs, "ads", "a", NULL, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, parts.names[0]));
+    assert_int_equal(store_put(fs.store, "tables/ads/staging/a/version.json", "{}", 2, &err), 0);
+    assert_int_equal(publish(&fs, "ads", "a", NULL, &err), -EBADMSG);
+    assert_null(state_find_table(manifest_state(fs.manifest), "ads"));
+    buf_release(&bytes);
+    store_list_release(&parts);
+    fixture_store_release(&fs);
+}
+
+static void publish__refuses_a_delta_on_an_older_version(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    must_publish(&fs, "ads", "a");
+    fixture_seal_delta(&fs, "ads", "d1", 1, 2);
+    fixture_seal_delta(&fs, "ads", "d2", 1, 3);
+    assert_int_equal(must_publish(&fs, "ads", "d1"), 2);
+    assert_int_equal(fixture_tag(&fs, "ads", 2), 2);
+    assert_int_equal(publish(&fs, "ads", "d2", NULL, &err), -ESTALE);
+    assert_non_null(strstr(err.text, "lies on version 1, but the newest is 2"));
+    assert_true(fixture_exists(&fs, "tables/ads/staging/d2/version.json"));
+    fixture_store_release(&fs);
+}
+
+static void publish__puts_several_tables_in_one_record(void **state)
+{
+    struct fixture_store fs;
+    struct publish_item items[2] = {{"ads", NULL}, {"users", NULL}};
+    struct publish_version out[2];
+    struct err err = {0};
+    uint64_t seq = 0;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 10, 1);
+    fixture_seal_numbers(&fs, "users", "u", 0, 1);
+    assert_int_equal(publish_run(fs.store, fs.manifest, items, 2, &limits, "", out, &seq, &err),
+                     -EPERM);
+    assert_true(fixture_exists(&fs, "tables/ads/staging/a/version.json"));
+    assert_int_equal(manifest_state(fs.manifest)->seq, 0);
+    fixture_seal_numbers(&fs, "users", "w", 5, 7);
+    assert_int_equal(publish_run(fs.store, fs.manifest, items, 2, &limits, "both", out, &seq, &err),
+                     0);
+    assert_int_equal(seq, 1);
+    struct record record = {0};
+    assert_int_equal(manifest_read_record(fs.manifest, 1, &record, &err), 0);
+    assert_int_equal(record.n_ops, 2);
+    assert_string_equal(record.reason, "both");
+    assert_int_equal(fixture_tag(&fs, "ads", 1), 1);
+    assert_int_equal(fixture_tag(&fs, "users", 1), 7);
+    record_release(&record);
+    fixture_store_release(&fs);
+}
+
+/* What a publisher leaves that dies between the rename and the record. */
+static void make_orphan(struct fixture_store *fs, const char *task, uint64_t id)
+{
+    char from[LAYOUT_PATH_MAX], to[LAYOUT_PATH_MAX];
+    layout_staging_dir("ads", task, from);
+    layout_version_dir("ads", id, to);
+    assert_int_equal(store_mkdir(fs->store, "tables/ads/v", NULL), 0);
+    assert_int_equal(store_rename(fs->store, from, to, NULL), 0);
+}
+
+static void publish__adopts_an_orphan_of_a_dead_publisher(void **state)
+{
+    struct fixture_store fs;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "b", 10, 2);
+    make_orphan(&fs, "b", 1);
+    assert_int_equal(must_publish(&fs, "ads", "b"), 1);
+    assert_int_equal(fixture_tag(&fs, "ads", 1), 2);
+    fixture_seal_numbers(&fs, "ads", "c", 10, 3);
+    fixture_seal_numbers(&fs, "ads", "a", 10, 9);
+    make_orphan(&fs, "c", 2);
+    assert_int_equal(must_publish(&fs, "ads", NULL), 2); /* c is newer than a */
+    assert_int_equal(fixture_tag(&fs, "ads", 2), 3);
+    fixture_store_release(&fs);
+}
+
+static void publish__steps_over_orphans_and_renumbers_them_later(void **state)
+{
+    struct fixture_store fs;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 10, 1);
+    fixture_seal_numbers(&fs, "ads", "b", 10, 2);
+    make_orphan(&fs, "a", 1);
+    assert_int_equal(must_publish(&fs, "ads", "b"), 2);
+    assert_int_equal(must_publish(&fs, "ads", "a"), 3);
+    assert_int_equal(fixture_tag(&fs, "ads", 2), 2);
+    assert_int_equal(fixture_tag(&fs, "ads", 3), 1);
+    assert_false(fixture_exists(&fs, "tables/ads/v/1"));
+    assert_int_equal(store_mkdir(fs.store, "tables/ads/v/9/parts", NULL), 0);
+    fixture_seal_numbers(&fs, "ads", "c", 10, 3);
+    assert_int_equal(must_publish(&fs, "ads", "c"), 10);
+    fixture_store_release(&fs);
+}
+
+/* Everything published is whole, and both tables or none are. */
+static void check_whole(struct fixture_store *fs)
+{
+    const struct state *now = manifest_state(fs->manifest);
+    for (size_t i = 0; i < now->n_tables; i++) {
+        for (size_t j = 0; j < now->tables[i].n_versions; j++)
+            assert_int_not_equal(
+                fixture_tag(fs, now->tables[i].name, now->tables[i].versions[j].version), 0);
+    }
+    assert_int_equal(state_find_table(now, "ads") == NULL, state_find_table(now, "users") == NULL);
+}
+
+/*
+ * Publishing two tables goes wrong at every call there is, then is tried again by another process: nothing published is
+ * harmed, and in the end both are there once.
+ */
+static void survive(enum faulty_mode mode)
+{
+    struct publish_item items[2] = {{"ads", "a"}, {"users", "u"}};
+    for (unsigned nth = 1;; nth++) {
+        struct fixture_store fs;
+        struct publish_version out[2];
+        struct err err = {0};
+        uint64_t seq = 0;
+        fixture_store_init(&fs);
+        fixture_seal_numbers(&fs, "ads", "a", 10, 1);
+        fixture_seal_numbers(&fs, "users", "u", 10, 2);
+        faulty_arm(fs.faulty, nth, mode, -EIO);
+        int rc = publish_run(fs.store, fs.manifest, items, 2, &limits, "", out, &seq, &err);
+        bool hit = fs.faulty->was_hit;
+        faulty_disarm(fs.faulty);
+        fixture_store_reopen(&fs);
+        check_whole(&fs);
+        bool done = state_find_table(manifest_state(fs.manifest), "ads") != NULL;
+        assert_true(rc || done);
+        int again = publish_run(fs.store, fs.manifest, items, 2, &limits, "", out, &seq, &err);
+        if (again != (done ? -EEXIST : 0))
+            print_error("call %u, mode %d: %s\n", nth, (int)mode, err.text);
+        assert_int_equal(again, done ? -EEXIST : 0);
+        check_whole(&fs);
+        assert_int_equal(state_find_table(manifest_state(fs.manifest), "ads")->n_versions, 1);
+        assert_int_equal(state_find_table(manifest_state(fs.manifest), "users")->n_versions, 1);
+        fixture_store_release(&fs);
+        if (!hit) {
+            assert_true(nth > 20);
+            break;
+        }
+    }
+}
+
+static void publish__survives_a_failure_at_every_step(void **state)
+{
+    survive(FAULTY_FAIL);
+}
+static void publish__survives_a_lost_reply_at_every_step(void **state)
+{
+    survive(FAULTY_LOSE);
+}
+static void publish__survives_death_at_every_step(void **state)
+{
+    survive(FAULTY_DIE);
+}
+
+/* A rival acts just before the nth call. */
+struct rival {
+    struct fixture_store fs;
+    unsigned calls_left;
+    const char *task;
+    int rc;
+    uint64_t version;
+};
+
+static void rival_strikes(void *context, const char *op, const char *path)
+{
+    struct rival *rival = context;
+    if (rival->calls_left && --rival->calls_left == 0)
+        rival->rc = publish(&rival->fs, "ads", rival->task, &rival->version, NULL);
+}
+
+/* Two publishers, the second at work in the middle of the first one, at every step; of the same build or another one. */
+static void race(const char *rival_task, uint64_t base)
+{
+    for (unsigned nth = 1;; nth++) {
+        struct fixture_store fs;
+        struct rival rival = {.calls_left = nth, .task = rival_task, .rc = 1};
+        uint64_t version = 0;
+        struct err err = {0};
+        fixture_store_init(&fs);
+        fixture_seal_numbers(&fs, "ads", "0", 10, 9);
+        assert_int_equal(must_publish(&fs, "ads", "0"), 1);
+        if (base) {
+            fixture_seal_delta(&fs, "ads", "mine", base, 1);
+            fixture_seal_delta(&fs, "ads", "theirs", base, 2);
+        } else {
+            fixture_seal_numbers(&fs, "ads", "mine", 10, 1);
+            fixture_seal_numbers(&fs, "ads", "theirs", 10, 2);
+        }
+        fixture_store_other(&fs, &rival.fs);
+        fs.faulty->before = rival_strikes;
+        fs.faulty->context = &rival;
+        int rc = publish(&fs, "ads", "mine", &version, &err);
+        fs.faulty->before = NULL;
+        bool struck = rival.calls_left == 0;
+        fixture_store_reopen(&fs);
+        const struct table_state *table = state_find_table(manifest_state(fs.manifest), "ads");
+        size_t expected = 1 + (rc == 0) + (struck && rival.rc == 0);
+        assert_int_equal(table->n_versions, expected);
+        for (size_t i = 0; i < table->n_versions; i++)
+            assert_int_not_equal(fixture_tag(&fs, "ads", table->versions[i].version), 0);
+        if (rc == 0)
+            assert_int_equal(fixture_tag(&fs, "ads", version), 1);
+        if (!strcmp(rival_task, "mine") || base)
+            assert_int_equal(expected, 2); /* one of them, and only one */
+        else
+            assert_int_equal(expected, struck ? 3 : 2);
+        fixture_store_release(&rival.fs);
+        fixture_store_release(&fs);
+        if (!struck) {
+            assert_true(nth > 15);
+            break;
+        }
+    }
+}
+
+static void publish__loses_nothing_to_a_rival_with_another_build(void **state)
+{
+    race("theirs", 0);
+}
+static void publish__publishes_a_build_once_when_two_try(void **state)
+{
+    race("mine", 0);
+}
+static void publish__lets_one_of_two_deltas_through(void **state)
+{
+    race("theirs", 1);
+}
+
+static int setup(void **state)
+{
+    validate_limits_default(&limits);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(publish__numbers_versions_from_1),
+        cmocka_unit_test(publish__takes_the_last_sealed_build),
+        cmocka_unit_test(publish__says_what_is_missing),
+        cmocka_unit_test(publish__refuses_names_that_climb),
+        cmocka_unit_test(publish__leaves_a_refused_build_in_staging),
+        cmocka_unit_test(publish__refuses_a_damaged_build),
+        cmocka_unit_test(publish__refuses_a_delta_on_an_older_version),
+        cmocka_unit_test(publish__puts_several_tables_in_one_record),
+        cmocka_unit_test(publish__adopts_an_orphan_of_a_dead_publisher),
+        cmocka_unit_test(publish__steps_over_orphans_and_renumbers_them_later),
+        cmocka_unit_test(publish__survives_a_failure_at_every_step),
+        cmocka_unit_test(publish__survives_a_lost_reply_at_every_step),
+        cmocka_unit_test(publish__survives_death_at_every_step),
+        cmocka_unit_test(publish__loses_nothing_to_a_rival_with_another_build),
+        cmocka_unit_test(publish__publishes_a_build_once_when_two_try),
+        cmocka_unit_test(publish__lets_one_of_two_deltas_through),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
