@@ -105,7 +105,7 @@ static int names_check(const struct heartbeat *heartbeat, struct err *err)
     if (!ret && heartbeat->n_labels > HEARTBEAT_LABELS_MAX)
         ret = err_set(err, -EINVAL, "heartbeat: at most %d labels", HEARTBEAT_LABELS_MAX);
     for (size_t i = 0; i < heartbeat->n_labels && !ret; i++)
-        ret = node_name_check(heartbeat->labels[i], err);
+        ret = label_name_check(heartbeat->labels[i], err);
     for (size_t i = 0; i < heartbeat->n_tables && !ret; i++) {
         const struct node_table *table = &heartbeat->tables[i];
         ret = table_name_check(table->name, err);
@@ -224,7 +224,7 @@ static int labels_decode(struct json_at at, struct heartbeat *out, struct err *e
     int ret = json_get_array(at, "labels", HEARTBEAT_LABELS_MAX, &labels, err);
     for (size_t i = 0; !ret && i < json_array_size(labels); i++) {
         const char *label = json_string_value(json_array_get(labels, i));
-        if (!label || node_name_check(label, err))
+        if (!label || label_name_check(label, err))
             return err_set(err, -EBADMSG, "%s: member \"labels\": expected names", at.name);
         out->labels[i] = strdup(label);
         if (!out->labels[i])

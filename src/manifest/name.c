@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char label_prefix[] = "label:";
+_Static_assert(sizeof label_prefix - 1 == NODE_NAME_MAX - LABEL_NAME_MAX, "a pin holds any label");
 
 static bool is_digit(char c)
 {
@@ -63,6 +64,11 @@ int node_name_check(const char *name, struct err *err)
     return mixed_name_check("node", name, NODE_NAME_MAX, err);
 }
 
+int label_name_check(const char *name, struct err *err)
+{
+    return mixed_name_check("label", name, LABEL_NAME_MAX, err);
+}
+
 int task_name_check(const char *name, struct err *err)
 {
     return mixed_name_check("task", name, TASK_NAME_MAX, err);
@@ -83,11 +89,8 @@ int tag_name_check(const char *name, struct err *err)
 int pin_name_check(const char *name, struct err *err)
 {
     size_t prefix_len = sizeof label_prefix - 1;
-    if (strnlen(name, NODE_NAME_MAX + 1) > NODE_NAME_MAX)
-        return err_set(err, -EINVAL, "pin name \"%.80s…\": longer than %d bytes", name,
-                       NODE_NAME_MAX);
     if (strncmp(name, label_prefix, prefix_len) == 0)
-        return mixed_name_check("label", name + prefix_len, NODE_NAME_MAX - prefix_len, err);
+        return label_name_check(name + prefix_len, err);
     return node_name_check(name, err);
 }
 

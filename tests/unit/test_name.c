@@ -44,7 +44,9 @@ static void name__nodes_and_tasks_are_host_names(void **state)
     static const char *const good[] = {"a", "Host-1.example.com", "0", "A_b"};
     ASSERT_ALL(node_name_check, good, 0);
     ASSERT_ALL(task_name_check, good, 0);
+    ASSERT_ALL(label_name_check, good, 0);
     ASSERT_ALL(node_name_check, never, -EINVAL);
+    ASSERT_ALL(label_name_check, never, -EINVAL);
     ASSERT_ALL(task_name_check, never, -EINVAL);
 }
 
@@ -85,6 +87,7 @@ static void name__lengths_are_limited(void **state)
 {
     assert_limit(table_name_check, "", TABLE_NAME_MAX);
     assert_limit(node_name_check, "", NODE_NAME_MAX);
+    assert_limit(label_name_check, "", LABEL_NAME_MAX);
     assert_limit(tag_name_check, "", TAG_NAME_MAX);
     assert_limit(task_name_check, "", TASK_NAME_MAX);
     assert_limit(pin_name_check, "", NODE_NAME_MAX);
