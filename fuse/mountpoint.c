@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -32,17 +33,20 @@ static int mounted_type(const char *path, char *type, size_t cap, struct err *er
     return 0;
 }
 
-/* What stat() of path says, from a child: on a mount whose daemon hangs it may never return. -ETIMEDOUT then. */
+/*
+ * What statfs() of path says, from a child: on a mount whose daemon hangs it may never return. -ETIMEDOUT then.
+ * Not stat(): the kernel answers that from its cache, for a dead daemon too.
+ */
 static int probe(const char *path)
 {
     const struct timespec pause = {.tv_nsec = 10000000};
-    struct stat st;
+    struct statfs fs;
     int status = 0;
     pid_t child = fork();
     if (child < 0)
         return -errno;
     if (child == 0)
-        _exit(stat(path, &st) ? errno & 0xff : 0);
+        _exit(statfs(path, &fs) ? errno & 0xff : 0);
     for (int i = 0; i < PROBE_SECONDS * 100; i++) {
         pid_t done = waitpid(child, &status, WNOHANG);
         if (done == child)
