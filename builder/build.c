@@ -100,6 +100,10 @@ static int base_open(struct build *build, const struct state *state, struct err 
     if (ret)
         return ret;
     build->has_base = true;
+    if (build->base.version != version)
+        return err_set(err, -EBADMSG, "%s/version.json: expected version %llu, found %llu",
+                       build->base_dir, (unsigned long long)version,
+                       (unsigned long long)build->base.version);
     if (build->base.n_levels >= LEVELS_MAX)
         return err_set(err, -ESTALE,
                        "table %s, version %llu has %u levels already, the most there may be: "

@@ -39,7 +39,7 @@ struct shard {
 uint64_t reduce_writer_memory(uint64_t n_entries, uint64_t n_bytes, uint32_t n_shards)
 {
     /* A partition of entries twice (as they came and as slots), and what its buffers double to. */
-    const uint64_t partition = 80ULL << 20;
+    const uint64_t partition = 40ULL << 20;
     const uint64_t fixed = 12ULL << 20;
     uint64_t bytes = 3 * (n_bytes + 16 * n_entries) / n_shards;
     return fixed + (bytes < partition ? bytes : partition) + 2 * n_entries / n_shards;
