@@ -139,11 +139,3 @@ int mountpoint_unmount(const char *path)
         return 0;
     return umount2(path, UMOUNT_NOFOLLOW | MNT_DETACH) ? -errno : 0;
 }
-
-int mountpoint_check(const char *path, struct err *err)
-{
-    char file[PATH_MAX];
-    snprintf(file, sizeof file, "%s/.fkvd/status.json", path);
-    int ret = probe(file);
-    return ret ? err_sys(err, ret, "the mount at %s does not answer", path) : 0;
-}

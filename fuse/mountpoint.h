@@ -18,7 +18,4 @@ int mountpoint_prepare(const char *path, struct err *err);
 /* Unmounts; lazily when files are open in it. Not mounted any more is fine. */
 int mountpoint_unmount(const char *path);
 
-/* Does the mount at path answer (lets a detached daemon's parent say so)? 0, or the error it gave. */
-int mountpoint_check(const char *path, struct err *err);
-
 #endif
