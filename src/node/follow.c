@@ -12,21 +12,6 @@
 
 enum { UNPIN_RECORDS_MAX = 1000 };
 
-/* What changed for the daemon's caches, told after the lock is dropped. */
-struct changes {
-    bool has_switched;
-    bool has_listing;
-    uint64_t version;
-};
-
-static void tell_changes(struct node *node, struct table *table, const struct changes *changes)
-{
-    if (changes->has_listing)
-        node_tell(node, NODE_EVENT_VERSION, table, changes->version, NULL);
-    if (changes->has_switched)
-        node_tell(node, NODE_EVENT_SWITCHED, table, changes->version, NULL);
-}
-
 /* The table's facts as the plan wants them. Under the lock. */
 static int collect_facts(struct node *node, const struct table *table, struct plan_have **have,
                          struct plan_input *input)
@@ -57,7 +42,7 @@ static int collect_facts(struct node *node, const struct table *table, struct pl
 }
 
 /* A slot for an item; the manifest's word on what version.json is wins over an idle cached copy. */
-static struct slot *item_slot(struct table *table, const struct plan_item *item,
+static struct slot *item_slot(struct node *node, struct table *table, const struct plan_item *item,
                               const struct table_state *fleet)
 {
     const struct version_entry *entry = fleet ? table_state_find(fleet, item->id) : NULL;
@@ -69,14 +54,15 @@ static struct slot *item_slot(struct table *table, const struct plan_item *item,
         version_unpin(slot->cached);
         slot->cached = NULL;
         slot->digest = entry->digest;
+        node_note(node, NODE_EVENT_VERSION, table, slot->id);
     }
     return slot;
 }
 
 static void apply_item(struct node *node, struct table *table, const struct plan_item *item,
-                       const struct table_state *fleet, struct changes *changes)
+                       const struct table_state *fleet)
 {
-    struct slot *slot = item_slot(table, item, fleet);
+    struct slot *slot = item_slot(node, table, item, fleet);
     if (!slot)
         return;
     bool was_visible = slot_is_visible(slot);
@@ -88,44 +74,35 @@ static void apply_item(struct node *node, struct table *table, const struct plan
     }
     if (item->place != PLACE_LOADED && slot->loaded && slot->id != table->serving &&
         slot->activity == SLOT_IDLE && !slot->is_held)
-        node_drop_loaded(node, slot);
-    if (slot_is_visible(slot) != was_visible) {
-        changes->has_listing = true;
-        changes->version = slot->id;
-    }
+        node_drop_loaded(node, table, slot);
+    if (slot_is_visible(slot) != was_visible)
+        node_note(node, NODE_EVENT_VERSION, table, slot->id);
 }
 
 /* Under the lock. Returns true when it switched, after which the plan is another. */
 static bool apply_plan(struct node *node, struct table *table, const struct plan *plan,
-                       const struct table_state *fleet, struct changes *changes)
+                       const struct table_state *fleet)
 {
     for (size_t i = 0; i < plan->n_items; i++)
-        apply_item(node, table, &plan->items[i], fleet, changes);
+        apply_item(node, table, &plan->items[i], fleet);
     table->wanted = plan->wanted;
     table->unpinned = plan->unpinned;
     struct slot *slot = table_find_slot(table, plan->wanted);
     if (slot && !slot->loaded && slot->retry_ns <= clock_now_ns(CLOCK_MONOTONIC))
         atomic_store(&node->is_urgent, true);
     bool is_due = slot && slot->loaded && table->serving != plan->wanted;
-    if (is_due) {
-        table_switch(table, slot, clock_now_ns(CLOCK_REALTIME));
-        atomic_fetch_add(&node->n_switches, 1);
-    }
-    bool has_moved = table->serving == plan->wanted && table->previous != plan->previous;
-    if (has_moved)
+    if (is_due)
+        node_serve(node, table, slot);
+    if (table->serving == plan->wanted && table->previous != plan->previous) {
         table->previous = plan->previous;
-    if (is_due || has_moved) {
-        changes->has_switched = true;
-        changes->version = table->serving;
         node->is_dirty = true;
-        node->changes++;
+        node_note(node, NODE_EVENT_SWITCHED, table, table->serving);
     }
     return is_due;
 }
 
 int64_t node_plan_table(struct node *node, struct table *table)
 {
-    struct changes changes = {0};
     int64_t next_ns = 0;
     bool is_done = false;
     while (!is_done) {
@@ -140,12 +117,12 @@ int64_t node_plan_table(struct node *node, struct table *table)
             break;
         pthread_mutex_lock(&node->lock);
         /* A node-local switch came between: its word counts, plan anew. */
-        is_done = table->epoch == epoch && !apply_plan(node, table, &plan, input.fleet, &changes);
+        is_done = table->epoch == epoch && !apply_plan(node, table, &plan, input.fleet);
         pthread_mutex_unlock(&node->lock);
         next_ns = plan.next_ns;
         plan_release(&plan);
     }
-    tell_changes(node, table, &changes);
+    node_tell_notes(node);
     return next_ns;
 }
 

@@ -31,6 +31,43 @@ void node_tell(struct node *node, enum node_event_kind kind, struct table *table
     node->event(node->event_context, kind, table, version, text);
 }
 
+void node_note(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version)
+{
+    if (node->n_notes == node->cap_notes) {
+        size_t cap = node->cap_notes ? node->cap_notes * 2 : 16;
+        struct note *notes = realloc(node->notes, cap * sizeof *notes);
+        if (!notes)
+            return; /* the daemon's caches are behind until the next change */
+        node->notes = notes;
+        node->cap_notes = cap;
+    }
+    node->notes[node->n_notes++] = (struct note){kind, table, version};
+}
+
+void node_tell_notes(struct node *node)
+{
+    pthread_mutex_lock(&node->lock);
+    scope_free struct note *notes = node->notes;
+    size_t n = node->n_notes;
+    node->notes = NULL;
+    node->n_notes = 0;
+    node->cap_notes = 0;
+    pthread_mutex_unlock(&node->lock);
+    for (size_t i = 0; i < n; i++)
+        node_tell(node, notes[i].kind, notes[i].table, notes[i].version, NULL);
+}
+
+void node_serve(struct node *node, struct table *table, struct slot *slot)
+{
+    if (table->serving == slot->id)
+        return;
+    table_switch(table, slot, clock_now_ns(CLOCK_REALTIME));
+    atomic_fetch_add(&node->n_switches, 1);
+    node->is_dirty = true;
+    node->changes++;
+    node_note(node, NODE_EVENT_SWITCHED, table, slot->id);
+}
+
 struct table *node_add_table(struct node *node, const char *name)
 {
     struct table *table = node_table_find(node, name);
@@ -142,6 +179,7 @@ void node_close(struct node *node)
     pthread_mutex_destroy(&node->lock);
     for (size_t i = 0; i < node->n_labels; i++)
         free(node->labels[i]);
+    free(node->notes);
     free(node->store_url);
     free(node->name);
     free(node);

@@ -36,7 +36,7 @@ struct node_config {
 enum node_event_kind {
     NODE_EVENT_TABLE,    /* a table appeared */
     NODE_EVENT_SWITCHED, /* current or previous changed */
-    NODE_EVENT_VERSION,  /* a version came or went: the listing of v/ changed */
+    NODE_EVENT_VERSION,  /* a version came, went, was loaded or unloaded */
     NODE_EVENT_NOTICE,   /* text for the log */
     NODE_EVENT_WARNING,
 };

@@ -31,6 +31,13 @@ struct follower {
     char complaint[ERR_TEXT_MAX]; /* last one reported, so that each is reported once */
 };
 
+/* Something for the daemon's caches to hear of, kept until the lock is dropped. */
+struct note {
+    enum node_event_kind kind;
+    struct table *table;
+    uint64_t version;
+};
+
 struct node {
     char *store_url;
     char *name;
@@ -62,6 +69,9 @@ struct node {
     pthread_mutex_t lock;
     pthread_cond_t loader_is_free;
     bool loader_is_busy;
+    struct note *notes;
+    size_t n_notes;
+    size_t cap_notes;
     bool is_dirty;    /* state.json is behind */
     uint64_t changes; /* counts what the heartbeat should tell */
     uint64_t seq;
@@ -78,6 +88,10 @@ int64_t clock_now_ns(int clock_id);
 void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* Under the lock: a SWITCHED or VERSION event to be told by node_tell_notes(), which comes after it is dropped. */
+void node_note(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version);
+void node_tell_notes(struct node *node);
+
 /* Finds or makes a table. NULL without memory, or beyond NODE_TABLES_MAX. Follow and open only. */
 struct table *node_add_table(struct node *node, const char *name);
 
@@ -86,11 +100,13 @@ int node_restore(struct node *node, struct err *err);
 void node_save_if_dirty(struct node *node);
 
 /* room.c, under the lock: makes room in memory for a version of that rank, dropping what matters less when that is enough.
- * table: whose version it is. -ENOMEM with the figures. */
+ * -ENOMEM with the figures. */
 int node_make_room(struct node *node, const struct version *cached, enum rank rank,
                    struct err *err);
 /* Under the lock: takes a version out of memory; pins keep it. */
-void node_drop_loaded(struct node *node, struct slot *slot);
+void node_drop_loaded(struct node *node, struct table *table, struct slot *slot);
+/* Under the lock: the loaded slot answers from now on. */
+void node_serve(struct node *node, struct table *table, struct slot *slot);
 
 /* work.c: loads a cached slot, whoever calls; switches when it is wanted. */
 int node_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,

@@ -50,35 +50,43 @@ static uint64_t plan_drop(const struct version *version)
     return freed;
 }
 
-/* The loaded slot that matters least and less than rank, among those not yet taken; NULL when there is none. */
-static struct slot *least_slot(struct node *node, enum rank rank, struct slot *const *taken,
-                               size_t n_taken)
+struct drop {
+    struct table *table;
+    struct slot *slot;
+};
+
+/* The loaded slot that matters least and less than rank, among those not yet taken. */
+static bool find_least(struct node *node, enum rank rank, const struct drop *taken, size_t n_taken,
+                       struct drop *out)
 {
     struct slot *least = NULL;
     size_t n_tables = atomic_load(&node->n_tables);
     for (size_t t = 0; t < n_tables; t++) {
-        const struct table *table = node->tables[t];
+        struct table *table = node->tables[t];
         for (size_t s = 0; s < table->n_slots; s++) {
             struct slot *slot = table->slots[s];
             bool is_taken = false;
             for (size_t i = 0; i < n_taken; i++)
-                is_taken |= taken[i] == slot;
+                is_taken |= taken[i].slot == slot;
             if (!slot->loaded || slot->id == table->serving || slot->is_held ||
                 slot->rank <= rank || is_taken || !counted_is_sole(&slot->loaded->counted))
                 continue;
-            if (!least || slot->rank > least->rank ||
-                (slot->rank == least->rank && slot->id < least->id))
-                least = slot;
+            if (least &&
+                (slot->rank < least->rank || (slot->rank == least->rank && slot->id >= least->id)))
+                continue;
+            least = slot;
+            *out = (struct drop){table, slot};
         }
     }
-    return least;
+    return least != NULL;
 }
 
-void node_drop_loaded(struct node *node, struct slot *slot)
+void node_drop_loaded(struct node *node, struct table *table, struct slot *slot)
 {
     version_unpin(slot->loaded); /* the last pin only puts it on the reaper's list */
     slot->loaded = NULL;
     node->changes++;
+    node_note(node, NODE_EVENT_VERSION, table, slot->id);
 }
 
 static int refuse(struct node *node, uint64_t need, uint64_t used, struct err *err)
@@ -99,19 +107,17 @@ int node_make_room(struct node *node, const struct version *cached, enum rank ra
     uint64_t used = part_memory_used(node->memory);
     if (need + used <= node->memory_budget)
         return 0;
-    struct slot *drops[DROPS_MAX];
+    struct drop drops[DROPS_MAX];
     size_t n_drops = 0;
     plan_holders(node, desc);
     while (need + used > node->memory_budget && n_drops < DROPS_MAX) {
-        struct slot *slot = least_slot(node, rank, drops, n_drops);
-        if (!slot)
+        if (!find_least(node, rank, drops, n_drops, &drops[n_drops]))
             return refuse(node, need, used, err);
-        drops[n_drops++] = slot;
-        used -= plan_drop(slot->loaded);
+        used -= plan_drop(drops[n_drops++].slot->loaded);
     }
     if (need + used > node->memory_budget)
         return refuse(node, need, used, err);
     for (size_t i = 0; i < n_drops; i++)
-        node_drop_loaded(node, drops[i]);
+        node_drop_loaded(node, drops[i].table, drops[i].slot);
     return 0;
 }

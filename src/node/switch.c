@@ -25,25 +25,15 @@ static int past_limit(void *context)
 }
 
 /* Under the lock: makes id the one to serve and, when it is loaded, serves it. */
-static bool set_wanted(struct node *node, struct table *table, uint64_t id)
+static void set_wanted(struct node *node, struct table *table, uint64_t id)
 {
     struct slot *slot = table_find_slot(table, id);
     table->wanted = id;
     table->epoch++;
     node->is_dirty = true;
     node->changes++;
-    if (!slot || !slot->loaded || table->serving == id)
-        return false;
-    table_switch(table, slot, clock_now_ns(CLOCK_REALTIME));
-    atomic_fetch_add(&node->n_switches, 1);
-    return true;
-}
-
-static void finish(struct node *node, struct table *table, uint64_t id, bool has_switched)
-{
-    node_save_if_dirty(node);
-    if (has_switched)
-        node_tell(node, NODE_EVENT_SWITCHED, table, id, NULL);
+    if (slot && slot->loaded)
+        node_serve(node, table, slot);
 }
 
 /* Brings the version into memory unless it is there, and holds it there. Takes and leaves the loader. */
@@ -82,10 +72,11 @@ static int unpin_local(struct node *node, struct table *table)
     pthread_mutex_lock(&node->lock);
     bool was_pinned = table->local_pin != 0;
     table->local_pin = 0;
-    uint64_t id = table->unpinned;
-    bool has_switched = was_pinned && set_wanted(node, table, id);
+    if (was_pinned)
+        set_wanted(node, table, table->unpinned);
     pthread_mutex_unlock(&node->lock);
-    finish(node, table, id, has_switched);
+    node_save_if_dirty(node);
+    node_tell_notes(node);
     return 0;
 }
 
@@ -105,10 +96,11 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
     pthread_mutex_lock(&node->lock);
     table->local_pin = id;
     table->pin_seq = node->seq;
-    bool has_switched = set_wanted(node, table, id);
+    set_wanted(node, table, id);
     slot->is_held = false;
     pthread_mutex_unlock(&node->lock);
-    finish(node, table, id, has_switched);
+    node_save_if_dirty(node);
+    node_tell_notes(node);
     node_tell(node, NODE_EVENT_NOTICE, table, id,
               "table %s: pinned to version %llu on this machine", table->name,
               (unsigned long long)id);

@@ -127,8 +127,6 @@ bool slot_has_failed(const struct slot *slot)
 {
     switch (-slot->failure) {
     case 0:
-    case EUCLEAN: /* the cache was bad; it is being fetched again */
-        return false;
     case EBADMSG:
     case ENOTSUP:
     case ENOMEM:

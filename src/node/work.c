@@ -77,8 +77,8 @@ void node_leave_loader(struct node *node)
     pthread_cond_signal(&node->loader_is_free);
 }
 
-/* Under the lock: what a load's end means for the slot. Returns true when the version was switched to. */
-static bool end_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
+/* Under the lock: what a load's end means for the slot. */
+static void end_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
                      int code, struct version *loaded, const char *reason)
 {
     int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
@@ -87,18 +87,16 @@ static bool end_load(struct node *node, struct table *table, struct slot *slot, 
     if (!code) {
         slot->loaded = loaded;
         slot_clear_failure(slot);
-        if (table->wanted != slot->id || table->serving == slot->id)
-            return false;
-        table_switch(table, slot, clock_now_ns(CLOCK_REALTIME));
-        atomic_fetch_add(&node->n_switches, 1);
-        node->is_dirty = true;
-        return true;
+        node_note(node, NODE_EVENT_VERSION, table, slot->id);
+        if (table->wanted == slot->id)
+            node_serve(node, table, slot);
+        return;
     }
     if (code == -ECANCELED || code == -ETIMEDOUT)
-        return false;
+        return;
     if (code == -ENOMEM && rank >= RANK_STANDBY) {
         slot->retry_ns = now_ns + STANDBY_RETRY_NS;
-        return false;
+        return;
     }
     slot_set_failure(slot, code, reason, now_ns);
     atomic_fetch_add(&node->n_failures, 1);
@@ -106,10 +104,10 @@ static bool end_load(struct node *node, struct table *table, struct slot *slot, 
         version_unpin(slot->cached);
         slot->cached = NULL;
         node->is_dirty = true;
+        node_note(node, NODE_EVENT_VERSION, table, slot->id);
         if (slot->n_failures < REFETCH_TRIES)
             slot->retry_ns = 0;
     }
-    return false;
 }
 
 /* Under the lock: makes the slot busy, when there is room. *cached is pinned. */
@@ -131,12 +129,9 @@ static int begin_load(struct node *node, struct slot *slot, enum rank rank, stru
 }
 
 static void tell_load(struct node *node, struct table *table, uint64_t id, int code,
-                      bool has_switched, const char *reason)
+                      const char *reason)
 {
-    if (has_switched)
-        node_tell(node, NODE_EVENT_SWITCHED, table, id, NULL);
     if (code == -EUCLEAN) {
-        node_tell(node, NODE_EVENT_VERSION, table, id, NULL);
         node_tell(node, NODE_EVENT_WARNING, table, id,
                   "table %s version %llu: the cached copy is bad and will be fetched again: %s",
                   table->name, (unsigned long long)id, reason);
@@ -167,10 +162,11 @@ int node_load(struct node *node, struct table *table, struct slot *slot, enum ra
     version_unpin(cached);
     bool is_quiet = ret == -ENOMEM && rank >= RANK_STANDBY;
     pthread_mutex_lock(&node->lock);
-    bool has_switched = end_load(node, table, slot, rank, ret, loaded, err_text(&local, ret));
+    end_load(node, table, slot, rank, ret, loaded, err_text(&local, ret));
     pthread_mutex_unlock(&node->lock);
+    node_tell_notes(node);
     if (!is_quiet)
-        tell_load(node, table, id, ret, has_switched, err_text(&local, ret));
+        tell_load(node, table, id, ret, err_text(&local, ret));
     if (ret && err)
         *err = local;
     return ret;
@@ -178,20 +174,24 @@ int node_load(struct node *node, struct table *table, struct slot *slot, enum ra
 
 struct giving_way {
     struct node *node;
-    enum rank rank;
+    const struct slot *slot;
 };
 
+/* To a version that should answer now, unless this is one: its rank may have changed since it was begun. */
 static int should_stop(void *context)
 {
     const struct giving_way *way = context;
     if (atomic_load(&way->node->is_cancelled))
         return -ECANCELED;
-    return way->rank > RANK_SERVE && atomic_load(&way->node->is_urgent) ? -ECANCELED : 0;
+    if (!atomic_load(&way->node->is_urgent))
+        return 0;
+    scope_lock(&way->node->lock);
+    return way->slot->rank > RANK_SERVE ? -ECANCELED : 0;
 }
 
 static int fetch_into_cache(struct node *node, const struct task *task, struct err *err)
 {
-    struct giving_way way = {node, task->rank};
+    struct giving_way way = {node, task->slot};
     if (!node->work_store) {
         int ret = store_open(node->store_url, &node->work_store, err);
         if (ret)
@@ -217,23 +217,26 @@ static int fetch_into_cache(struct node *node, const struct task *task, struct e
     return ret;
 }
 
-/* Under the lock. Returns true when `previous` names the version: the link appears with it. */
-static bool end_fetch(struct node *node, const struct table *table, struct slot *slot, int code,
+/* Under the lock. */
+static void end_fetch(struct node *node, struct table *table, struct slot *slot, int code,
                       struct version *cached, const char *reason)
 {
     slot->activity = SLOT_IDLE;
     node->changes++;
-    if (!code) {
-        slot->cached = cached;
-        /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
-        if (slot->failure != -EUCLEAN)
-            slot_clear_failure(slot);
-        node->is_dirty = true;
-    } else if (code != -ECANCELED) {
+    if (code && code != -ECANCELED) {
         slot_set_failure(slot, code, reason, clock_now_ns(CLOCK_MONOTONIC));
         atomic_fetch_add(&node->n_failures, 1);
     }
-    return !code && table->previous == slot->id;
+    if (code)
+        return;
+    slot->cached = cached;
+    /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
+    if (slot->failure != -EUCLEAN)
+        slot_clear_failure(slot);
+    node->is_dirty = true;
+    node_note(node, NODE_EVENT_VERSION, table, slot->id);
+    if (table->previous == slot->id) /* the link appears with what it points to */
+        node_note(node, NODE_EVENT_SWITCHED, table, table->serving);
 }
 
 static void warn_of_owner(struct node *node, struct table *table, const struct version *version)
@@ -261,23 +264,20 @@ static void do_fetch(struct node *node, const struct task *task)
     if (!ret)
         warn_of_owner(node, table, cached);
     pthread_mutex_lock(&node->lock);
-    bool has_link = end_fetch(node, table, slot, ret, cached, err_text(&err, ret));
+    end_fetch(node, table, slot, ret, cached, err_text(&err, ret));
     pthread_mutex_unlock(&node->lock);
-    if (!ret) {
+    if (!ret)
         node_save_if_dirty(node);
-        node_tell(node, NODE_EVENT_VERSION, table, slot->id, NULL);
-        if (has_link)
-            node_tell(node, NODE_EVENT_SWITCHED, table, slot->id, NULL);
-    } else if (ret != -ECANCELED) {
+    node_tell_notes(node);
+    if (ret && ret != -ECANCELED)
         node_tell(node, NODE_EVENT_WARNING, table, slot->id,
                   "table %s version %llu: not fetched: %s", table->name,
                   (unsigned long long)slot->id, err_text(&err, ret));
-    }
 }
 
 static void do_load(struct node *node, const struct task *task)
 {
-    struct giving_way way = {node, task->rank};
+    struct giving_way way = {node, task->slot};
     struct stop stop = {should_stop, &way};
     node_load(node, task->table, task->slot, task->rank, &stop, NULL);
     node_save_if_dirty(node);
