@@ -128,7 +128,6 @@ bool slot_has_failed(const struct slot *slot)
     switch (-slot->failure) {
     case 0:
         return false;
-        return false;
     case EBADMSG:
     case ENOTSUP:
     case ENOMEM:
