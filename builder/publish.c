@@ -83,12 +83,14 @@ static int check_fence(const struct state *state, const char *table, uint64_t ba
 static int refuse(const char *table, const char *task, const struct validate_report *report,
                   struct err *err)
 {
+    char why[RULE_COUNT * (sizeof report->findings[0].text + 2)] = "";
     for (int rule = 0; rule < RULE_COUNT; rule++) {
+        size_t len = strlen(why);
         if (!report->findings[rule].passed)
-            return err_set(err, -EPERM, "table %s: build %s is refused: %s", table, task,
-                           report->findings[rule].text);
+            snprintf(why + len, sizeof why - len, "%s%s", len ? "; " : "",
+                     report->findings[rule].text);
     }
-    return err_set(err, -EPERM, "table %s: build %s is refused", table, task);
+    return err_set(err, -EPERM, "table %s: build %s is refused: %s", table, task, why);
 }
 
 /* Keeps a copy of the description after the reader, and all its parts' memory, is gone. */

@@ -236,7 +236,7 @@ int cmd_status(int argc, char **argv, struct err *err)
     else if (!rc && nodes.n_nodes)
         show(&session, &nodes, args.table);
     else if (!rc)
-        printf("no node has reported to %s yet; start one with: fkvd --store %s /fkv\n",
+        printf("no node has reported to %s yet; start one with: fkvd --store %s --mount /fkv\n",
                store_url(session.store), store_url(session.store));
     heartbeat_list_release(&nodes);
     return rc;
