@@ -65,6 +65,17 @@ static bool is_here(struct node *node, uint64_t id)
     return version != NULL;
 }
 
+static void hear(struct node_fixture *fixture, uint64_t id, enum node_version_state expected,
+                 const char *part_of_reason)
+{
+    enum node_version_state heard;
+    char reason[1024];
+    assert_true(node_fixture_heard(fixture, "ads", id, &heard, reason));
+    assert_int_equal(heard, expected);
+    if (part_of_reason && !strstr(reason, part_of_reason))
+        fail_msg("expected \"%s\" in the reason, found \"%s\"", part_of_reason, reason);
+}
+
 static void node__serves_what_is_activated(void **state)
 {
     struct node_fixture *fixture = *state;
@@ -114,6 +125,21 @@ static void node__prepares_a_candidate_while_the_old_one_serves(void **state)
     assert_true(node_fixture_heard(fixture, "ads", id, &heard, reason));
     assert_int_equal(heard, NODE_SERVING);
     assert_true(is_loaded(node, 1)); /* the double buffer */
+    node_close(node);
+}
+
+static void node__version_on_its_way_is_not_called_failed(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture, 0);
+    int64_t wait_ns = 0;
+    uint64_t id = node_fixture_publish(fixture, "ads", &(struct build){.tag = 1, .n_keys = 10});
+    node_follow(node, &wait_ns, NULL);
+    hear(fixture, id, NODE_FETCHING, "");
+    assert_true(node_work(node)); /* fetched */
+    node_fixture_append(fixture, &(struct op){.kind = OP_KEEP, .table = "ads", .keep = 2});
+    node_follow(node, &wait_ns, NULL);
+    hear(fixture, id, NODE_LOADING, "");
     node_close(node);
 }
 
@@ -308,17 +334,6 @@ static void node__tables_change_together_and_are_found_by_index(void **state)
     assert_int_equal(version_table_index(version), 1);
     version_unpin(version);
     node_close(node);
-}
-
-static void hear(struct node_fixture *fixture, uint64_t id, enum node_version_state expected,
-                 const char *part_of_reason)
-{
-    enum node_version_state heard;
-    char reason[1024];
-    assert_true(node_fixture_heard(fixture, "ads", id, &heard, reason));
-    assert_int_equal(heard, expected);
-    if (part_of_reason && !strstr(reason, part_of_reason))
-        fail_msg("expected \"%s\" in the reason, found \"%s\"", part_of_reason, reason);
 }
 
 static void node__corrupt_chunk_in_the_store_fails_that_version_only(void **state)
@@ -717,6 +732,7 @@ int main(void)
 #define NODE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         NODE_TEST(node__serves_what_is_activated),
         NODE_TEST(node__prepares_a_candidate_while_the_old_one_serves),
+        NODE_TEST(node__version_on_its_way_is_not_called_failed),
         NODE_TEST(node__flips_at_the_instant_it_was_told),
         NODE_TEST(node__late_activation_is_prepared_before_its_instant),
         NODE_TEST(node__rolls_back_at_once_and_to_older_ones_after_a_load),
