@@ -6,10 +6,11 @@
 
 int json_parse(const void *text, size_t len, const char *name, json_t **out, struct err *err)
 {
-    json_error_t error;
+    json_error_t error = {0};
     json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
     if (!json) {
-        if (json_error_code(&error) == json_error_out_of_memory)
+        /* Jansson says nothing at all when it could not even begin. */
+        if (!error.text[0] || json_error_code(&error) == json_error_out_of_memory)
             return err_sys(err, -ENOMEM, "%s: reading JSON", name);
         return err_set(err, -EBADMSG,
                        "%s: expected a JSON object, found a fault at line %d, column %d: %s", name,
@@ -133,16 +134,27 @@ bool json_has(struct json_at at, const char *key)
     return value && !json_is_null(value);
 }
 
-static int write_to_buf(const char *data, size_t len, void *context)
+/* Jansson goes on after a key that could not be written, so a failure must stick: else the text lacks that key and
+ * nothing says so. */
+struct json_sink {
+    struct buf *out;
+    bool failed;
+};
+
+static int write_to_sink(const char *data, size_t len, void *context)
 {
-    return buf_add(context, data, len);
+    struct json_sink *sink = context;
+    sink->failed = sink->failed || buf_add(sink->out, data, len);
+    return sink->failed ? -1 : 0;
 }
 
 int json_write(const json_t *json, bool pretty, struct buf *out)
 {
     size_t before = out->len;
     size_t flags = JSON_PRESERVE_ORDER | (pretty ? JSON_INDENT(2) : JSON_COMPACT);
-    if (json_dump_callback(json, write_to_buf, out, flags) || buf_add_byte(out, '\n')) {
+    struct json_sink sink = {.out = out};
+    if (json_dump_callback(json, write_to_sink, &sink, flags) || sink.failed ||
+        buf_add_byte(out, '\n')) {
         out->len = before;
         return -ENOMEM;
     }

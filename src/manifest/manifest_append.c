@@ -58,6 +58,16 @@ static void clean_reason(const char *reason, char out[RECORD_TEXT_MAX + 2])
     out[len] = '\0';
 }
 
+/* A bad record in the log would stop every reader for good, so ours is read before it is written. */
+static int read_back(const struct append *append, struct err *err)
+{
+    struct record record = {0};
+    int ret =
+        record_decode(append->text.data, append->text.len, "the record to append", &record, err);
+    record_release(&record);
+    return ret;
+}
+
 /* Makes the record from the newest state and checks it. */
 static int prepare(struct append *append, struct err *err)
 {
@@ -72,6 +82,8 @@ static int prepare(struct append *append, struct err *err)
     append->record.n_ops = list.n_ops;
     buf_clear(&append->text);
     ret = record_encode(&append->record, &append->text, err);
+    if (!ret)
+        ret = read_back(append, err);
     return ret ? ret : state_check(state, &append->record, err);
 }
 

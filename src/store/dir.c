@@ -149,8 +149,10 @@ static int dir_create(struct backend *backend, const char *path, struct backend_
     if (fd < 0)
         return fail(dir, -errno, "creating", path, err);
     int ret = dir_file_new(fd, 0, out);
-    if (ret)
+    if (ret) {
+        unlinkat(parent, path_leaf(path), 0);
         return fail(dir, ret, "creating", path, err);
+    }
     scope_take_fd(&fd);
     return 0;
 }

@@ -167,10 +167,13 @@ static int mkdir_one(struct store *store, const char *path, struct err *err)
 
 int store_mkdir(struct store *store, const char *path, struct err *err)
 {
+    struct err local = {0};
     int ret = path_check(path, err);
     if (ret)
         return ret;
-    ret = mkdir_one(store, path, err);
+    ret = mkdir_one(store, path, &local);
+    if (ret && ret != -ENOENT && err)
+        *err = local;
     if (ret != -ENOENT)
         return ret;
     char prefix[STORE_PATH_MAX];

@@ -8,7 +8,7 @@
  *
  * Threads: one producer. The helper touches only the buffer handed to it, and the result, under the lock.
  * Memory: two buffers while the file is open, the second from 4 MiB on. The descriptor stays the caller's.
- * Errors: -errno of the write; a failed write fails every later call.
+ * Errors: -errno of the write. The helper's failure is told by the next full buffer or flush, and by every one after it.
  */
 #ifndef FKV_STORE_WRITE_BEHIND_H
 #define FKV_STORE_WRITE_BEHIND_H
