@@ -7,7 +7,7 @@
 
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
-    /* Requests are read with plain reads (worker.c), and nothing here has another descriptor to splice from. */
+    /* A pipe in between costs more than the copy of what is small, and nothing here is large but part files. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
     conn->max_write = FKV_MESSAGE_MAX;
 }

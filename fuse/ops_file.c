@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/log.h"
 #include "fuse/ops.h"
+#include "fuse/reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,15 +61,6 @@ static void read_reply(fuse_req_t req, struct handle *handle, size_t size)
     blob_unref(piece.blob);
 }
 
-static void read_part(fuse_req_t req, const struct handle *handle, size_t size, off_t off)
-{
-    struct fuse_bufvec vec = FUSE_BUFVEC_INIT(size);
-    vec.buf[0].flags = (enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
-    vec.buf[0].fd = handle->fd;
-    vec.buf[0].pos = off;
-    fuse_reply_data(req, &vec, FUSE_BUF_NO_SPLICE);
-}
-
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct handle *handle = ops_handle(fi);
@@ -76,7 +68,7 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
     if (handle->session) {
         read_reply(req, handle, size);
     } else if (handle->fd >= 0) {
-        read_part(req, handle, size, off);
+        reader_add(ops_view(req)->reader, req, handle->fd, size, off);
     } else {
         const uint8_t *data = handle_bytes(handle, &len);
         ops_reply_slice(req, data, len, size, off);

@@ -4,6 +4,7 @@
 #include "fuse/guard.h"
 #include "fuse/mountpoint.h"
 #include "fuse/ops.h"
+#include "fuse/reader.h"
 #include "fuse/switcher.h"
 #include "fuse/worker.h"
 
@@ -34,6 +35,8 @@ static int make_parts(struct serve *serve)
         ret = keyfiles_new(&view->keyfiles);
     if (!ret)
         ret = invalidate_new(&view->invalidate);
+    if (!ret)
+        ret = reader_new(&view->reader);
     if (!ret)
         ret = switcher_new(&view->switcher);
     if (!ret)
@@ -69,6 +72,8 @@ void serve_free(struct serve *serve)
     if (!serve)
         return;
     watch_free(serve->watch);
+    switcher_free(serve->view.switcher);
+    reader_free(serve->view.reader);
     invalidate_free(serve->view.invalidate);
     keyfiles_free(serve->view.keyfiles);
     stats_free(serve->view.stats);
@@ -124,18 +129,27 @@ int serve_start(struct serve *serve, struct node *node, void (*ended)(void), str
     return 0;
 }
 
+/* Workers first: they hand work to the other threads. Those may still reply then; the session outlives them. */
+static void stop_threads(struct serve *serve)
+{
+    struct view *view = &serve->view;
+    workers_stop(serve->workers);
+    switcher_free(view->switcher);
+    reader_free(view->reader);
+    invalidate_stop(view->invalidate);
+    serve->workers = NULL;
+    view->switcher = NULL;
+    view->reader = NULL;
+}
+
 void serve_stop(struct serve *serve)
 {
     watch_stop(serve->watch);
-    switcher_free(serve->view.switcher); /* waits for switches under way and their replies */
-    serve->view.switcher = NULL;
     if (serve->session)
         fuse_session_exit(serve->session);
     if (serve->mounted)
         mountpoint_unmount(serve->options->mount);
-    invalidate_stop(serve->view.invalidate);
-    workers_stop(serve->workers);
-    serve->workers = NULL;
+    stop_threads(serve);
     if (serve->mounted)
         fuse_session_unmount(serve->session);
     serve->mounted = false;

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "fuse/log.h"
-#include "fuse/worker.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +17,6 @@ struct job {
     struct switcher *switcher;
     struct view *view;
     fuse_req_t req;
-    int device; /* the descriptor req came from: its reply must go there */
     uint32_t table;
     uint64_t version;
     char link_name[LINK_NAME_MAX + 1];
@@ -72,7 +70,6 @@ static void *run(void *context)
 {
     struct job *job = context;
     struct err err = {0};
-    worker_use_device(job->device);
     struct table *table = node_table_at(job->view->node, job->table);
     int ret = node_switch_local(job->view->node, table, job->version, &err);
     say(job, ret, &err);
@@ -91,7 +88,7 @@ int switcher_start(struct switcher *switcher, struct view *view, fuse_req_t req,
     struct job *job = calloc(1, sizeof *job);
     if (!job)
         return -ENOMEM;
-    *job = (struct job){switcher, view, req, worker_device(), table, version, ""};
+    *job = (struct job){switcher, view, req, table, version, ""};
     strncpy(job->link_name, link_name, LINK_NAME_MAX);
     count_running(switcher, 1);
     int ret = pthread_create(&thread, NULL, run, job);

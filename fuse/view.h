@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 
 struct invalidate;
+struct reader;
 struct switcher;
 
 struct view {
@@ -25,6 +26,7 @@ struct view {
     struct keyfiles *keyfiles;
     struct links *links;
     struct invalidate *invalidate;
+    struct reader *reader;
     struct switcher *switcher;
     const char *mount;
     uint64_t daemon_id;

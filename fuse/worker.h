@@ -2,8 +2,9 @@
 /*
  * worker: the threads that take requests from the kernel and answer them.
  *
- * Each has a descriptor of its own on the FUSE device (FUSE_DEV_IOC_CLONE), so that they do not share a processing queue. How a thread waits
- * for the next request is one function, wait_request() in worker.c.
+ * They block in read() on the one FUSE descriptor, and the kernel wakes one a request, preferring the client's CPU when it is idle
+ * otherwise. One a CPU is enough, because nothing they do waits: what may (part files on disk, a local switch) has threads of its own. How a thread
+ * waits for its next request is one function, wait_request() in worker.c.
  *
  * Threads: start and stop from one thread. Memory: workers_stop() joins and frees.
  * Errors: negative errno.
@@ -24,10 +25,5 @@ int workers_start(struct fuse_session *session, size_t n_workers, void (*ended)(
 
 /* Interrupts threads that wait; a request under way is finished first. NULL is fine. */
 void workers_stop(struct workers *workers);
-
-/* The calling thread's descriptor, and how another thread takes it on to send a reply: the kernel accepts it only where
- * the request was read. -1: the session's own. */
-int worker_device(void);
-void worker_use_device(int device);
 
 #endif
