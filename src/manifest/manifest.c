@@ -71,8 +71,7 @@ static int read_store_json(struct store *store, char id[RECORD_NONCE_LEN + 1], s
     const char *found = NULL;
     int ret = store_get(store, "store.json", STORE_JSON_MAX, &text, err);
     if (ret == -ENOENT)
-        err_set(err, ret,
-                "%s is no fkv store yet: it has no store.json; `fkv init` makes one",
+        err_set(err, ret, "%s is no fkv store yet: it has no store.json; `fkv init` makes one",
                 store_url(store));
     if (!ret)
         ret = json_parse(text.data, text.len, "store.json", &json, err);
