@@ -56,14 +56,14 @@ static bool should_retire(const struct collecting *c, const struct heartbeat_lis
            !table_state_is_kept(table, version);
 }
 
-/* Does this node work with the version? A copy in its disk cache, or a failure, needs nothing of the store. */
+/* Has this node the version, or is about to? A retired one it drops, and says nothing of it when it is gone. */
 static bool node_names(const struct heartbeat *node, const char *table, uint64_t version)
 {
     const struct node_table *t = heartbeat_find_table(node, table);
     const struct node_version *v = t ? node_table_find_version(t, version) : NULL;
     if (t && (t->serving == version || t->local_pin == version))
         return true;
-    return v && v->state != NODE_CACHED && v->state != NODE_FAILED;
+    return v && v->state != NODE_FAILED;
 }
 
 static bool is_live(const struct collecting *c, const struct heartbeat *node)
