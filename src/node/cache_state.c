@@ -61,6 +61,9 @@ static int decode_version(struct json_at at, struct cached_version *out, struct 
 {
     const char *hex = NULL;
     int ret = json_get_u64(at, "version", INT64_MAX, &out->id, err);
+    if (!ret && out->id == 0)
+        ret =
+            err_set(err, -EBADMSG, "%s: member \"version\": expected 1 or more, found 0", at.name);
     if (!ret)
         ret = json_get_string(at, "digest", DIGEST_HEX_LEN, &hex, err);
     if (!ret && digest_from_hex(hex, &out->digest))

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { NOTES_LOOKED_AT = 16 };
+
 int64_t clock_now_ns(int clock_id)
 {
     struct timespec now;
@@ -33,6 +35,12 @@ void node_tell(struct node *node, enum node_event_kind kind, struct table *table
 
 void node_note(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version)
 {
+    /* One change often moves both links, and then the plan again. */
+    for (size_t i = node->n_notes; i > 0 && i + NOTES_LOOKED_AT > node->n_notes; i--) {
+        const struct note *note = &node->notes[i - 1];
+        if (note->kind == kind && note->table == table && note->version == version)
+            return;
+    }
     if (node->n_notes == node->cap_notes) {
         size_t cap = node->cap_notes ? node->cap_notes * 2 : 16;
         struct note *notes = realloc(node->notes, cap * sizeof *notes);

@@ -86,11 +86,11 @@ static bool is_over(const struct version_entry *entry)
 static uint64_t former_link(const struct plan *plan, const struct plan_input *input)
 {
     const struct table_state *fleet = input->fleet;
-    if (fleet && plan->wanted == fleet->current && fleet->previous &&
-        fleet->previous != plan->wanted)
+    if (fleet && plan->wanted == fleet->current)
         return fleet->previous;
     const struct plan_have *have = find_have(input, input->previous);
-    if (!have || input->previous == plan->wanted || is_over(find_entry(input, input->previous)))
+    const struct version_entry *entry = find_entry(input, input->previous);
+    if (!have || input->previous == plan->wanted || is_over(entry) || (entry && entry->quarantined))
         return 0;
     return input->previous;
 }

@@ -174,6 +174,24 @@ static void plan__local_pin_wins_over_everything(void **state)
     plan_release(&world.plan);
 }
 
+static void plan__previous_is_never_a_quarantined_version(void **state)
+{
+    struct world world;
+    world_init(&world, 3, 2, 0); /* rolled back from 3 to 2; 1 was never current */
+    world.versions[2].state = VERSION_FORMER;
+    world.versions[2].quarantined = true;
+    world_has(&world, 2, true);
+    world_has(&world, 3, true);
+    world.input.serving = 2;
+    world.input.previous = 3;
+    world_plan(&world);
+    assert_int_equal(world.plan.previous, 0);
+    world.input.local_pin = 2;
+    world_plan(&world);
+    assert_int_equal(world.plan.previous, 0);
+    plan_release(&world.plan);
+}
+
 static void plan__without_a_manifest_everything_stays(void **state)
 {
     struct world world;
@@ -259,6 +277,7 @@ int main(void)
         cmocka_unit_test(plan__what_serves_stays_until_it_is_replaced),
         cmocka_unit_test(plan__pinned_node_keeps_its_version_and_still_prepares),
         cmocka_unit_test(plan__local_pin_wins_over_everything),
+        cmocka_unit_test(plan__previous_is_never_a_quarantined_version),
         cmocka_unit_test(plan__without_a_manifest_everything_stays),
         cmocka_unit_test(plan__manifest_without_a_current_takes_nothing_away),
         cmocka_unit_test(plan__disk_keeps_the_newest_former_versions),
