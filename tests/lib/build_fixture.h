@@ -9,13 +9,12 @@
 
 #include "builder/build.h"
 #include "builder/version_reader.h"
-#include "faulty_backend.h"
 #include "memory_backend.h"
 #include "table_fixture.h"
 #include "temp_dir.h"
 
 struct build_fixture {
-    struct faulty *faulty;
+    struct backend *memory; /* the store's */
     struct store *store;
     struct state state;
     uint64_t n_versions;
@@ -26,8 +25,8 @@ struct build_fixture {
 
 static inline void build_fixture_init(struct build_fixture *f)
 {
-    *f = (struct build_fixture){.faulty = faulty_new(memory_backend_new(), false)};
-    FIXTURE_MUST(store_open_backend(&f->faulty->backend, "memory:", &f->store, NULL) == 0);
+    *f = (struct build_fixture){.memory = memory_backend_new()};
+    FIXTURE_MUST(store_open_backend(f->memory, "memory:", &f->store, NULL) == 0);
     FIXTURE_MUST(manifest_init_store(f->store, NULL) == 0);
     temp_dir_make(f->dir);
 }

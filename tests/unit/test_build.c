@@ -5,6 +5,7 @@
 #include "base/scope.h"
 #include "build_fixture.h"
 #include "codec/vector.h"
+#include "faulty_backend.h"
 
 #include <errno.h>
 #include <math.h>
@@ -550,14 +551,18 @@ static void build__every_failure_of_the_store_is_survived(void **state)
     struct build_result result = must_build(&f, &job);
     build_fixture_publish(&f, &result);
     job.is_delta = true;
+    /* The same store, behind a backend that fails. */
+    struct faulty *faulty = faulty_new(f.memory, true);
+    struct store *store = NULL;
+    assert_int_equal(store_open_backend(&faulty->backend, "faulty:", &store, NULL), 0);
     unsigned nth = 1;
     for (;; nth++) {
         char task[TASK_NAME_MAX + 1];
         struct err err = {0};
-        faulty_arm(f.faulty, nth, FAULTY_FAIL, -EIO);
-        int ret = build_fixture_run(&f, &job, &result, &err);
-        faulty_disarm(f.faulty);
-        if (!f.faulty->was_hit)
+        faulty_arm(faulty, nth, FAULTY_FAIL, -EIO);
+        int ret = build_run(store, &f.state, &job, NULL, &result, &err);
+        faulty_disarm(faulty);
+        if (!faulty->was_hit)
             break;
         if (ret == 0) {
             /* Only tidying up failed. */
@@ -569,6 +574,7 @@ static void build__every_failure_of_the_store_is_survived(void **state)
         assert_int_equal(build_find_sealed(f.store, "t", task, NULL), -ENOENT);
     }
     assert_true(nth > 10);
+    store_close(store);
     build_fixture_release(&f);
 }
 
