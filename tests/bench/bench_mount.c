@@ -236,7 +236,10 @@ static void print_cell(const struct options *o, enum way way, int size, bool is_
     printf("%s\n  {\"way\": \"%s\", \"batch\": %u, \"clients\": %d, ", is_first ? "" : ",",
            way == WAY_MOUNT ? "mount" : "process", o->sizes[size], o->n_clients);
     figure_json(stdout, "rate", "M keys/s", &cell->rate);
-    printf(", \"batches\": %llu, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
+    printf(", \"rounds\": [");
+    for (int i = 0; i < cell->rate.n; i++)
+        printf("%s%.4f", i ? ", " : "", cell->rate.value[i]);
+    printf("], \"batches\": %llu, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, "
            "\"max_us\": %.2f}",
            (unsigned long long)cell->latency.n, (double)histogram_at(&cell->latency, 0.5) / 1e3,
            (double)histogram_at(&cell->latency, 0.99) / 1e3,

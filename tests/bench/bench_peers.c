@@ -119,7 +119,10 @@ static void print_outcome(const struct peer *peer, const struct outcome *out, bo
     printf("%s\n  {\"name\": \"%s\", \"version\": \"%s\", \"settings\": \"%s\", \"load_s\": %.1f, ",
            is_first ? "" : ",", peer->name, peer->version, peer->settings, out->load_seconds);
     figure_json(stdout, "rate", "M keys/s", &out->rate);
-    printf(", \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}",
+    printf(", \"rounds\": [");
+    for (int i = 0; i < out->rate.n; i++)
+        printf("%s%.4f", i ? ", " : "", out->rate.value[i]);
+    printf("], \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}",
            (double)histogram_at(&out->latency, 0.5) / 1e3,
            (double)histogram_at(&out->latency, 0.99) / 1e3,
            (double)histogram_at(&out->latency, 0.999) / 1e3);

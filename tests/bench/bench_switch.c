@@ -8,7 +8,7 @@
  * histogram, those while PHASE_FILE exists (a publish is at work) into "prepare", all others into
  * "steady".
  *
- * Reads until STOP_FILE exists; prints one JSON object.
+ * Reads until STOP_FILE exists; prints one JSON object, with a timeline of ticks of 100 ms.
  */
 #include "bench_keys.h"
 #include "bench_util.h"
@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 16, WINDOW_MS = 250, RECENT = 1 << 16 };
+enum { CLIENTS_MAX = 16, WINDOW_MS = 250, RECENT = 1 << 16, TICK_MS = 100, TICKS_MAX = 6000 };
 enum phase { STEADY, PREPARE, SWITCH, N_PHASES };
 
 static const char *const phase_names[] = {"steady", "prepare", "switch"};
@@ -30,6 +30,7 @@ struct shared {
     const char *table_dir;
     uint64_t n_keys;
     uint32_t batch;
+    uint64_t start_ns;
     atomic_bool stop;
     atomic_bool preparing;
 };
@@ -41,6 +42,12 @@ struct recent {
     bool preparing;
 };
 
+/* What ended within one tick. */
+struct tick {
+    uint64_t version;
+    struct histogram latency;
+};
+
 struct client {
     struct shared *shared;
     struct draw draw;
@@ -50,6 +57,7 @@ struct client {
     uint64_t switch_ns; /* when the version last changed */
     struct recent recent[RECENT];
     uint64_t first, next; /* of recent, modulo RECENT */
+    struct tick *ticks[TICKS_MAX];
 };
 
 static void count(struct client *client, const struct recent *batch)
@@ -73,6 +81,18 @@ static void settle(struct client *client, uint64_t now)
         count(client, batch);
         client->first++;
     }
+}
+
+static void add_to_tick(struct client *client, const struct recent *batch, uint64_t version)
+{
+    uint64_t i = (batch->end_ns - client->shared->start_ns) / ((uint64_t)TICK_MS * 1000000);
+    if (i >= TICKS_MAX)
+        return;
+    if (!client->ticks[i])
+        client->ticks[i] = calloc(1, sizeof **client->ticks);
+    BENCH_MUST(client->ticks[i]);
+    client->ticks[i]->version = version;
+    histogram_add(&client->ticks[i]->latency, batch->ns);
 }
 
 static bool is_mixed(const fkv_result *result, const uint64_t *keys)
@@ -113,7 +133,9 @@ static void one_batch(struct client *client, fkv_batch *batch)
         client->switch_ns = before;
     }
     client->last_version = result.version;
-    client->recent[client->next++ % RECENT] = (struct recent){now, now - before, preparing};
+    struct recent *done = &client->recent[client->next++ % RECENT];
+    *done = (struct recent){now, now - before, preparing};
+    add_to_tick(client, done, result.version);
     settle(client, now);
 }
 
@@ -130,6 +152,32 @@ static void *read_on(void *arg)
     fkv_batch_free(batch);
     fkv_close(table);
     return NULL;
+}
+
+static void print_timeline(const struct client *clients, int n)
+{
+    static struct histogram sum;
+    bool is_first = true;
+    printf(", \"timeline\": [");
+    for (int t = 0; t < TICKS_MAX; t++) {
+        uint64_t version = 0;
+        memset(&sum, 0, sizeof sum);
+        for (int i = 0; i < n; i++) {
+            if (!clients[i].ticks[t])
+                continue;
+            histogram_merge(&sum, &clients[i].ticks[t]->latency);
+            version = clients[i].ticks[t]->version;
+        }
+        if (!sum.n)
+            continue;
+        printf("%s\n  {\"s\": %.1f, \"batches\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, "
+               "\"max_us\": %.1f, \"version\": %llu}",
+               is_first ? "" : ",", t * TICK_MS / 1e3, (unsigned long long)sum.n,
+               (double)histogram_at(&sum, 0.5) / 1e3, (double)histogram_at(&sum, 0.99) / 1e3,
+               (double)sum.max / 1e3, (unsigned long long)version);
+        is_first = false;
+    }
+    printf("]");
 }
 
 static void print(const struct client *clients, int n)
@@ -153,6 +201,7 @@ static void print(const struct client *clients, int n)
             phase_names[p], (unsigned long long)all[p].n, (double)histogram_at(&all[p], 0.5) / 1e3,
             (double)histogram_at(&all[p], 0.99) / 1e3, (double)histogram_at(&all[p], 0.999) / 1e3,
             (double)all[p].max / 1e3);
+    print_timeline(clients, n);
     printf("}\n");
 }
 
@@ -167,7 +216,8 @@ int main(int argc, char **argv)
     }
     struct shared shared = {.table_dir = argv[1],
                             .n_keys = strtoull(argv[2], NULL, 10),
-                            .batch = (uint32_t)atoi(argv[3])};
+                            .batch = (uint32_t)atoi(argv[3]),
+                            .start_ns = bench_now_ns()};
     int n = atoi(argv[4]);
     BENCH_MUST(n >= 1 && n <= CLIENTS_MAX);
     for (int i = 0; i < n; i++) {
