@@ -94,8 +94,8 @@ static int decode_table(struct json_at at, struct cached_table *out, struct err 
 {
     const char *name = NULL;
     int ret = json_get_string(at, "name", TABLE_NAME_MAX, &name, err);
-    if (!ret)
-        ret = table_name_check(name, err) ? -EBADMSG : 0;
+    if (!ret && table_name_check(name, err))
+        ret = err_wrap(err, -EBADMSG, "%s: member \"name\"", at.name);
     if (ret)
         return ret;
     snprintf(out->name, sizeof out->name, "%s", name);
