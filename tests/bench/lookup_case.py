@@ -62,7 +62,8 @@ def measure_core(report, quick):
 def run_mount(fleet, n_keys, quick, sizes=SIZES, **options):
     words = [f"--{name}={value}" if value is not True else f"--{name}" for name, value in options.items()]
     return bench.run_json(bench.program("bench_mount"), "--table", fleet.table_dir("big"),
-                          "--files", fleet.files_dir("big"), "--keys", n_keys, "--sizes", ",".join(map(str, sizes)), "--rounds", 3 if quick else 7,
+                          "--files", fleet.files_dir("big"), "--keys", n_keys,
+                          "--sizes", ",".join(map(str, sizes)), "--rounds", 3 if quick else 7,
                           "--seconds", 0.1 if quick else 0.3, *words)["cells"]
 
 
