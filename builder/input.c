@@ -124,8 +124,7 @@ static int block_reserve(struct input_block *block, size_t cap, struct err *err)
 {
     if (block->cap >= cap)
         return 0;
-    /* A few bytes more than the rows, so that number parsers may load 8 bytes at once. */
-    char *data = realloc(block->data, cap + 8);
+    char *data = realloc(block->data, cap);
     if (!data)
         return err_sys(err, -ENOMEM, "a block of %zu bytes for rows", cap);
     block->data = data;
