@@ -7,20 +7,41 @@
 
 #include <errno.h>
 
-static struct handle *handle_new(const struct tree_node *node)
+static struct handle *handle_new(struct view *view, const struct tree_node *node)
 {
     struct handle *handle = calloc(1, sizeof *handle);
-    if (handle) {
-        handle->node = *node;
-        handle->fd = -1;
-    }
+    if (!handle)
+        return NULL;
+    atomic_init(&handle->refs, 1);
+    handle->node = *node;
+    handle->fd = -1;
+    scope_lock(&view->handles_lock);
+    handle->next = view->handles;
+    handle->link = &view->handles;
+    if (handle->next)
+        handle->next->link = &handle->next;
+    view->handles = handle;
     return handle;
+}
+
+static void unlink_handle(struct view *view, struct handle *handle)
+{
+    scope_lock(&view->handles_lock);
+    *handle->link = handle->next;
+    if (handle->next)
+        handle->next->link = handle->link;
+}
+
+void handle_ref(struct handle *handle)
+{
+    atomic_fetch_add_explicit(&handle->refs, 1, memory_order_relaxed);
 }
 
 void handle_close(struct view *view, struct handle *handle)
 {
-    if (!handle)
+    if (!handle || atomic_fetch_sub_explicit(&handle->refs, 1, memory_order_acq_rel) != 1)
         return;
+    unlink_handle(view, handle);
     session_close(handle->session);
     value_release(&handle->value);
     buf_release(&handle->text);
@@ -31,6 +52,12 @@ void handle_close(struct view *view, struct handle *handle)
         metric_sub(&view->stats->leases, 1);
     }
     free(handle);
+}
+
+void handle_close_all(struct view *view)
+{
+    while (view->handles)
+        handle_close(view, view->handles);
 }
 
 /* Leases the version that the node is in. */
@@ -108,7 +135,7 @@ static int open_by_kind(struct view *view, struct handle *handle)
 
 int handle_open_file(struct view *view, const struct tree_node *node, struct handle **out)
 {
-    struct handle *handle = handle_new(node);
+    struct handle *handle = handle_new(view, node);
     if (!handle)
         return -ENOMEM;
     int ret = open_by_kind(view, handle);
@@ -123,7 +150,7 @@ int handle_open_file(struct view *view, const struct tree_node *node, struct han
 int handle_open_dir(struct view *view, const struct tree_node *node, struct handle **out)
 {
     bool leases = node->kind == TREE_VERSION || node->kind == TREE_KEYS || node->kind == TREE_PARTS;
-    struct handle *handle = handle_new(node);
+    struct handle *handle = handle_new(view, node);
     if (!handle)
         return -ENOMEM;
     int ret = leases ? lease(view, node, handle) : 0;

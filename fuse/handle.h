@@ -13,7 +13,12 @@
 #include "fuse/value.h"
 #include "fuse/view.h"
 
+#include <stdatomic.h>
+
 struct handle {
+    atomic_uint refs;
+    struct handle *next; /* of all that are open, under the view's lock */
+    struct handle **link;
     struct tree_node node;
     struct version *version; /* the lease, or NULL */
     struct session *session; /* lookup files */
@@ -24,7 +29,14 @@ struct handle {
 
 int handle_open_file(struct view *view, const struct tree_node *node, struct handle **out);
 int handle_open_dir(struct view *view, const struct tree_node *node, struct handle **out);
+/* Drops a reference, open's own among them; the last one closes. NULL is fine. */
 void handle_close(struct view *view, struct handle *handle);
+/* One more: for a reply of bytes that the handle owns. The kernel may have taken them, and its caller closed the file, before the
+ * write of the reply has returned here. */
+void handle_ref(struct handle *handle);
+
+/* All that are still open, at the end: the kernel sends no release for a mount that went while files were open. */
+void handle_close_all(struct view *view);
 
 /* The bytes of a file that is wholly in memory (all but parts and lookup files). */
 const uint8_t *handle_bytes(const struct handle *handle, size_t *len);

@@ -22,8 +22,11 @@ void ops_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 void ops_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-    const struct buf *listing = &ops_handle(fi)->text;
-    ops_reply_slice(req, listing->data, listing->len, size, off);
+    struct view *view = ops_view(req);
+    struct handle *handle = ops_handle(fi);
+    handle_ref(handle);
+    ops_reply_slice(req, handle->text.data, handle->text.len, size, off);
+    handle_close(view, handle);
 }
 
 void ops_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -70,8 +70,11 @@ void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fus
     } else if (handle->fd >= 0) {
         reader_add(ops_view(req)->reader, req, handle->fd, size, off);
     } else {
+        struct view *view = ops_view(req);
+        handle_ref(handle);
         const uint8_t *data = handle_bytes(handle, &len);
         ops_reply_slice(req, data, len, size, off);
+        handle_close(view, handle);
     }
 }
 

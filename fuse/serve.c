@@ -51,6 +51,7 @@ int serve_new(const struct options *options, struct serve **out, struct err *err
         return err_set(err, -ENOMEM, "no memory");
     serve->options = options;
     links_init(&serve->links);
+    pthread_mutex_init(&serve->view.handles_lock, NULL);
     serve->view.links = &serve->links;
     serve->view.mount = options->mount;
     clock_gettime(CLOCK_REALTIME, &serve->view.started);
@@ -140,6 +141,7 @@ static void stop_threads(struct serve *serve)
     serve->workers = NULL;
     view->switcher = NULL;
     view->reader = NULL;
+    handle_close_all(view);
 }
 
 void serve_stop(struct serve *serve)

@@ -16,6 +16,7 @@
 
 #include <sys/stat.h>
 
+struct handle;
 struct invalidate;
 struct reader;
 struct switcher;
@@ -28,6 +29,8 @@ struct view {
     struct invalidate *invalidate;
     struct reader *reader;
     struct switcher *switcher;
+    pthread_mutex_t handles_lock;
+    struct handle *handles; /* all open ones, under handles_lock */
     const char *mount;
     uint64_t daemon_id;
     struct timespec started; /* CLOCK_REALTIME */

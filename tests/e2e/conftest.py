@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests. They need root, /dev/fuse and the built programs (FKV_BUILD)."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -52,8 +53,9 @@ def make_daemon(work_dir, store):
         return daemon.start() if start else daemon
 
     yield make
-    for daemon in reversed(made):
-        daemon.clean()
+    with contextlib.ExitStack() as stack:
+        for daemon in made:
+            stack.callback(daemon.clean)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import fcntl
 import json
 import mmap
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -45,6 +46,10 @@ def is_mounted(path):
 def unmount(path):
     if is_mounted(path):
         subprocess.run(["umount", "-l", str(path)], check=False)
+
+
+# What a sanitizer build of the daemon writes into its log.
+SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:")
 
 
 class Store:
@@ -131,6 +136,8 @@ class Daemon:
                 self.process.kill()
                 self.process.wait()
         unmount(self.mount)
+        report = SANITIZER_REPORT.search(self.log()) if os.path.exists(self.log_path) else None
+        assert not report, f"a sanitizer spoke:\n{self.log()[report.start():][:8000]}"
 
     def path(self, *names):
         return os.path.join(self.mount, *map(str, names))
