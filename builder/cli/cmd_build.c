@@ -150,14 +150,14 @@ static error_t parse_schema(int key, char *arg, struct argp_state *state)
 static int need_word(struct argp_state *state, const char *flag, const char *const *words,
                      const char *word)
 {
-    struct buf list = {0};
+    char list[64] = "";
     for (int i = 0; words[i]; i++) {
         if (!strcmp(words[i], word))
             return i;
-        buf_printf(&list, "%s%s", i ? ", " : "", words[i]);
+        size_t len = strlen(list);
+        snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", words[i]);
     }
-    argp_error(state, "%s: expected one of %s; found '%s'", flag,
-               list.data ? (const char *)list.data : "", word);
+    argp_error(state, "%s: expected one of %s; found '%s'", flag, list, word);
     return 0;
 }
 
@@ -225,7 +225,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (state->arg_num == 0)
             job->table = arg;
         else
-            args->inputs[job->n_inputs++] = arg;
+            args->inputs[job->n_inputs++] = strcmp(arg, "-") ? arg : "/dev/stdin";
         return 0;
     case ARGP_KEY_END:
         if (state->arg_num < 2)

@@ -129,7 +129,7 @@ static int print(const struct lookup *lookup, const struct args *args, struct er
         rc = json ? add_json(lookup, args, i, &out) : add_text(lookup, args, i, &out);
     if (!rc && json)
         rc = buf_printf(&out, "\n]}\n");
-    if (!rc)
+    if (!rc && out.len)
         fwrite(out.data, 1, out.len, stdout);
     buf_release(&out);
     return rc ? err_sys(err, rc, "printing") : cli_flush(err);
