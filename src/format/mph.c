@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIZE_MAX_BUCKET = 48, N_RECENT = 8 };
+enum { SIZE_MAX_BUCKET = 48, N_RECENT = 8, TRIED = 4 };
 #define NONE UINT32_MAX
 
 struct mph_scratch {
@@ -127,12 +127,27 @@ static int group(struct mph_scratch *s, const uint64_t *hashes, uint32_t n, uint
     return 0;
 }
 
-static inline bool has_repeat(const uint32_t *slots, uint32_t n)
+/* Which of the pilots [first, first + TRIED) send a key of the bucket to a taken slot, as bits.
+ * No branch depends on a slot, so the trials overlap instead of being mispredicted one by one. */
+static inline uint32_t taken_by(const struct mph_scratch *s, const uint64_t *keys, uint32_t n,
+                                uint32_t first, uint32_t n_slots)
 {
-    for (uint32_t i = 1; i < n; i++)
+    uint32_t bad = 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t t = 0; t < TRIED; t++)
+            bad |= (uint32_t)is_taken(s, mph_slot(keys[i], (uint8_t)(first + t), n_slots)) << t;
+    return bad;
+}
+
+static inline bool has_repeat(const uint64_t *keys, uint32_t n, uint8_t pilot, uint32_t n_slots)
+{
+    uint32_t slots[SIZE_MAX_BUCKET];
+    for (uint32_t i = 0; i < n; i++) {
+        slots[i] = mph_slot(keys[i], pilot, n_slots);
         for (uint32_t j = 0; j < i; j++)
             if (slots[i] == slots[j])
                 return true;
+    }
     return false;
 }
 
@@ -140,16 +155,13 @@ static inline bool has_repeat(const uint32_t *slots, uint32_t n)
 static int find_free(const struct mph_scratch *s, const uint64_t *keys, uint32_t n,
                      uint32_t n_slots)
 {
-    uint32_t slots[SIZE_MAX_BUCKET];
-    for (uint32_t pilot = 0; pilot < MPH_PILOTS; pilot++) {
-        uint32_t i = 0;
-        for (; i < n; i++) {
-            slots[i] = mph_slot(keys[i], (uint8_t)pilot, n_slots);
-            if (is_taken(s, slots[i]))
-                break;
+    for (uint32_t first = 0; first < MPH_PILOTS; first += TRIED) {
+        uint32_t good = ~taken_by(s, keys, n, first, n_slots) & ((1U << TRIED) - 1);
+        for (; good; good &= good - 1) {
+            uint32_t pilot = first + (uint32_t)__builtin_ctz(good);
+            if (n == 1 || !has_repeat(keys, n, (uint8_t)pilot, n_slots))
+                return (int)pilot;
         }
-        if (i == n && !has_repeat(slots, n))
-            return (int)pilot;
     }
     return -1;
 }
@@ -167,7 +179,6 @@ static bool is_recent(const struct mph_scratch *s, uint32_t bucket)
 static int find_cheapest(const struct mph_scratch *s, const uint64_t *keys, uint32_t n,
                          uint32_t n_slots)
 {
-    uint32_t slots[SIZE_MAX_BUCKET];
     uint64_t best_cost = UINT64_MAX;
     int best = -1;
     uint32_t first = s->n_placed * 37;
@@ -175,14 +186,14 @@ static int find_cheapest(const struct mph_scratch *s, const uint64_t *keys, uint
         uint8_t pilot = (uint8_t)(first + t);
         uint64_t cost = 0;
         for (uint32_t i = 0; i < n && cost < best_cost; i++) {
-            slots[i] = mph_slot(keys[i], pilot, n_slots);
-            if (!is_taken(s, slots[i]))
+            uint32_t slot = mph_slot(keys[i], pilot, n_slots);
+            if (!is_taken(s, slot))
                 continue;
-            uint32_t owner = s->owner[slots[i]];
+            uint32_t owner = s->owner[slot];
             uint64_t size = bucket_size(s, owner);
             cost = is_recent(s, owner) ? UINT64_MAX : cost + size * size;
         }
-        if (cost < best_cost && !has_repeat(slots, n)) {
+        if (cost < best_cost && !has_repeat(keys, n, pilot, n_slots)) {
             best_cost = cost;
             best = pilot;
         }

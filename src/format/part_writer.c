@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STAGE_LEN = 1 << 20, N_ATTEMPTS = 24 };
+enum { STAGE_LEN = 1 << 20, N_ATTEMPTS = 24, AHEAD = 16 };
 
 struct part_writer {
     struct schema schema;
@@ -214,7 +214,7 @@ static uint64_t hash_elsewhere(uint32_t slot, uint32_t n_slots)
     return hash;
 }
 
-static void slot_fill(struct part_writer *writer, uint32_t slot, uint32_t i, uint64_t bits_at)
+static void slot_fill(struct part_writer *writer, uint32_t slot, uint32_t i)
 {
     size_t payload_len = writer->stride - PART_SLOT_HASH_LEN;
     uint8_t *p = writer->slots.data + (size_t)slot * writer->stride;
@@ -222,33 +222,56 @@ static void slot_fill(struct part_writer *writer, uint32_t slot, uint32_t i, uin
     memcpy(p + PART_SLOT_HASH_LEN, writer->payloads.data + i * payload_len, payload_len);
     writer->used.data[slot] = 1;
     if (writer->level && writer->tombs.data[i]) {
-        uint64_t bit = bits_at + slot;
+        uint64_t bit = writer->n_slots + slot;
         writer->tomb_bits.data[bit / 8] |= (uint8_t)(1 << (bit % 8));
     }
+}
+
+/* Room for a partition's slots, their fingerprints and tombstone bits. */
+static int slots_reserve(struct part_writer *writer, uint32_t n_slots)
+{
+    size_t n_tomb_bytes = writer->level ? (writer->n_slots + n_slots + 7) / 8 : 0;
+    buf_clear(&writer->slots);
+    int ret = buf_reserve(&writer->slots, (size_t)n_slots * writer->stride);
+    if (!ret)
+        ret = buf_zeros(&writer->used, n_slots);
+    if (!ret && n_tomb_bytes > writer->tomb_bits.len)
+        ret = buf_add_zeros(&writer->tomb_bits, n_tomb_bytes - writer->tomb_bits.len);
+    if (!ret && writer->level)
+        ret = buf_reserve(&writer->fingerprints, n_slots);
+    return ret;
 }
 
 static int slots_lay_out(struct part_writer *writer, const uint8_t *pilots, uint32_t n_slots,
                          uint32_t n_buckets)
 {
     const uint64_t *hashes = (const uint64_t *)(const void *)writer->hashes.data;
-    size_t n_tomb_bytes = writer->level ? (writer->n_slots + n_slots + 7) / 8 : 0;
-    int ret = buf_zeros(&writer->slots, (size_t)n_slots * writer->stride);
-    if (!ret)
-        ret = buf_zeros(&writer->used, n_slots);
-    if (!ret && n_tomb_bytes > writer->tomb_bits.len)
-        ret = buf_add_zeros(&writer->tomb_bits, n_tomb_bytes - writer->tomb_bits.len);
+    int ret = slots_reserve(writer, n_slots);
     if (ret)
         return ret;
-    for (uint32_t i = 0; i < writer->n; i++)
-        slot_fill(writer, mph_slot(hashes[i], pilots[mph_bucket(hashes[i], n_buckets)], n_slots), i,
-                  writer->n_slots);
+    /* Slots come in random order: each is asked for some entries before it is written. */
+    uint32_t ahead[AHEAD] = {0};
+    for (uint32_t i = 0; i < writer->n + AHEAD; i++) {
+        if (i >= AHEAD)
+            slot_fill(writer, ahead[i % AHEAD], i - AHEAD);
+        if (i >= writer->n)
+            continue;
+        uint32_t slot = mph_slot(hashes[i], pilots[mph_bucket(hashes[i], n_buckets)], n_slots);
+        ahead[i % AHEAD] = slot;
+        __builtin_prefetch(writer->slots.data + (size_t)slot * writer->stride, 1);
+        __builtin_prefetch(writer->slots.data + (size_t)(slot + 1) * writer->stride - 1, 1);
+    }
     for (uint32_t s = 0; s < n_slots; s++) {
         uint8_t *slot = writer->slots.data + (size_t)s * writer->stride;
-        if (!writer->used.data[s])
+        if (!writer->used.data[s]) {
+            memset(slot, 0, writer->stride);
             store_le64(slot, writer->n ? hashes[0] : hash_elsewhere(s, n_slots));
-        if (writer->level && buf_add_byte(&writer->fingerprints, mph_fingerprint(load_le64(slot))))
-            return -ENOMEM;
+        }
+        if (writer->level)
+            writer->fingerprints.data[writer->fingerprints.len++] =
+                mph_fingerprint(load_le64(slot));
     }
+    writer->slots.len = (size_t)n_slots * writer->stride;
     return 0;
 }
 
@@ -375,19 +398,32 @@ static int collision_add(struct part_writer *writer, const struct part_entry *en
     return buf_add(&writer->collisions, &collision, sizeof collision);
 }
 
+/* Runs once a key, so the three arrays are written in place and not through buf_add(). */
 static int payload_add(struct part_writer *writer, const struct part_entry *entry, uint64_t ref)
 {
-    size_t pad = writer->stride - PART_SLOT_HASH_LEN;
-    int ret = buf_add(&writer->hashes, &entry->hash, sizeof entry->hash);
+    size_t len = writer->stride - PART_SLOT_HASH_LEN;
+    size_t value_len = entry->tombstone ? 0 : entry->value_len;
+    int ret = buf_reserve(&writer->hashes, sizeof entry->hash);
     if (!ret)
-        ret = buf_add_byte(&writer->tombs, entry->tombstone);
-    if (!ret && writer->layout == LAYOUT_HEAP)
-        return buf_add(&writer->payloads, &ref, sizeof ref);
-    if (!ret && !entry->tombstone) {
-        ret = buf_add(&writer->payloads, entry->value, entry->value_len);
-        pad -= entry->value_len;
+        ret = buf_reserve(&writer->tombs, 1);
+    if (!ret)
+        ret = buf_reserve(&writer->payloads, len);
+    if (ret)
+        return ret;
+    uint8_t *payload = writer->payloads.data + writer->payloads.len;
+    store_le64(writer->hashes.data + writer->hashes.len, entry->hash);
+    writer->tombs.data[writer->tombs.len] = entry->tombstone;
+    if (writer->layout == LAYOUT_HEAP) {
+        store_le64(payload, ref);
+    } else {
+        if (value_len)
+            memcpy(payload, entry->value, value_len);
+        memset(payload + value_len, 0, len - value_len);
     }
-    return ret ? ret : buf_add_zeros(&writer->payloads, pad);
+    writer->hashes.len += sizeof entry->hash;
+    writer->tombs.len += 1;
+    writer->payloads.len += len;
+    return 0;
 }
 
 static int entry_add(struct part_writer *writer, const struct part_entry *entry, struct err *err)
