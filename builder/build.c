@@ -292,9 +292,11 @@ static char *source_text(const struct job *job)
     if (!text)
         return NULL;
     for (; i < job->n_inputs && len + strlen(job->inputs[i]) + 2 < SOURCE_LEN; i++)
-        len += (size_t)sprintf(text + len, "%s%s", i ? ", " : "", job->inputs[i]);
+        len += (size_t)snprintf(text + len, SOURCE_LEN - len, "%s%s", i ? ", " : "",
+                                job->inputs[i]);
     if (i < job->n_inputs)
-        len += (size_t)sprintf(text + len, "%s%zu more", i ? " and " : "", job->n_inputs - i);
+        len += (size_t)snprintf(text + len, TAIL_LEN, "%s%zu more", i ? " and " : "",
+                                job->n_inputs - i);
     for (size_t k = 0; k < len; k++)
         if (text[k] < 0x20 || text[k] > 0x7E)
             text[k] = '?';
