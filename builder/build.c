@@ -292,8 +292,8 @@ static char *source_text(const struct job *job)
     if (!text)
         return NULL;
     for (; i < job->n_inputs && len + strlen(job->inputs[i]) + 2 < SOURCE_LEN; i++)
-        len += (size_t)snprintf(text + len, SOURCE_LEN - len, "%s%s", i ? ", " : "",
-                                job->inputs[i]);
+        len +=
+            (size_t)snprintf(text + len, SOURCE_LEN - len, "%s%s", i ? ", " : "", job->inputs[i]);
     if (i < job->n_inputs)
         len += (size_t)snprintf(text + len, TAIL_LEN, "%s%zu more", i ? " and " : "",
                                 job->n_inputs - i);

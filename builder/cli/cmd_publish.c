@@ -15,9 +15,20 @@ struct args {
     size_t n_items;
 };
 
+/* `publish TABLE TASK` is `publish TABLE=TASK`, when TASK cannot be meant as another table. */
+static bool is_task(const struct args *args, const char *arg)
+{
+    return args->n_items && !args->items[args->n_items - 1].task && table_name_check(arg, NULL) &&
+           !task_name_check(arg, NULL);
+}
+
 static void add_item(struct args *args, char *arg, struct argp_state *state)
 {
     size_t i = args->n_items;
+    if (is_task(args, arg)) {
+        args->items[i - 1].task = arg;
+        return;
+    }
     if (i == PUBLISH_ITEMS_MAX)
         argp_error(state, "one record publishes at most %d tables", PUBLISH_ITEMS_MAX);
     arg_split_pair(arg, &args->pairs[i]);
@@ -25,7 +36,6 @@ static void add_item(struct args *args, char *arg, struct argp_state *state)
     args->n_items++;
 }
 
-/* `publish TABLE TASK` is `publish TABLE=TASK` when TASK cannot be meant as a second table. */
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct args *args = state->input;

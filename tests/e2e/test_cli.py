@@ -444,6 +444,14 @@ def test_a_record_that_breaks_the_rules_is_corrupt(ads):
     fails(ads, 5, "ls", says="0000000003.json")
 
 
+def test_a_task_may_stand_beside_its_table(ads):
+    ads.build("ads", ROWS + [(901, "first")], "--task", "T1")
+    ads.build("ads", ROWS + [(902, "second")], "--task", "T2")
+    assert as_json(ads, "publish", "ads", "T1")[0]["task"] == "T1"
+    assert ads.fkv("get", "ads", "901", "--direct").stdout == "901\tfirst\n"
+    fails(ads, 2, "publish", "T2", says="T2")
+
+
 def test_a_build_with_a_damaged_part_is_not_published(ads):
     ads.build("ads", ROWS, "--task", "mine")
     parts = os.path.join(ads.path, "tables/ads/staging/mine/parts")

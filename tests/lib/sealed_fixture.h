@@ -32,14 +32,27 @@ static inline void sealed_must(int rc, const struct err *err, const char *what)
     abort();
 }
 
-static inline void fixture_store_init(struct fixture_store *fs)
+static inline void fixture_store_over(struct fixture_store *fs, struct backend *backend)
 {
     struct err err = {0};
-    *fs = (struct fixture_store){.faulty = faulty_new(memory_backend_new(), false)};
-    sealed_must(store_open_backend(&fs->faulty->backend, "memory:", &fs->store, &err), &err,
-                "open");
+    *fs = (struct fixture_store){.faulty = faulty_new(backend, false)};
+    sealed_must(store_open_backend(&fs->faulty->backend, "test:", &fs->store, &err), &err, "open");
     sealed_must(manifest_init_store(fs->store, &err), &err, "init");
     sealed_must(manifest_open(fs->store, &fs->manifest, &err), &err, "manifest");
+}
+
+static inline void fixture_store_init(struct fixture_store *fs)
+{
+    fixture_store_over(fs, memory_backend_new());
+}
+
+/* In a directory, for tests that kill processes. */
+static inline void fixture_store_in(struct fixture_store *fs, const char *dir)
+{
+    struct backend *backend = NULL;
+    struct err err = {0};
+    sealed_must(backend_dir_open(dir, &backend, &err), &err, "directory");
+    fixture_store_over(fs, backend);
 }
 
 /* As a new process would: what the old one knew is forgotten. */

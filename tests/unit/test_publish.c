@@ -3,8 +3,12 @@
 
 #include "builder/publish.h"
 #include "sealed_fixture.h"
+#include "temp_dir.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static struct validate_limits limits;
 
@@ -295,6 +299,60 @@ static void publish__survives_death_at_every_step(void **state)
     survive(FAULTY_DIE);
 }
 
+/* Counts down to the call before which this process dies. */
+static void die_in_time(void *context, const char *op, const char *path)
+{
+    unsigned *left = context;
+    if (--*left == 0)
+        kill(getpid(), SIGKILL);
+}
+
+/* Publishes in a process of its own that is killed before its nth call; false when it came to its end. */
+static bool kill_publisher(const char *dir, unsigned nth)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct fixture_store fs;
+        fixture_store_in(&fs, dir);
+        fs.faulty->before = die_in_time;
+        fs.faulty->context = &nth;
+        _exit(publish(&fs, "ads", "a", NULL, NULL) ? 1 : 0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFSIGNALED(status))
+        assert_int_equal(status, 0);
+    return WIFSIGNALED(status);
+}
+
+static void publish__survives_kill_9_at_every_step_on_a_disk(void **state)
+{
+    bool killed = true;
+    for (unsigned nth = 1; killed; nth++) {
+        struct fixture_store fs;
+        struct err err = {0};
+        char dir[TEMP_DIR_MAX];
+        temp_dir_make(dir);
+        fixture_store_in(&fs, dir);
+        fixture_seal_numbers(&fs, "ads", "0", 3, 9);
+        assert_int_equal(must_publish(&fs, "ads", "0"), 1);
+        fixture_seal_numbers(&fs, "ads", "a", 3, 1);
+        killed = kill_publisher(dir, nth);
+        fixture_store_reopen(&fs);
+        assert_int_equal(fixture_tag(&fs, "ads", 1), 9);
+        const struct table_state *table = state_find_table(manifest_state(fs.manifest), "ads");
+        bool done = table->n_versions == 2;
+        assert_true(done || killed);
+        assert_int_equal(publish(&fs, "ads", "a", NULL, &err), done ? -EEXIST : 0);
+        table = state_find_table(manifest_state(fs.manifest), "ads");
+        assert_int_equal(table->n_versions, 2);
+        assert_int_equal(fixture_tag(&fs, "ads", table->versions[1].version), 1);
+        fixture_store_release(&fs);
+        temp_dir_remove(dir);
+        assert_true(killed || nth > 20);
+    }
+}
+
 /* A rival acts just before the nth call. */
 struct rival {
     struct fixture_store fs;
@@ -391,6 +449,7 @@ int main(void)
         cmocka_unit_test(publish__survives_a_failure_at_every_step),
         cmocka_unit_test(publish__survives_a_lost_reply_at_every_step),
         cmocka_unit_test(publish__survives_death_at_every_step),
+        cmocka_unit_test(publish__survives_kill_9_at_every_step_on_a_disk),
         cmocka_unit_test(publish__loses_nothing_to_a_rival_with_another_build),
         cmocka_unit_test(publish__publishes_a_build_once_when_two_try),
         cmocka_unit_test(publish__lets_one_of_two_deltas_through),
