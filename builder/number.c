@@ -20,10 +20,29 @@
 #include <string.h>
 #include <strings.h>
 
-int number_u64(const char *text, size_t len, uint64_t *out)
+/* Eight bytes from text, each digit turned to its value; *n is how many of them, from the first on, are digits. */
+static uint64_t load_digits(const char *text, unsigned *n)
 {
-    if (len == 0)
-        return -EINVAL;
+    uint64_t v = load_le64(text) ^ 0x3030303030303030ULL;
+    /* A byte is a digit when it is below 10: then neither it nor it + 118 has its high bit set. */
+    uint64_t others =
+        (v | ((v & 0x7F7F7F7F7F7F7F7FULL) + 0x7676767676767676ULL)) & 0x8080808080808080ULL;
+    *n = others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
+    return v;
+}
+
+/* The number that eight digit values make, the first one the highest: pairs, then fours, then all. */
+static uint64_t join_digits(uint64_t v)
+{
+    v = (v * 10) + (v >> 8);
+    return (((v & 0x000000FF000000FFULL) * (100 + (1000000ULL << 32))) +
+            ((v >> 16 & 0x000000FF000000FFULL) * (1 + (10000ULL << 32)))) >>
+           32;
+}
+
+/* Any length, with every step checked. */
+static int long_u64(const char *text, size_t len, uint64_t *out)
+{
     uint64_t value = 0;
     bool wraps = false;
     for (size_t i = 0; i < len; i++) {
@@ -39,9 +58,37 @@ int number_u64(const char *text, size_t len, uint64_t *out)
     return 0;
 }
 
+int number_u64(const char *text, size_t len, uint64_t *out)
+{
+    enum { SAFE_LEN = 19 }; /* digits that cannot overflow */
+    uint64_t value = 0;
+    size_t i = 0;
+    if (len == 0)
+        return -EINVAL;
+    if (len > SAFE_LEN)
+        return long_u64(text, len, out);
+    for (; len - i >= 8; i += 8) {
+        unsigned n;
+        uint64_t v = load_digits(text + i, &n);
+        if (n < 8)
+            return -EINVAL;
+        value = value * 100000000 + join_digits(v);
+    }
+    for (; i < len; i++) {
+        unsigned digit = (unsigned char)text[i] - '0';
+        if (digit > 9)
+            return -EINVAL;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return 0;
+}
+
 static const double powers_of_ten[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                        1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
                                        1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+static const uint32_t whole_scales[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
 
 static bool is_digit(char c)
 {
@@ -119,13 +166,18 @@ static bool exact_double(const struct decimal *d, double *out)
     return true;
 }
 
-/* Would rounding this double to f32 be a second rounding that matters, or give a subnormal or Inf? */
-static bool double_rounds_twice(double value)
+/* Does this double lie exactly between two floats? */
+static bool is_tie(double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    bool is_halfway = (bits & 0x1FFFFFFF) == 0x10000000;
-    return is_halfway || value < 0x1p-126 || value > 0x1.fffffep127;
+    return (bits & 0x1FFFFFFF) == 0x10000000;
+}
+
+/* Would rounding this double to f32 be a second rounding that matters, or give a subnormal or Inf? */
+static bool double_rounds_twice(double value)
+{
+    return is_tie(value) || value < 0x1p-126 || value > 0x1.fffffep127;
 }
 
 /* nan, inf, infinity; 0 for other text. */
@@ -163,26 +215,6 @@ static size_t slow_f32(const char *text, const struct decimal *d, float *out)
     return d->len;
 }
 
-/* Eight bytes from text, each digit turned to its value; *n is how many of them, from the first on, are digits. */
-static uint64_t load_digits(const char *text, unsigned *n)
-{
-    uint64_t v = load_le64(text) ^ 0x3030303030303030ULL;
-    /* A byte is a digit when it is below 10: then neither it nor it + 118 has its high bit set. */
-    uint64_t others =
-        (v | ((v & 0x7F7F7F7F7F7F7F7FULL) + 0x7676767676767676ULL)) & 0x8080808080808080ULL;
-    *n = others ? (unsigned)__builtin_ctzll(others) / 8 : 8;
-    return v;
-}
-
-/* The number that eight digit values make, the first one the highest: pairs, then fours, then all. */
-static uint64_t join_digits(uint64_t v)
-{
-    v = (v * 10) + (v >> 8);
-    return (((v & 0x000000FF000000FFULL) * (100 + (1000000ULL << 32))) +
-            ((v >> 16 & 0x000000FF000000FFULL) * (1 + (10000ULL << 32)))) >>
-           32;
-}
-
 /* "-d.dddddd": one digit, a point, one to seven digits, and something else behind them; 0 for other texts. */
 static size_t short_f32(const char *text, size_t len, float *out)
 {
@@ -197,11 +229,17 @@ static size_t short_f32(const char *text, size_t len, float *out)
         return 0;
     /* Zeros in front of the digits instead of what is behind them. */
     uint64_t fraction = join_digits(v << (64 - 8 * n));
-    double scale = powers_of_ten[n];
-    double value = ((double)(int64_t)(whole * (uint64_t)scale + fraction)) / scale;
-    if (double_rounds_twice(value) && value != 0)
+    /* Eight digits at most: exact in a double, far from subnormal and from Inf, so that only a tie may round twice. */
+    double value =
+        (double)(int32_t)(whole * whole_scales[n] + (uint32_t)fraction) / powers_of_ten[n];
+    if (is_tie(value))
         return 0;
-    *out = (float)(sign ? -value : value);
+    /* The sign by its bit: half of all elements are negative, and a branch would guess. */
+    float magnitude = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &magnitude, sizeof bits);
+    bits |= (uint32_t)sign << 31;
+    memcpy(out, &bits, sizeof bits);
     return sign + 2 + n;
 }
 
