@@ -17,16 +17,28 @@ static void must(int ret, const struct err *err, const char *what)
     abort();
 }
 
-void node_fixture_init(struct node_fixture *fixture)
+static void make_store(struct node_fixture *fixture)
 {
     struct err err = {0};
-    *fixture = (struct node_fixture){0};
-    temp_dir_make(fixture->dir);
     snprintf(fixture->store_dir, sizeof fixture->store_dir, "%s/store", fixture->dir);
     must(mkdir(fixture->store_dir, 0755), NULL, "mkdir");
     must(store_open(fixture->store_dir, &fixture->store, &err), &err, "store_open");
     must(manifest_init_store(fixture->store, &err), &err, "manifest_init_store");
     must(manifest_open(fixture->store, &fixture->manifest, &err), &err, "manifest_open");
+}
+
+void node_fixture_init(struct node_fixture *fixture)
+{
+    *fixture = (struct node_fixture){0};
+    temp_dir_make(fixture->dir);
+    make_store(fixture);
+}
+
+void node_fixture_init_fast(struct node_fixture *fixture)
+{
+    *fixture = (struct node_fixture){0};
+    temp_dir_make_fast(fixture->dir);
+    make_store(fixture);
 }
 
 void node_fixture_release(struct node_fixture *fixture)
