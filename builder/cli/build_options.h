@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * build_options: the words of `fkv build`, read into a job.
+ *
+ * Threads: one. Memory: everything points into argv; inputs is the caller's, with room for argc words.
+ * Errors: argp's: a mistake is printed and ends the program.
+ */
+#ifndef FKV_CLI_BUILD_OPTIONS_H
+#define FKV_CLI_BUILD_OPTIONS_H
+
+#include "builder/cli/cli.h"
+#include "builder/cli/release.h"
+#include "builder/job.h"
+
+struct build_args {
+    struct cli_common common;
+    struct release_options release;
+    struct job job;
+    const char **inputs;
+    const char *base;
+    bool publish;
+    bool has_key;
+    bool has_value;
+    bool has_shards;
+    bool has_seed;
+    bool has_owner;
+    bool has_group;
+    bool has_mode;
+};
+
+void build_args_parse(int argc, char **argv, const char **inputs, struct build_args *out);
+
+#endif
