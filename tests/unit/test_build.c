@@ -614,6 +614,69 @@ static int build_on_directory(struct build_fixture *f)
     return -ret;
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { HAS_SANITIZER = 1 }; /* whose shadow memory counts too */
+#else
+enum { HAS_SANITIZER = 0 };
+#endif
+
+static uint64_t anonymous_memory(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned long long kib = 0;
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "RssAnon: %llu", &kib);
+    if (file)
+        fclose(file);
+    return kib << 10;
+}
+
+static _Atomic uint64_t anonymous_max;
+
+static void *watch_memory(void *context)
+{
+    for (;;) {
+        uint64_t now = anonymous_memory();
+        if (now > anonymous_max)
+            anonymous_max = now;
+        usleep(1000);
+    }
+    return NULL;
+}
+
+/* 0 when the build worked and took no more than it was allowed. */
+static int build_and_watch(struct build_fixture *f)
+{
+    pthread_t thread;
+    uint64_t before = anonymous_memory();
+    if (pthread_create(&thread, NULL, watch_memory, NULL) || build_on_directory(f))
+        return 1;
+    uint64_t taken = anonymous_max - before;
+    if (taken <= JOB_MEMORY_MIN)
+        return 0;
+    fprintf(stderr, "took %llu MiB\n", (unsigned long long)taken >> 20);
+    return 2;
+}
+
+static void build__memory_is_bounded_whatever_the_input(void **state)
+{
+    struct build_fixture f;
+    struct buf text = {0};
+    char store[TEMP_DIR_MAX + 16];
+    if (HAS_SANITIZER)
+        skip();
+    build_fixture_init(&f);
+    make_rows(&text, 60000);
+    assert_true(text.len > 4 * JOB_MEMORY_MIN);
+    build_fixture_input(&f, "a.tsv", text.data, text.len);
+    buf_release(&text);
+    snprintf(store, sizeof store, "%s/store", f.dir);
+    assert_int_equal(mkdir(store, 0755), 0);
+    assert_int_equal(in_child(build_and_watch, &f, 0), 0);
+    build_fixture_release(&f);
+}
+
 static void build__killed_anywhere_it_leaves_nothing_that_counts(void **state)
 {
     struct build_fixture f;
@@ -743,6 +806,7 @@ int main(void)
         cmocka_unit_test(build__a_task_name_is_sealed_once),
         cmocka_unit_test(build__progress_is_told_and_cancel_obeyed),
         cmocka_unit_test(build__every_failure_of_the_store_is_survived),
+        cmocka_unit_test(build__memory_is_bounded_whatever_the_input),
         cmocka_unit_test(build__killed_anywhere_it_leaves_nothing_that_counts),
         cmocka_unit_test(build__a_full_disk_is_said_and_nothing_stays_on_it),
     };
