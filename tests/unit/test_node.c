@@ -12,7 +12,7 @@
 static int setup(void **state)
 {
     struct node_fixture *fixture = calloc(1, sizeof *fixture);
-    node_fixture_init(fixture);
+    node_fixture_init_fast(fixture);
     *state = fixture;
     return 0;
 }
@@ -457,7 +457,7 @@ static uint64_t memory_of(uint64_t n_keys, uint32_t value_len)
 {
     struct node_fixture fixture;
     struct node *node = NULL;
-    node_fixture_init(&fixture);
+    node_fixture_init_fast(&fixture);
     struct build build = {.tag = 1, .n_keys = n_keys, .value_len = value_len};
     node_fixture_activate(&fixture, "ads", node_fixture_publish(&fixture, "ads", &build), 0);
     assert_int_equal(node_fixture_open(&fixture, "cache", 0, &node, NULL), 0);
@@ -645,7 +645,7 @@ static void node__cache_of_another_store_is_not_mixed(void **state)
     node_fixture_release_version(fixture, "ads", 1, 100);
     node_fixture_settle(node);
     node_close(node);
-    node_fixture_init(&other);
+    node_fixture_init_fast(&other);
     node_fixture_release_version(&other, "ads", 9, 100);
     node_fixture_release_version(&other, "ads", 9, 100);
     node_fixture_hide_store(fixture);
