@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
 
 enum { HEADER_MAX = 1 << 20 };
 
@@ -137,12 +138,15 @@ int input_block_line(struct input_block *block, uint64_t *line, char **text, siz
     return 0;
 }
 
+/* A mapping of its own: it grows without a copy, and what long rows took goes back at the end. */
 static int block_reserve(struct input_block *block, size_t cap, struct err *err)
 {
     if (block->cap >= cap)
         return 0;
-    char *data = realloc(block->data, cap);
-    if (!data)
+    void *data = block->data
+                     ? mremap(block->data, block->cap, cap, MREMAP_MAYMOVE)
+                     : mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
         return err_sys(err, -ENOMEM, "a block of %zu bytes for rows", cap);
     block->data = data;
     block->cap = cap;
@@ -151,7 +155,8 @@ static int block_reserve(struct input_block *block, size_t cap, struct err *err)
 
 void input_block_release(struct input_block *block)
 {
-    free(block->data);
+    if (block->data)
+        munmap(block->data, block->cap);
     *block = (struct input_block){0};
 }
 
@@ -207,7 +212,9 @@ static int block_cut(struct input *input, struct input_block *block, struct row_
             return 0;
         if (block->cap >= row_len_max)
             return discard_row(input, block, cut, err);
-        size_t cap = block->cap > row_len_max / 2 ? row_len_max : 2 * block->cap;
+        size_t cap = block->cap + block->cap / 4 + 1;
+        if (cap > row_len_max)
+            cap = row_len_max;
         ret = block_reserve(block, cap, err);
         if (ret)
             return ret;

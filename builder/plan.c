@@ -27,8 +27,8 @@ void plan_map(const struct schema *schema, uint64_t memory, uint32_t n_threads,
     uint64_t value_max = schema->value_len ? schema->value_len : VALUE_LEN_MAX;
     uint64_t arena_min = value_max + (1 << 20);
     uint64_t block = usable / n_threads >= (32ULL << 20) ? INPUT_BLOCK_LEN : INPUT_BLOCK_LEN / 4;
-    /* A block, what is carried over to the next, the stream's and the spill's buffers. */
-    uint64_t fixed = 2 * block + RUN_WRITE_LEN + (512 << 10);
+    /* A block and what is carried over to the next, each grown to the longest row; the stream's and the spill's buffers. */
+    uint64_t fixed = 2 * (block + value_max) + RUN_WRITE_LEN + (512 << 10);
     uint32_t n = (uint32_t)clamp(usable / (fixed + arena_min), 1, n_threads);
     uint64_t arena = usable / n > fixed ? usable / n - fixed : 0;
     *out = (struct map_plan){
