@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The passes of a batch. A group of keys takes four of them:
+ * The passes of a batch. A group of keys takes up to five of them:
  *
  *   read     key -> hash -> place; prefetch the pilot
- *   locate   pilot -> slot; prefetch the slot (inline layout: with its value). With deltas,
- *   newest first, the first
- *            level whose fingerprint agrees is where the slot is looked for; their pilots and
- *            fingerprints are small enough to be cached.
+ *   locate   pilot -> slot; prefetch the slot (inline layout: with its value). With deltas, newest
+ *            first, the first level whose fingerprint agrees is where the slot is looked for
+ *   recheck  deltas only: a fingerprint that agreed by chance sends the lane to an older level
  *   follow   heap layout only: slot -> record; prefetch the record
  *   finish   compare the hash, for bytes keys the key; copy the value out
  *
- * While group g is read, group g - 1 is located, g - 2 followed, and g - 2 or g - 3 finished, so
+ * While one group is read, the one before is located, the one before that followed, and so on, so
  * every miss has a group's time to arrive. What is rare leaves the passes for mem_table_probe(),
- * which starts over for that key: a fingerprint that agreed by chance, a delta's hit (it may be a
- * tombstone), a hash that collides, a corrupt reference.
+ * which starts over for that key: a delta's hit (it may be a tombstone), a hash that collides, a
+ * corrupt reference.
  */
 #include "query/passes.h"
 
@@ -23,7 +22,7 @@
 #include <time.h>
 
 enum {
-    RING = 4,                   /* groups in flight */
+    RING = 5,                   /* groups in flight */
     DEADLINE_KEYS = 1024,       /* between looks at the clock; a multiple of LANES_MAX */
     PREFETCH_MAX = 1024,        /* of a value; the hardware's streams take over in longer ones */
     GROUP_BYTES_MAX = 12 << 10, /* of a group's values: two groups fit the first-level cache */
@@ -55,22 +54,36 @@ INLINE void pass_place(const struct mem_table *table, struct lanes *lanes, uint3
     }
 }
 
-/* The newest delta whose fingerprint agrees, or 0. Leaves the slot in the lane. */
-INLINE uint32_t find_delta(const struct mem_table *table, struct lanes *lanes, uint32_t i)
+/*
+ * Looks for the lanes in one delta: three short passes of their own, since pilots and
+ * fingerprints of large deltas lie in the last-level cache. Lanes that a newer delta has claimed
+ * keep their place.
+ */
+INLINE void pass_delta(const struct mem_table *table, struct lanes *lanes, uint32_t n,
+                       uint32_t number)
 {
-    uint64_t hash = lanes->hash[i];
-    for (uint32_t number = table->n_levels - 1; number > 0; number--) {
-        const struct table_level *level = &table->levels[number];
-        uint32_t index = mph_partition(hash, level->n_places);
-        const struct place *place = &level->places[index];
-        uint32_t slot = place_slot(place, hash);
-        if (level->more[index].fingerprints[slot] == mph_fingerprint(hash)) {
-            lanes->place[i] = index;
-            lanes->at[i] = place_slot_at(place, slot, table->stride);
-            return number;
-        }
+    const struct table_level *level = &table->levels[number];
+    const uint8_t *at[LANES_MAX]; /* pilot, then fingerprint */
+    uint32_t index[LANES_MAX];
+    uint32_t slot[LANES_MAX];
+    for (uint32_t i = 0; i < n; i++) {
+        index[i] = mph_partition(lanes->hash[i], level->n_places);
+        const struct place *place = &level->places[index[i]];
+        at[i] = place->pilots + mph_bucket(lanes->hash[i], place->n_buckets);
+        __builtin_prefetch(at[i]);
     }
-    return 0;
+    for (uint32_t i = 0; i < n; i++) {
+        slot[i] = mph_slot(lanes->hash[i], *at[i], level->places[index[i]].n_slots);
+        at[i] = level->more[index[i]].fingerprints + slot[i];
+        __builtin_prefetch(at[i]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (*at[i] != mph_fingerprint(lanes->hash[i]) || lanes->level[i])
+            continue;
+        lanes->level[i] = (uint8_t)number;
+        lanes->place[i] = index[i];
+        lanes->at[i] = place_slot_at(&level->places[index[i]], slot[i], table->stride);
+    }
 }
 
 /* Pass 2. */
@@ -78,10 +91,11 @@ INLINE void pass_locate(const struct mem_table *table, struct lanes *lanes, uint
                         uint32_t stride, bool has_deltas)
 {
     const struct place *places = table->levels[0].places;
+    memset(lanes->level, 0, sizeof lanes->level);
+    for (uint32_t number = table->n_levels - 1; has_deltas && number > 0; number--)
+        pass_delta(table, lanes, n, number);
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t level = has_deltas ? find_delta(table, lanes, i) : 0;
-        lanes->level[i] = (uint8_t)level;
-        if (level == 0) {
+        if (!has_deltas || lanes->level[i] == 0) {
             const struct place *place = &places[lanes->place[i]];
             uint32_t slot = mph_slot(lanes->hash[i], *lanes->at[i], place->n_slots);
             lanes->at[i] = place_slot_at(place, slot, stride);
@@ -90,7 +104,36 @@ INLINE void pass_locate(const struct mem_table *table, struct lanes *lanes, uint
     }
 }
 
-/* Pass 3, heap layout only. */
+/* A fingerprint agreed by chance: the next older level, prefetched like any other. */
+static __attribute__((noinline)) void step_down(const struct mem_table *table, struct lanes *lanes,
+                                                uint32_t i)
+{
+    uint64_t hash = lanes->hash[i];
+    uint32_t number = lanes->level[i];
+    for (;;) {
+        const struct table_level *level = &table->levels[--number];
+        uint32_t index = mph_partition(hash, level->n_places);
+        const struct place *place = &level->places[index];
+        uint32_t slot = place_slot(place, hash);
+        if (number && level->more[index].fingerprints[slot] != mph_fingerprint(hash))
+            continue;
+        lanes->level[i] = (uint8_t)number;
+        lanes->place[i] = index;
+        lanes->at[i] = place_slot_at(place, slot, table->stride);
+        prefetch_range(lanes->at[i], table->stride);
+        return;
+    }
+}
+
+/* Pass 3, with deltas only. */
+INLINE void pass_recheck(const struct mem_table *table, struct lanes *lanes)
+{
+    for (uint32_t i = 0; i < lanes->n; i++)
+        if (lanes->level[i] && load_le64(lanes->at[i]) != lanes->hash[i])
+            step_down(table, lanes, i);
+}
+
+/* Pass 4, heap layout only. */
 INLINE void pass_follow(const struct mem_table *table, struct lanes *lanes)
 {
     for (uint32_t i = 0; i < lanes->n; i++) {
@@ -140,7 +183,7 @@ INLINE void emit_inline(uint8_t *out, const uint8_t *value, const struct answer 
         answer->decode(value, answer->dim, out);
 }
 
-/* Pass 4, inline layout: u64 keys. What the output's bytes could alias is kept in locals. */
+/* Pass 5, inline layout: u64 keys. What the output's bytes could alias is kept in locals. */
 INLINE void pass_finish_inline(const struct mem_table *table, const struct lanes *lanes, uint32_t n,
                                struct answer *answer, bool has_deltas, enum emit emit)
 {
@@ -165,7 +208,7 @@ INLINE void pass_finish_inline(const struct mem_table *table, const struct lanes
     answer->n_found += n_found;
 }
 
-/* Pass 4, heap layout. keys is NULL for u64 keys. */
+/* Pass 5, heap layout. keys is NULL for u64 keys. */
 INLINE void pass_finish_heap(const struct mem_table *table, const struct lanes *lanes,
                              const struct lane_keys *keys, struct answer *answer)
 {
@@ -242,7 +285,8 @@ INLINE int run_inline_as(const struct mem_table *table, const struct batch_reque
     uint32_t stride = emit == EMIT_64 ? PART_SLOT_HASH_LEN + 64 : table->stride;
     uint32_t n_group = emit == EMIT_64 ? LANES_MAX : group_keys(stride);
     uint32_t n_groups = (request->n_keys + n_group - 1) / n_group;
-    for (uint32_t g = 0; g < n_groups + 2; g++) {
+    uint32_t lag = has_deltas ? 3 : 2;
+    for (uint32_t g = 0; g < n_groups + lag; g++) {
         if (g < n_groups) {
             struct lanes *lanes = ring_at(ring, g);
             lanes_begin(lanes, g * n_group, request->n_keys, n_group);
@@ -254,8 +298,10 @@ INLINE int run_inline_as(const struct mem_table *table, const struct batch_reque
             struct lanes *lanes = ring_at(ring, g - 1);
             pass_locate(table, lanes, lanes->n, stride, has_deltas);
         }
-        if (g >= 2) {
-            struct lanes *lanes = ring_at(ring, g - 2);
+        if (has_deltas && g >= 2 && g - 2 < n_groups)
+            pass_recheck(table, ring_at(ring, g - 2));
+        if (g >= lag) {
+            struct lanes *lanes = ring_at(ring, g - lag);
             pass_finish_inline(table, lanes, lanes->n, answer, has_deltas, emit);
         }
     }
@@ -286,7 +332,9 @@ INLINE int run_heap(const struct mem_table *table, const struct batch_request *r
     uint32_t n_group = group_keys(answer->value_len);
     uint32_t n_groups = (request->n_keys + n_group - 1) / n_group;
     int ret = keys ? key_cursor_init(&cursor, request) : 0;
-    for (uint32_t g = 0; g < n_groups + 3 && !ret; g++) {
+    bool has_deltas = table->n_levels > 1;
+    uint32_t lag = has_deltas ? 3 : 2;
+    for (uint32_t g = 0; g < n_groups + lag + 1 && !ret; g++) {
         if (g < n_groups) {
             struct lanes *lanes = ring_at(ring, g);
             lanes_begin(lanes, g * n_group, request->n_keys, n_group);
@@ -303,16 +351,18 @@ INLINE int run_heap(const struct mem_table *table, const struct batch_request *r
         }
         if (g >= 1 && g - 1 < n_groups) {
             struct lanes *lanes = ring_at(ring, g - 1);
-            if (table->n_levels > 1)
+            if (has_deltas)
                 pass_locate(table, lanes, lanes->n, PART_HEAP_STRIDE, true);
             else
                 pass_locate(table, lanes, lanes->n, PART_HEAP_STRIDE, false);
         }
-        if (g >= 2 && g - 2 < n_groups)
-            pass_follow(table, ring_at(ring, g - 2));
-        if (g >= 3)
-            pass_finish_heap(table, ring_at(ring, g - 3), keys ? &keys[(g - 3) % RING] : NULL,
-                             answer);
+        if (has_deltas && g >= 2 && g - 2 < n_groups)
+            pass_recheck(table, ring_at(ring, g - 2));
+        if (g >= lag && g - lag < n_groups)
+            pass_follow(table, ring_at(ring, g - lag));
+        if (g > lag)
+            pass_finish_heap(table, ring_at(ring, g - lag - 1),
+                             keys ? &keys[(g - lag - 1) % RING] : NULL, answer);
     }
     return ret;
 }
