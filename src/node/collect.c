@@ -69,7 +69,8 @@ static bool is_kept(void *context, const struct digest *digest)
     return bsearch(digest, kept->digests, kept->n, sizeof *digest, compare_digests) != NULL;
 }
 
-/* Under the lock: may a sweep be done now? Not while a version is still to come: its parts and half parts have no owner yet. */
+/* Under the lock: may a sweep be done now? Not while a version is to come whose parts are not known. One that failed before they
+ * were is not waited for: it may never come. */
 static size_t count_parts(struct node *node, bool *may_sweep)
 {
     size_t n = 0;
@@ -80,8 +81,9 @@ static size_t count_parts(struct node *node, bool *may_sweep)
             const struct slot *slot = node->tables[t]->slots[s];
             if (slot->cached)
                 n += slot->cached->files->desc.n_parts;
-            else if (slot->place != PLACE_GONE)
+            else if (slot->place != PLACE_GONE && !slot->expected && !slot->failure)
                 *may_sweep = false;
+            n += slot->n_expected;
         }
     }
     return n;
@@ -93,9 +95,12 @@ static void list_parts(struct node *node, struct kept *kept, size_t max)
     size_t n_tables = atomic_load(&node->n_tables);
     for (size_t t = 0; t < n_tables; t++) {
         for (size_t s = 0; s < node->tables[t]->n_slots; s++) {
-            const struct version *version = node->tables[t]->slots[s]->cached;
+            const struct slot *slot = node->tables[t]->slots[s];
+            const struct version *version = slot->cached;
             for (size_t i = 0; version && i < version->files->desc.n_parts && kept->n < max; i++)
                 kept->digests[kept->n++] = version->files->desc.parts[i].digest;
+            for (size_t i = 0; i < slot->n_expected && kept->n < max; i++)
+                kept->digests[kept->n++] = slot->expected[i];
         }
     }
 }

@@ -2,7 +2,6 @@
 #include "node/fetch.h"
 
 #include "base/scope.h"
-#include "format/version.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -271,6 +270,8 @@ int fetch_version(const struct fetch_job *job, struct err *err)
     int ret = get_json(job, path, &json, err);
     if (!ret)
         ret = version_desc_decode(json.data, json.len, path, &desc, err);
+    if (!ret && job->expect)
+        job->expect(job->expect_context, &desc);
     if (!ret)
         ret = check_space(job, &desc, err);
     if (!ret)

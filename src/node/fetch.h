@@ -13,6 +13,7 @@
 #ifndef FKV_NODE_FETCH_H
 #define FKV_NODE_FETCH_H
 
+#include "format/version.h"
 #include "node/cache.h"
 #include "node/progress.h"
 #include "store/store.h"
@@ -24,6 +25,9 @@ struct fetch_job {
     uint64_t id;
     struct digest digest; /* of version.json, from the manifest */
     struct stop stop;
+    /* Called once version.json is known, before the first part; may be NULL. The digests live for the call. */
+    void (*expect)(void *context, const struct version_desc *desc);
+    void *expect_context;
     struct progress *progress;       /* of the parts' bytes */
     _Atomic uint64_t *fetched_bytes; /* counts bytes that came from the store */
     _Atomic uint64_t *bad_chunks;    /* counts chunks that came wrong */

@@ -31,6 +31,7 @@ void slot_free(struct slot *slot)
         return;
     version_unpin(slot->loaded);
     version_unpin(slot->cached);
+    free(slot->expected);
     free(slot->reason);
     free(slot);
 }

@@ -29,6 +29,9 @@ struct slot {
     enum slot_activity activity;
     bool is_held; /* by a node-local switch under way: not dropped, not removed */
     struct progress progress;
+    struct digest *
+        expected; /* of a version on its way: its parts, so that no sweep takes them; NULL: not known */
+    size_t n_expected;
     int failure; /* -errno of the last try; 0: none */
     char *reason;
     uint32_t n_failures; /* in a row */

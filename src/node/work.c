@@ -174,7 +174,7 @@ int node_load(struct node *node, struct table *table, struct slot *slot, enum ra
 
 struct giving_way {
     struct node *node;
-    const struct slot *slot;
+    struct slot *slot;
 };
 
 /* To a version that should answer now, unless this is one: its rank may have changed since it was begun. */
@@ -187,6 +187,19 @@ static int should_stop(void *context)
         return 0;
     scope_lock(&way->node->lock);
     return way->slot->rank > RANK_SERVE ? -ECANCELED : 0;
+}
+
+/* The slot is busy, so it stays. Without memory the parts are only less safe from a sweep. */
+static void expect_parts(void *context, const struct version_desc *desc)
+{
+    const struct giving_way *way = context;
+    struct digest *digests = calloc(desc->n_parts, sizeof *digests);
+    for (size_t i = 0; digests && i < desc->n_parts; i++)
+        digests[i] = desc->parts[i].digest;
+    scope_lock(&way->node->lock);
+    free(way->slot->expected);
+    way->slot->expected = digests;
+    way->slot->n_expected = digests ? desc->n_parts : 0;
 }
 
 static int fetch_into_cache(struct node *node, const struct task *task, struct err *err)
@@ -204,6 +217,8 @@ static int fetch_into_cache(struct node *node, const struct task *task, struct e
         .id = task->slot->id,
         .digest = task->slot->digest,
         .stop = {should_stop, &way},
+        .expect = expect_parts,
+        .expect_context = &way,
         .progress = &task->slot->progress,
         .fetched_bytes = &node->n_fetched_bytes,
         .bad_chunks = &node->n_bad_chunks,
@@ -230,6 +245,9 @@ static void end_fetch(struct node *node, struct table *table, struct slot *slot,
     if (code)
         return;
     slot->cached = cached;
+    free(slot->expected);
+    slot->expected = NULL;
+    slot->n_expected = 0;
     /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
     if (slot->failure != -EUCLEAN)
         slot_clear_failure(slot);

@@ -325,12 +325,18 @@ static void fetch__full_disk_is_refused_before_the_first_byte(void **state)
     struct part_desc *part = &fetching->desc.parts[0];
     uint64_t free_bytes = 0;
     assert_int_equal(cache_free_bytes(fetching->cache, &free_bytes, &err), 0);
-    part->len = (free_bytes / PART_CHUNK_LEN + 2) * PART_CHUNK_LEN;
+    if (free_bytes > 4ULL << 40)
+        skip(); /* version.json would be longer than may be */
+    /* Others may be freeing space meanwhile: well over what there is. */
+    part->len =
+        (free_bytes / PART_CHUNK_LEN + free_bytes / PART_CHUNK_LEN / 4 + 256) * PART_CHUNK_LEN;
     part->n_chunks = (uint32_t)(part->len / PART_CHUNK_LEN);
     part->chunks = realloc(part->chunks, part->n_chunks * sizeof *part->chunks);
     memset(part->chunks, 7, part->n_chunks * sizeof *part->chunks);
     put_json(fetching);
-    assert_int_equal(fetch(fetching, &err), -ENOSPC);
+    int ret = fetch(fetching, &err);
+    if (ret != -ENOSPC)
+        fail_msg("expected -ENOSPC, found: %s", err_text(&err, ret));
     assert_non_null(strstr(err.text, "over by"));
     assert_int_equal(fetching->fetched, 0);
 }

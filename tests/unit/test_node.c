@@ -3,6 +3,7 @@
 
 #include "node_fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -710,6 +711,37 @@ static void node__owner_and_mode_come_from_the_schema(void **state)
     node_close(node);
 }
 
+static size_t count_parts_in_cache(struct node_fixture *fixture)
+{
+    char path[NODE_FIXTURE_PATH_MAX];
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/cache/parts", fixture->dir);
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+static void node__version_that_never_comes_does_not_keep_others_on_disk(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture, 0);
+    char path[NODE_FIXTURE_PATH_MAX];
+    node_fixture_release_version(fixture, "ads", 1, 100);
+    uint64_t bad = node_fixture_publish(fixture, "other", &(struct build){.tag = 2, .n_keys = 100});
+    node_fixture_part_path(fixture, "other", bad, 0, path);
+    node_fixture_damage(path, 0);
+    for (uint32_t tag = 2; tag <= 9; tag++) {
+        node_fixture_release_version(fixture, "ads", tag, 100 + tag);
+        node_fixture_settle(node);
+    }
+    /* Current, previous, three former ones; and the half part of the bad one is not thrown away each time. */
+    assert_int_equal(count_parts_in_cache(fixture), 6);
+    node_close(node);
+}
+
 static void node__cancelled_work_ends_and_is_resumed_by_the_next_start(void **state)
 {
     struct node_fixture *fixture = *state;
@@ -758,6 +790,7 @@ int main(void)
         NODE_TEST(node__cache_of_another_store_is_not_mixed),
         NODE_TEST(node__loses_and_finds_its_store_while_it_runs),
         NODE_TEST(node__owner_and_mode_come_from_the_schema),
+        NODE_TEST(node__version_that_never_comes_does_not_keep_others_on_disk),
         NODE_TEST(node__cancelled_work_ends_and_is_resumed_by_the_next_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
