@@ -172,8 +172,10 @@ static int ask_until(struct fkv_batch *batch, const struct question *question, s
         channel_close(&batch->channel);
         if (r == -ENOTCONN && channel_now_ns() >= question->deadline_ns)
             return r;
-        if (channel_now_ns() >= question->deadline_ns)
-            return err_wrap(err, r, "no fkvd answered in time"), -ENOTCONN;
+        if (channel_now_ns() >= question->deadline_ns) {
+            err_wrap(err, r, "no fkvd answered in time");
+            return -ENOTCONN;
+        }
         if (attempt) /* the first time, it may be back already */
             channel_pause(attempt, question->deadline_ns);
     }

@@ -32,8 +32,10 @@ int table_connect(const struct fkv_table *table, struct channel *channel, uint64
         int r = channel_open(channel, err);
         if (!r || !may_come_back(r))
             return r;
-        if (channel_now_ns() >= deadline_ns)
-            return err_wrap(err, -ENOTCONN, "no fkvd answered in time"), -ENOTCONN;
+        if (channel_now_ns() >= deadline_ns) {
+            err_wrap(err, r, "no fkvd answered in time");
+            return -ENOTCONN;
+        }
         channel_pause(attempt, deadline_ns);
     }
 }
@@ -48,8 +50,10 @@ static int resolve(const char *path, uint64_t deadline_ns, char **out, struct er
         int code = -errno;
         if (!channel_is_broken(code))
             return err_sys(err, code, "%s", path);
-        if (channel_now_ns() >= deadline_ns)
-            return err_sys(err, code, "no fkvd answered in time: %s", path), -ENOTCONN;
+        if (channel_now_ns() >= deadline_ns) {
+            err_sys(err, code, "no fkvd answered in time: %s", path);
+            return -ENOTCONN;
+        }
         channel_pause(attempt, deadline_ns);
     }
 }
@@ -65,32 +69,51 @@ static char *follow_file(const char *dir)
     return file;
 }
 
-static int find_place(struct fkv_table *table, const char *path, bool *is_version, struct err *err)
+/* Finds and opens the lookup file. */
+static int open_file(struct fkv_table *table, const char *dir, uint64_t deadline_ns,
+                     struct err *err)
+{
+    if (asprintf(&table->file, "%s/batch", dir) < 0) {
+        table->file = NULL;
+        return err_set(err, -ENOMEM, "no memory for a table");
+    }
+    table->place.file = table->file;
+    int r = channel_open(&table->lease, err);
+    return channel_is_broken(r) ? table_connect(table, &table->lease, deadline_ns, err) : r;
+}
+
+/* Pins a table whose directory is a version's. */
+static int note_version(struct fkv_table *table, const char *dir, struct err *err)
+{
+    scope_free char *version_json = NULL;
+    if (asprintf(&version_json, "%s/version.json", dir) < 0) {
+        version_json = NULL;
+        return err_set(err, -ENOMEM, "no memory for a table");
+    }
+    if (access(version_json, F_OK))
+        return 0;
+    table->follow = follow_file(dir);
+    table->place.follow = table->follow;
+    table->place.pinned = table->lease.info.version;
+    return 0;
+}
+
+static int open_dir(struct fkv_table *table, const char *path, struct err *err)
 {
     scope_free char *dir = NULL;
-    scope_free char *version_json = NULL;
-    int r = resolve(path, table_deadline_ns(table), &dir, err);
-    if (r)
-        return r;
-    if (asprintf(&table->file, "%s/batch", dir) < 0)
-        table->file = NULL;
-    if (asprintf(&version_json, "%s/version.json", dir) < 0)
-        version_json = NULL;
-    if (!table->file || !version_json)
-        return err_set(err, -ENOMEM, "no memory for a table");
-    *is_version = !access(version_json, F_OK);
-    if (*is_version)
-        table->follow = follow_file(dir);
-    table->place.file = table->file;
-    table->place.follow = table->follow;
-    return 0;
+    uint64_t deadline_ns = table_deadline_ns(table);
+    int r = resolve(path, deadline_ns, &dir, err);
+    if (!r)
+        r = open_file(table, dir, deadline_ns, err);
+    if (!r)
+        r = note_version(table, dir, err);
+    return r;
 }
 
 int table_open(const char *path, const struct fkv_options *options, const struct channel_ops *ops,
                struct fkv_table **out, struct err *err)
 {
     struct fkv_table *table = calloc(1, sizeof *table);
-    bool is_version = false;
     if (!table)
         return err_set(err, -ENOMEM, "no memory for a table");
     if (options)
@@ -101,18 +124,11 @@ int table_open(const char *path, const struct fkv_options *options, const struct
     channel_init(&table->lease, &table->place);
     int r = table->options.transport > FKV_INLINE
                 ? err_set(err, -EINVAL, "%d is no enum fkv_transport", table->options.transport)
-                : find_place(table, path, &is_version, err);
-    if (!r) {
-        r = channel_open(&table->lease, err);
-        if (channel_is_broken(r))
-            r = table_connect(table, &table->lease, table_deadline_ns(table), err);
-    }
+                : open_dir(table, path, err);
     if (r) {
         fkv_close(table);
         return r;
     }
-    if (is_version)
-        table->place.pinned = table->lease.info.version;
     *out = table;
     return 0;
 }
