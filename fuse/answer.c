@@ -21,18 +21,25 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* The current version opened this file to the caller; another one may answer only if its own mode would have done the same. */
-static bool same_access(const struct version *a, const struct version *b)
+/* The file was opened under the current version's owner and mode (or under nobody's, without one).
+ * Another version may answer when everybody may read it, or when its own owner and mode would have
+ * decided the same. */
+static bool may_answer_for(const struct version *current, const struct version *other)
 {
     uid_t uid[2];
     gid_t gid[2];
     uint32_t mode[2];
-    version_access(a, &uid[0], &gid[0], &mode[0]);
-    version_access(b, &uid[1], &gid[1], &mode[1]);
+    version_access(other, &uid[0], &gid[0], &mode[0]);
+    if ((mode[0] & 0444) == 0444)
+        return true;
+    if (!current)
+        return false;
+    version_access(current, &uid[1], &gid[1], &mode[1]);
     return uid[0] == uid[1] && gid[0] == gid[1] && mode[0] == mode[1];
 }
 
-/* An exact version other than the current one: the previous one, mostly, which stays loaded after a switch. */
+/* An exact version other than the current one: the previous one, mostly, which stays loaded after a
+ * switch. */
 static int pin_exact(struct table *table, const struct version *current, uint64_t id,
                      struct version **out)
 {
@@ -42,7 +49,7 @@ static int pin_exact(struct table *table, const struct version *current, uint64_
     int ret = 0;
     if (!version_mem(version))
         ret = -ESTALE;
-    else if (current && !same_access(current, version))
+    else if (!may_answer_for(current, version))
         ret = -EACCES;
     if (ret) {
         version_unpin(version);

@@ -2,11 +2,13 @@
 /*
  * answer: one batch, wholly from one version.
  *
- * Chooses and pins the version the request may be answered from, runs the batch into the caller's memory, unpins, counts.
+ * Chooses and pins the version the request may be answered from, runs the batch into the caller's
+ * memory, unpins, counts.
  *
  * Threads: any number at once. Memory: none allocated; nothing is kept.
- * Errors: all in reply->error: -ENOENT no version yet, -ESTALE and -EAGAIN as FKV_WANT_* say, -EINVAL keys of the wrong type, -ETIMEDOUT,
- * -EFAULT when keys or out could not be touched, and those of batch_run().
+ * Errors: all in reply->error: -ENOENT no version yet, -ESTALE and -EAGAIN as FKV_WANT_* say,
+ * -EINVAL keys of the wrong type, -ETIMEDOUT, -EFAULT when keys or out could not be touched, and
+ * those of batch_run().
  */
 #ifndef FKV_FUSE_ANSWER_H
 #define FKV_FUSE_ANSWER_H

@@ -18,7 +18,8 @@ struct arena {
     uint64_t len;
 };
 
-/* The process of a thread: "Tgid:" of its status. FUSE names the calling thread, pidfd_open() wants a process. */
+/* The process of a thread: "Tgid:" of its status. FUSE names the calling thread, pidfd_open() wants
+ * a process. */
 static pid_t process_of(pid_t tid)
 {
     char path[64];
@@ -51,7 +52,8 @@ int arena_fetch_fd(pid_t tid, int fd, struct err *err)
     return copy;
 }
 
-/* Only shmem: a file of another kind could block, shrink or fault at will (NFS, FUSE, huge pages that ran out). */
+/* Only shmem: a file of another kind could block, shrink or fault at will (NFS, FUSE, huge pages
+ * that ran out). */
 static int file_check(int fd, uint64_t len, struct err *err)
 {
     struct stat st;

@@ -2,12 +2,15 @@
 /*
  * arena: a client's shared memory, mapped here.
  *
- * Invariant: the file behind it is a memfd (shmem) sealed against shrinking and at least as long as the mapping, so no access
- * within [0, len) can be beyond its end. Its content may change at any moment.
+ * Invariant: the file behind it is a memfd (shmem) sealed against shrinking and at least as long as
+ * the mapping, so no access within [0, len) can be beyond its end. Its content may change at any
+ * moment.
  *
- * Threads: ref and unref from any. Memory: unmapped by the last unref, so a batch that runs keeps what a new ATTACH replaced.
- * Errors: -EOPNOTSUPP when the caller's process cannot be seen from here (another pid namespace), -EBADF, -EPERM when it may not be
- * inspected or its seals are missing, -EINVAL for another kind of file or one too short.
+ * Threads: ref and unref from any. Memory: unmapped by the last unref, so a batch that runs keeps
+ * what a new ATTACH replaced.
+ * Errors: -EOPNOTSUPP when the caller's process cannot be seen from here (another pid namespace),
+ * -EBADF, -EPERM when it may not be inspected or its seals are missing, -EINVAL for another kind of
+ * file or one too short.
  */
 #ifndef FKV_FUSE_ARENA_H
 #define FKV_FUSE_ARENA_H
@@ -20,8 +23,8 @@
 
 struct arena;
 
-/* A copy of descriptor fd of the process that thread tid belongs to, or -errno. tid must be waiting for us, so that its
- * number cannot have passed to another process. */
+/* A copy of descriptor fd of the process that thread tid belongs to, or -errno. tid must be waiting
+ * for us, so that its number cannot have passed to another process. */
 int arena_fetch_fd(pid_t tid, int fd, struct err *err);
 
 /* Maps the first len bytes of fd (which the caller keeps and closes). One reference. */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * handle: one open file or directory. Below v/<id> it holds a lease: its version stays whole until the handle is closed.
+ * handle: one open file or directory. Below v/<id> it holds a lease: its version stays whole until
+ * the handle is closed.
  *
- * Threads: reads from any; what a handle holds does not change while it is open, but for a session, which has its own lock.
+ * Threads: reads from any; what a handle holds does not change while it is open, but for a session,
+ * which has its own lock.
  * Memory: handle_close(). Errors: -ENOENT and -ESTALE for what is gone, -ENOMEM, those of reading.
  */
 #ifndef FKV_FUSE_HANDLE_H
@@ -31,11 +33,12 @@ int handle_open_file(struct view *view, const struct tree_node *node, struct han
 int handle_open_dir(struct view *view, const struct tree_node *node, struct handle **out);
 /* Drops a reference, open's own among them; the last one closes. NULL is fine. */
 void handle_close(struct view *view, struct handle *handle);
-/* One more: for a reply of bytes that the handle owns. The kernel may have taken them, and its caller closed the file, before the
- * write of the reply has returned here. */
+/* One more: for a reply of bytes that the handle owns. The kernel may have taken them, and its
+ * caller closed the file, before the write of the reply has returned here. */
 void handle_ref(struct handle *handle);
 
-/* All that are still open, at the end: the kernel sends no release for a mount that went while files were open. */
+/* All that are still open, at the end: the kernel sends no release for a mount that went while
+ * files were open. */
 void handle_close_all(struct view *view);
 
 /* The bytes of a file that is wholly in memory (all but parts and lookup files). */

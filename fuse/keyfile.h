@@ -2,11 +2,13 @@
 /*
  * keyfile: the inodes of key/<key>, the only ones that have to be remembered.
  *
- * A serial number is a slot and the slot's generation, so a number is never used for two keys. The kernel counts its lookups of a
- * number and takes them back with forget; a slot is free when its count is 0. Since the kernel forgets only when memory is short, beyond
- * KEYFILES_KEEP the oldest ones are handed out to be invalidated, which makes it forget them.
+ * A serial number is a slot and the slot's generation, so a number is never used for two keys. The
+ * kernel counts its lookups of a number and takes them back with forget; a slot is free when its
+ * count is 0. Since the kernel forgets only when memory is short, beyond KEYFILES_KEEP the oldest
+ * ones are handed out to be invalidated, which makes it forget them.
  *
- * Threads: any; a lock guards the table and is held for a few instructions. Memory: keyfiles_free().
+ * Threads: any; a lock guards the table and is held for a few instructions. Memory:
+ * keyfiles_free().
  * Errors: -ENOMEM, -ENFILE with KEYFILES_MAX in use.
  */
 #ifndef FKV_FUSE_KEYFILE_H

@@ -34,7 +34,8 @@ static struct link *find_number(struct links *links, uint32_t table, uint32_t nu
     return NULL;
 }
 
-/* A free place, or that of the oldest. Numbers wrap after 2^18 links, long after the oldest of 32 is gone. */
+/* A free place, or that of the oldest. Numbers wrap after 2^18 links, long after the oldest of 32
+ * is gone. */
 static struct link *find_room(struct links *links)
 {
     struct link *oldest = NULL;

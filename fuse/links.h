@@ -2,10 +2,11 @@
 /*
  * links: symbolic links that root has made in a table's directory and not yet renamed to `current`.
  *
- * `ln -sfn v/41 current` makes a link of a temporary name and renames it over `current`. These few links live here in between; nothing lists
- * them. Of more than LINKS_MAX the oldest is forgotten.
+ * `ln -sfn v/41 current` makes a link of a temporary name and renames it over `current`. These few
+ * links live here in between; nothing lists them. Of more than LINKS_MAX the oldest is forgotten.
  *
- * Threads: any; one lock. Memory: plain struct; links_init(). Errors: -EEXIST, -ENOENT, -ENAMETOOLONG.
+ * Threads: any; one lock. Memory: plain struct; links_init(). Errors: -EEXIST, -ENOENT,
+ * -ENAMETOOLONG.
  */
 #ifndef FKV_FUSE_LINKS_H
 #define FKV_FUSE_LINKS_H

@@ -2,8 +2,9 @@
 /*
  * listing: the entries of a directory, as the kernel reads them.
  *
- * A listing is written whole when the directory is opened, so that its offsets stay good while versions come and go. key/ is listed
- * as empty: its names are the table's keys, and `fkv dump` lists those.
+ * A listing is written whole when the directory is opened, so that its offsets stay good while
+ * versions come and go. key/ is listed as empty: its names are the table's keys, and `fkv dump`
+ * lists those.
  *
  * Threads: any. Memory: appended to out. Errors: -ENOENT, -ENOMEM.
  */

@@ -40,7 +40,8 @@ int log_level_of(const char *name, enum log_level *out)
     return -EINVAL;
 }
 
-/* JOURNAL_STREAM names the device and inode of the journal's socket; another stderr may have been put in its place since. */
+/* JOURNAL_STREAM names the device and inode of the journal's socket; another stderr may have been
+ * put in its place since. */
 static bool stderr_is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");

@@ -2,9 +2,11 @@
 /*
  * log: what the daemon tells its operator.
  *
- * To stderr with a time and a level; with "<level>" prefixes when stderr is the journal; to syslog once detached.
+ * To stderr with a time and a level; with "<level>" prefixes when stderr is the journal; to syslog
+ * once detached.
  *
- * Threads: any, after log_init(). Memory: none. Errors: none; a line that cannot be written is lost.
+ * Threads: any, after log_init(). Memory: none. Errors: none; a line that cannot be written is
+ * lost.
  */
 #ifndef FKV_FUSE_LOG_H
 #define FKV_FUSE_LOG_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fkvd: mounts the tables of a store. This file only puts the parts together; see options.c for what it can do. */
+/* fkvd: mounts the tables of a store. This file only puts the parts together; see options.c for
+ * what it can do. */
 #include "fuse/detach.h"
 #include "fuse/mountpoint.h"
 #include "fuse/serve.h"

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * message: the write-then-read side of one lookup file: puts a written request together, keeps the reply until it was read.
+ * message: the write-then-read side of one lookup file: puts a written request together, keeps the
+ * reply until it was read.
  *
- * The kernel cuts a write that does not start on a page boundary at 1 MiB of pages, so a request near FKV_MESSAGE_MAX may arrive in
- * pieces; only such long first pieces wait for more. A reply is a counted object: a read that is being sent keeps it when another
- * thread writes the next request.
+ * The kernel cuts a write that does not start on a page boundary at 1 MiB of pages, so a request
+ * near FKV_MESSAGE_MAX may arrive in pieces; only such long first pieces wait for more. A reply is
+ * a counted object: a read that is being sent keeps it when another thread writes the next request.
  *
- * Threads: the owner serialises calls on one struct message (session's lock); blobs are counted atomically.
+ * Threads: the owner serialises calls on one struct message (session's lock); blobs are counted
+ * atomically.
  * Memory: message_release(). Errors: -EPROTO, -E2BIG, -ENOMEM.
  */
 #ifndef FKV_FUSE_MESSAGE_H
@@ -42,8 +44,8 @@ void message_release(struct message *message);
 /* Takes written bytes. 1: the request is whole, in message->request; 0: more must come. */
 int message_add(struct message *message, const void *data, size_t len, struct err *err);
 
-/* The next at most max bytes of the reply, with a reference the caller drops; len 0 (and no blob) at its end, where the
- * reply is forgotten. */
+/* The next at most max bytes of the reply, with a reference the caller drops; len 0 (and no blob)
+ * at its end, where the reply is forgotten. */
 struct message_piece {
     struct blob *blob;
     const uint8_t *data;

@@ -34,8 +34,8 @@ static int mounted_type(const char *path, char *type, size_t cap, struct err *er
 }
 
 /*
- * What statfs() of path says, from a child: on a mount whose daemon hangs it may never return. -ETIMEDOUT then.
- * Not stat(): the kernel answers that from its cache, for a dead daemon too.
+ * What statfs() of path says, from a child: on a mount whose daemon hangs it may never return.
+ * -ETIMEDOUT then. Not stat(): the kernel answers that from its cache, for a dead daemon too.
  */
 static int probe(const char *path)
 {
@@ -71,7 +71,7 @@ static int check_empty(const char *path, struct err *err)
             snprintf(found, sizeof found, "%s", entry->d_name);
     closedir(dir);
     if (found[0])
-        return err_set(err, -ENOTEMPTY,
+        return err_set(err, -EBUSY,
                        "mount point %s: expected an empty directory, found \"%s\" in it; name "
                        "another one with --mount",
                        path, found);
@@ -88,7 +88,7 @@ static int prepare_dir(const char *path, struct err *err)
     if (stat(path, &st))
         return err_sys(err, -errno, "mount point %s", path);
     if (!S_ISDIR(st.st_mode))
-        return err_set(err, -ENOTDIR, "mount point %s: expected a directory, found a file", path);
+        return err_set(err, -EINVAL, "mount point %s: expected a directory, found a file", path);
     return check_empty(path, err);
 }
 

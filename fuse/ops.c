@@ -7,7 +7,8 @@
 
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
-    /* A pipe in between costs more than the copy of what is small, and nothing here is large but part files. */
+    /* A pipe in between costs more than the copy of what is small, and nothing here is large but
+     * part files. */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
     conn->max_write = FKV_MESSAGE_MAX;
 }
@@ -86,7 +87,8 @@ static void ops_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
     const struct version *pinned = fi && fi->fh ? ops_handle(fi)->version : NULL;
     if (tree_node_of(ino, &node))
         ret = view_stat(ops_view(req), &node, pinned, &st, &timeout_s);
-    /* ESTALE makes the kernel walk the path again, and then say ENOENT, or find what took the name. */
+    /* ESTALE makes the kernel walk the path again, and then say ENOENT, or find what took the
+     * name. */
     if (ret)
         fuse_reply_err(req, ret == -ENOENT ? ESTALE : -ret);
     else

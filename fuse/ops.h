@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ops: what the kernel asks, translated: decode the inode, ask the layer that knows, reply exactly once.
+ * ops: what the kernel asks, translated: decode the inode, ask the layer that knows, reply exactly
+ * once.
  *
  *   ops.c         names and attributes
  *   ops_dir.c     directories
@@ -10,7 +11,8 @@
  *
  * Nothing is locked or pinned when a reply is sent, but what an open handle owns.
  *
- * Threads: called by every worker. Memory: a handle lives from open to release. Errors: replied as errno.
+ * Threads: called by every worker. Memory: a handle lives from open to release. Errors: replied as
+ * errno.
  */
 #ifndef FKV_FUSE_OPS_H
 #define FKV_FUSE_OPS_H

@@ -2,8 +2,8 @@
 /*
  * The one change root may make in the view is where a table's `current` points on this node:
  *
- *   ln -sfn v/41 /fkv/ads/current     a symlink of another name, then a rename over `current`; or `current` at once
- *   rm /fkv/ads/current               takes the pin off; the link is back at once
+ *   ln -sfn v/41 /fkv/ads/current   a symlink of another name, then a rename over `current`
+ *   rm /fkv/ads/current             takes the pin off; the link is back at once
  */
 #include "fuse/ops.h"
 #include "fuse/switcher.h"
@@ -90,7 +90,8 @@ void ops_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
     fuse_reply_err(req, -ret);
 }
 
-/* Shells open a file they write to with O_TRUNC, which comes as "size 0": true of a lookup file at any time. */
+/* Shells open a file they write to with O_TRUNC, which comes as "size 0": true of a lookup file at
+ * any time. */
 void ops_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                  struct fuse_file_info *fi)
 {

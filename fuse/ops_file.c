@@ -12,7 +12,8 @@ static bool may_open(enum tree_kind kind, int flags)
     return tree_is_lookup(kind) || (flags & O_ACCMODE) == O_RDONLY;
 }
 
-/* What the kernel may cache: nothing of files that answer differently each time, all of the others for ever. */
+/* What the kernel may cache: nothing of files that answer differently each time, all of the others
+ * for ever. */
 static void set_caching(enum tree_kind kind, struct fuse_file_info *fi)
 {
     bool changes = tree_is_lookup(kind) || kind == TREE_STATUS || kind == TREE_METRICS;

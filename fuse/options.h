@@ -2,8 +2,8 @@
 /*
  * options: fkvd's command line.
  *
- * Threads: one. Memory: options_release(). Errors: printed with argp's usage, exit 2; options_parse() returns only when
- * all is well.
+ * Threads: one. Memory: options_release(). Errors: printed with argp's usage, exit 2;
+ * options_parse() returns only when all is well.
  */
 #ifndef FKV_FUSE_OPTIONS_H
 #define FKV_FUSE_OPTIONS_H

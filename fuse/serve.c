@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A new node has versions to fetch before it has anything to show; small ones are there when the mount appears. */
+/* A new node has versions to fetch before it has anything to show; small ones are there when the
+ * mount appears. */
 #define SETTLE_NS INT64_C(3000000000)
 
 struct serve {
@@ -130,7 +131,8 @@ int serve_start(struct serve *serve, struct node *node, void (*ended)(void), str
     return 0;
 }
 
-/* Workers first: they hand work to the other threads. Those may still reply then; the session outlives them. */
+/* Workers first: they hand work to the other threads. Those may still reply then; the session
+ * outlives them. */
 static void stop_threads(struct serve *serve)
 {
     struct view *view = &serve->view;

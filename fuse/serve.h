@@ -16,7 +16,8 @@ struct serve;
 int serve_new(const struct options *options, struct serve **out, struct err *err);
 struct watch *serve_watch(struct serve *serve);
 
-/* Follows the manifest, mounts and answers. ended is called from a worker when the mount goes without serve_stop(). */
+/* Follows the manifest, mounts and answers. ended is called from a worker when the mount goes
+ * without serve_stop(). */
 int serve_start(struct serve *serve, struct node *node, void (*ended)(void), struct err *err);
 
 /* Unmounts and ends all threads; half-started is fine. */

@@ -14,7 +14,8 @@ enum {
         64 << 10,   /* first try at a written request's body; values that vary may need more */
     BODY_TRIES = 4, /* a table may switch to longer values between tries */
 };
-/* Replies that wait to be read, all sessions together. Beyond it, a new one must fit what is left. */
+/* Replies that wait to be read, all sessions together. Beyond it, a new one must fit what is
+ * left. */
 #define MESSAGE_BYTES_MAX (1ull << 30)
 
 struct session {
@@ -182,7 +183,8 @@ int session_inline(struct session *session, const void *data, size_t len, uint8_
     return 0;
 }
 
-/* The most a body may take: what the client accepts, our limit, and what other replies leave of the memory for them. */
+/* The most a body may take: what the client accepts, our limit, and what other replies leave of the
+ * memory for them. */
 static uint64_t body_limit(struct session *session, uint64_t out_len)
 {
     uint64_t taken = metric_get(&session->stats->message_bytes) - session->charged;
@@ -208,7 +210,8 @@ static struct blob *answer_message(const struct session *session,
     return blob;
 }
 
-/* Answers the written request. Called with the lock held: nobody else has business with this session meanwhile. */
+/* Answers the written request. Called with the lock held: nobody else has business with this
+ * session meanwhile. */
 static int answer_written(struct session *session, struct err *err)
 {
     const struct blob *written = session->message.request;

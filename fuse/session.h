@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session: one open lookup file: its arena, its written request and reply, and the version it is pinned to, if any.
+ * session: one open lookup file: its arena, its written request and reply, and the version it is
+ * pinned to, if any.
  *
- * Threads: any number of calls at once; the lock guards the arena pointer and the message, and is never held over a batch on
- * shared memory. Memory: session_close() after the last call returned (the kernel's release).
- * Errors: negative errno for what cannot be answered at all (the system call fails with it): -EPROTO, -E2BIG, -EINVAL (also without
- * an arena). All else is in the reply's error.
+ * Threads: any number of calls at once; the lock guards the arena pointer and the message, and is
+ * never held over a batch on shared memory. Memory: session_close() after the last call returned
+ * (the kernel's release).
+ * Errors: negative errno for what cannot be answered at all (the system call fails with it):
+ * -EPROTO, -E2BIG, -EINVAL (also without an arena). All else is in the reply's error.
  */
 #ifndef FKV_FUSE_SESSION_H
 #define FKV_FUSE_SESSION_H
@@ -37,8 +39,8 @@ int session_lookup(struct session *session, const void *data, size_t len, struct
 int session_inline(struct session *session, const void *data, size_t len, uint8_t *out,
                    size_t *out_len, struct err *err);
 
-/* One written piece of a request, and the next piece of the reply (see message.h). The batch runs at the first read: the kernel
- * lets one write at a time into a file, but any number of reads. */
+/* One written piece of a request, and the next piece of the reply (see message.h). The batch runs
+ * at the first read: the kernel lets one write at a time into a file, but any number of reads. */
 int session_write(struct session *session, const void *data, size_t len, struct err *err);
 int session_read(struct session *session, size_t max, struct message_piece *out, struct err *err);
 

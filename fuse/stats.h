@@ -2,8 +2,8 @@
 /*
  * stats: what the daemon counts, per table and as a whole.
  *
- * Threads: any. Adding is a few relaxed atomics a batch. Memory: a table's block is made when its first lookup file is opened and lives until
- * stats_free(). Errors: NULL or -ENOMEM without memory.
+ * Threads: any. Adding is a few relaxed atomics a batch. Memory: a table's block is made when its
+ * first lookup file is opened and lives until stats_free(). Errors: NULL or -ENOMEM without memory.
  */
 #ifndef FKV_FUSE_STATS_H
 #define FKV_FUSE_STATS_H

@@ -14,8 +14,8 @@
  *   /<table>/v/<id>/parts/<name>   PART         part: its index
  *   /<table>/v/<id>/key/<key>      KEY          its own numbering (see keyfile.h)
  *
- * An inode number is kind:5 | table:12 | part:18 | version:29, so nothing has to be remembered for it. The root is 1, as FUSE
- * wants. A KEY has a serial number in its lower 59 bits instead.
+ * An inode number is kind:5 | table:12 | part:18 | version:29, so nothing has to be remembered for
+ * it. The root is 1, as FUSE wants. A KEY has a serial number in its lower 59 bits instead.
  *
  * Threads: pure functions. Memory: none. Errors: false, or 0 for no such name.
  */
@@ -64,7 +64,8 @@ struct tree_node {
     uint64_t serial; /* KEY only; the others are 0 then */
 };
 
-/* The number of a node whose fields are within their limits, and back; false for a number that no node has. */
+/* The number of a node whose fields are within their limits, and back; false for a number that no
+ * node has. */
 uint64_t tree_ino(const struct tree_node *node);
 bool tree_node_of(uint64_t ino, struct tree_node *out);
 
@@ -72,8 +73,9 @@ bool tree_is_dir(enum tree_kind kind);
 bool tree_is_link(enum tree_kind kind);
 bool tree_is_lookup(enum tree_kind kind); /* a file that answers batches */
 
-/* The fixed names: the kind of a child of that name of a directory of that kind, and the name of such a child.
- * ROOT's are .fkvd only: tables are the node's business, and so are version numbers, parts and keys. */
+/* The fixed names: the kind of a child of that name of a directory of that kind, and the name of
+ * such a child. ROOT's are .fkvd only: tables are the node's business, and so are version numbers,
+ * parts and keys. */
 bool tree_child_kind(enum tree_kind parent, const char *name, enum tree_kind *out);
 const char *tree_name(enum tree_kind kind); /* NULL when its name is not fixed */
 

@@ -2,11 +2,11 @@
 /*
  * value: one key's value as the content of a file: v/<id>/key/<key>.
  *
- * u64 keys are written in decimal, byte keys percent-escaped (base/percent.h). The content is the value's bytes; vectors come as
- * little-endian f32.
+ * u64 keys are written in decimal, byte keys percent-escaped (base/percent.h). The content is the
+ * value's bytes; vectors come as little-endian f32.
  *
- * Threads: any. Memory: value_release(). Errors: -ENOENT for an absent key or text that is no key, -ESTALE when the version is not
- * loaded, -ENOMEM, -EIO.
+ * Threads: any. Memory: value_release(). Errors: -ENOENT for an absent key or text that is no key,
+ * -ESTALE when the version is not loaded, -ENOMEM, -EIO.
  */
 #ifndef FKV_FUSE_VALUE_H
 #define FKV_FUSE_VALUE_H

@@ -36,8 +36,9 @@ struct view {
     struct timespec started; /* CLOCK_REALTIME */
 };
 
-/* How long the kernel may keep an answer, in seconds. Versions are immutable, and switches are announced (watch.h); the second for
- * directories that change covers an announcement that got lost. */
+/* How long the kernel may keep an answer, in seconds. Versions are immutable, and switches are
+ * announced (watch.h); the second for directories that change covers an announcement that got
+ * lost. */
 #define VIEW_FOREVER_S 31536000.0
 #define VIEW_CHANGES_S 1.0
 
@@ -45,7 +46,8 @@ struct view {
 int view_find(struct view *view, const struct tree_node *parent, const char *name,
               struct tree_node *out);
 
-/* Attributes and how long they hold. pinned: the version of the open file asked through, or NULL. */
+/* Attributes and how long they hold. pinned: the version of the open file asked through, or
+ * NULL. */
 int view_stat(struct view *view, const struct tree_node *node, const struct version *pinned,
               struct stat *out, double *timeout_s);
 
@@ -55,7 +57,8 @@ double view_name_timeout_s(enum tree_kind kind);
 /* The table of a node that has one, or NULL when there is none. */
 struct table *view_table(const struct view *view, const struct tree_node *node);
 
-/* The version of a node below v/<id>, pinned; NULL when it is not here, or not loaded though the node needs that. */
+/* The version of a node below v/<id>, pinned; NULL when it is not here, or not loaded though the
+ * node needs that. */
 struct version *view_pin(const struct view *view, const struct tree_node *node);
 
 /* Where a link points. */

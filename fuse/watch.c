@@ -54,7 +54,8 @@ void watch_free(struct watch *watch)
     free(watch);
 }
 
-/* The table's links, and the attributes of what takes its owner, mode and time from the current version. */
+/* The table's links, and the attributes of what takes its owner, mode and time from the current
+ * version. */
 static void invalidate_table(struct invalidate *invalidate, struct table *table)
 {
     static const enum tree_kind kinds[] = {TREE_TABLE, TREE_BATCH, TREE_VERSIONS};
@@ -65,7 +66,8 @@ static void invalidate_table(struct invalidate *invalidate, struct table *table)
         node.kind = kinds[i];
         invalidate_attr(invalidate, tree_ino(&node));
     }
-    /* The kernel asks for a link's target each time, so only the name of a link that is no more has to go. */
+    /* The kernel asks for a link's target each time, so only the name of a link that is no more has
+     * to go. */
     node.kind = TREE_TABLE;
     table_links(table, &current, &previous);
     if (!current)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch: keeps the node going (one thread follows the manifest, one fetches and loads), and turns what happens there into log lines and
- * invalidations of what the kernel caches.
+ * watch: keeps the node going (one thread follows the manifest, one fetches and loads), and turns
+ * what happens there into log lines and invalidations of what the kernel caches.
  *
- * Threads: watch_event() is called by the node from its threads. Memory: watch_free() after watch_stop().
+ * Threads: watch_event() is called by the node from its threads. Memory: watch_free() after
+ * watch_stop().
  * Errors: negative errno from starting.
  */
 #ifndef FKV_FUSE_WATCH_H
@@ -23,7 +24,8 @@ void watch_event(void *context, enum node_event_kind kind, struct table *table, 
                  const char *text);
 
 int watch_start(struct watch *watch, struct node *node);
-/* Waits until the manifest was read once and nothing is left to fetch or load, but no longer than max_ns. */
+/* Waits until the manifest was read once and nothing is left to fetch or load, but no longer than
+ * max_ns. */
 void watch_settle(struct watch *watch, int64_t max_ns);
 /* Cancels what is under way and ends both threads. */
 void watch_stop(struct watch *watch);

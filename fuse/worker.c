@@ -90,7 +90,8 @@ int workers_start(struct fuse_session *session, size_t n_workers, void (*ended)(
     return 0;
 }
 
-/* A signal that arrives between the check for the end and the read is lost, so it is sent until the thread is gone. */
+/* A signal that arrives between the check for the end and the read is lost, so it is sent until the
+ * thread is gone. */
 static void join_worker(const struct worker *worker)
 {
     const struct timespec pause = {.tv_nsec = 5000000};

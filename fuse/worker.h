@@ -2,9 +2,10 @@
 /*
  * worker: the threads that take requests from the kernel and answer them.
  *
- * They block in read() on the one FUSE descriptor, and the kernel wakes one a request, preferring the client's CPU when it is idle
- * otherwise. One a CPU is enough, because nothing they do waits: what may (part files on disk, a local switch) has threads of its own. How a thread
- * waits for its next request is one function, wait_request() in worker.c.
+ * They block in read() on the one FUSE descriptor, and the kernel wakes one a request, preferring
+ * the client's CPU when it is idle otherwise. One a CPU is enough, because nothing they do waits:
+ * what may (part files on disk, a local switch) has threads of its own. How a thread waits for its
+ * next request is one function, wait_request() in worker.c.
  *
  * Threads: start and stop from one thread. Memory: workers_stop() joins and frees.
  * Errors: negative errno.

@@ -4,8 +4,9 @@
 enum { SUB = 1 << HISTOGRAM_SUB_BITS };
 
 /*
- * Bucket 0 is [0, 2^LOW). Above it, a sample whose highest bit is b falls into octave b - LOW, and there into the part that
- * its next SUB_BITS bits name. From 2^HIGH on, all fall into the last bucket.
+ * Bucket 0 is [0, 2^LOW). Above it, a sample whose highest bit is b falls into octave b - LOW, and
+ * there into the part that its next SUB_BITS bits name. From 2^HIGH on, all fall into the last
+ * bucket.
  */
 uint32_t histogram_bucket(uint64_t ns)
 {

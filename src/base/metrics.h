@@ -2,10 +2,12 @@
 /*
  * metrics: counters and latency histograms that many threads add to, written as Prometheus text.
  *
- * A histogram is log-linear (as HDR histograms are): each power of two is cut into 4 equal buckets, so a quantile is known to 25 %, from
- * 256 ns to 34 s. The exposition shows every second bucket, which keeps a table at about 50 lines.
+ * A histogram is log-linear (as HDR histograms are): each power of two is cut into 4 equal buckets,
+ * so a quantile is known to 25 %, from 256 ns to 34 s. The exposition shows every second bucket,
+ * which keeps a table at about 50 lines.
  *
- * Threads: adding is one relaxed atomic per number and never waits; readers see each number at some recent value.
+ * Threads: adding is one relaxed atomic per number and never waits; readers see each number at some
+ * recent value.
  * Memory: plain structs, zero-initialised. Errors: -ENOMEM from the writers.
  */
 #ifndef FKV_BASE_METRICS_H

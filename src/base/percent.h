@@ -2,8 +2,9 @@
 /*
  * percent: any bytes as one path component, and back.
  *
- * Letters, digits and "-_~" stand for themselves, "." too unless it comes first; every other byte is %XX. So no text is "." or "..",
- * none holds '/' or NUL, and one key has one canonical text. Decoding accepts any spelling.
+ * Letters, digits and "-_~" stand for themselves, "." too unless it comes first; every other byte
+ * is %XX. So no text is "." or "..", none holds '/' or NUL, and one key has one canonical text.
+ * Decoding accepts any spelling.
  *
  * Threads: pure functions. Memory: none.
  * Errors: -EINVAL for text that is no such spelling, -ENOSPC when the output does not fit.

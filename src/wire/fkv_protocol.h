@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fkv_protocol.h: the batch lookup protocol of fkv, version 1. docs/PROTOCOL.md is normative; this header is its only C
- * definition. libfkv speaks it; include it directly only to write another client.
+ * fkv_protocol.h: the batch lookup protocol of fkv, version 1. docs/PROTOCOL.md is normative; this
+ * header is its only C definition. libfkv speaks it; include it directly only to write another
+ * client.
  *
- * A lookup file (<table>/batch follows `current`; <table>/v/<id>/batch is pinned) answers in three ways:
+ * A lookup file (<table>/batch follows `current`; <table>/v/<id>/batch is pinned) answers in three
+ * ways:
  *
- *   1. shared memory   FKV_IOC_ATTACH once, then FKV_IOC_LOOKUP a batch: keys are read from and the answer is written to the client's
- *                      memfd (sealed against shrinking), offsets counted from its start
+ *   1. shared memory   FKV_IOC_ATTACH once, then FKV_IOC_LOOKUP a batch: keys are read from, and the
+ *                      answer is written to, the client's memfd (sealed against shrinking); offsets
+ *                      count from its start
  *   2. write, read     one write() of request + keys, then read() until it returns 0: reply + body
  *   3. inline ioctl    FKV_IOC_INLINE with both in one buffer of FKV_INLINE_MAX bytes
  *
- * In 2 and 3 offsets count from the start of the message; keys_off is at least sizeof(struct fkv_lookup).
- * All numbers are little-endian.
+ * In 2 and 3 offsets count from the start of the message; keys_off is at least
+ * sizeof(struct fkv_lookup). All numbers are little-endian.
  */
 #ifndef FKV_PROTOCOL_H
 #define FKV_PROTOCOL_H
@@ -69,7 +72,8 @@ struct fkv_info {
     uint64_t reserved[2];
 };
 
-/* Names the arena: a memfd of the calling process with F_SEAL_SHRINK. Again after it has grown. 16 bytes. */
+/* Names the arena: a memfd of the calling process with F_SEAL_SHRINK. Again after it has grown. 16
+ * bytes. */
 struct fkv_attach {
     uint32_t magic;
     int32_t fd;
@@ -79,9 +83,11 @@ struct fkv_attach {
 /*
  * One batch: request in the first half, reply in the second. 128 bytes.
  *
- * keys  u64: n_keys * 8 bytes. bytes: le32 ends[n_keys] (running end of each key), then the key bytes.
- * body  at out_off: status u8[n_keys]; locs {u32 off8, u32 len}[n_keys] at locs_off when values vary; values at values_off.
- *       Value i: fixed: values_off + i * stride, value_len bytes; varying: values_off + 8 * off8, len bytes.
+ * keys  u64: n_keys * 8 bytes. bytes: le32 ends[n_keys] (running end of each key), then the bytes
+ *       of all keys.
+ * body  at out_off: status u8[n_keys]; locs {u32 off8, u32 len}[n_keys] at locs_off when values
+ *       vary; values at values_off. Value i: fixed: values_off + i * stride, value_len bytes;
+ *       varying: values_off + 8 * off8, len bytes.
  */
 struct fkv_lookup {
     uint32_t magic;

@@ -32,7 +32,8 @@ static int flags_check(uint32_t flags, uint64_t version, struct err *err)
     return 0;
 }
 
-/* Do n_keys keys of that type fit keys_len bytes? The keys themselves are checked as they are read. */
+/* Do n_keys keys of that type fit keys_len bytes? The keys themselves are checked as they are
+ * read. */
 static int keys_check(uint32_t key_type, uint32_t n_keys, uint64_t keys_len, struct err *err)
 {
     if (n_keys > FKV_KEYS_MAX)

@@ -2,7 +2,8 @@
 /*
  * request: checked decoding of what clients send. Every number is copied once, checked, then used.
  *
- * Threads: pure functions. Memory: none. Errors: -EPROTO with the field, what was expected and found; -E2BIG beyond our limits.
+ * Threads: pure functions. Memory: none. Errors: -EPROTO with the field, what was expected and
+ * found; -E2BIG beyond our limits.
  */
 #ifndef FKV_WIRE_REQUEST_H
 #define FKV_WIRE_REQUEST_H
@@ -18,8 +19,9 @@ enum wire_carrier {
     WIRE_MESSAGE, /* keys follow the request in one message, the body follows the reply */
 };
 
-/* The request of a message of len bytes (or of an ioctl argument: len = sizeof(struct fkv_lookup)), with key and output ranges
- * proven to lie within space: the arena's length, or the message's length. */
+/* The request of a message of len bytes (or of an ioctl argument: len = sizeof(struct fkv_lookup)),
+ * with key and output ranges proven to lie within space: the arena's length, or the message's
+ * length. */
 struct wire_request {
     uint32_t flags;
     uint32_t n_keys;

@@ -112,6 +112,16 @@ def test_another_version_is_not_a_way_around_its_mode(store, served):
     assert as_user(NOBODY, call) == 0
 
 
+def test_a_closed_candidate_cannot_be_asked_before_it_is_current(store, served):
+    store.publish("soon", ROWS, *SHAPE, "--mode", "0400", activate=("--no-activate",))
+    wait_until(lambda: os.path.exists(served.path("soon", "v", 1, "batch")), "the candidate is here")
+
+    def call():
+        with Lookup(served.path("soon", "batch")) as lookup:
+            assert lookup.ask_message([5], flags=4, version=1).error == -errno.EACCES
+    assert as_user(NOBODY, call) == 0
+
+
 def test_status_is_for_everybody(served):
     def call():
         assert served.status()["daemon"]["pid"] == served.process.pid

@@ -104,6 +104,24 @@ def test_errors_of_a_batch_are_in_its_reply(tables, nums, how):
     assert late.error == 0
 
 
+def test_a_table_without_a_current_version_says_so(store, daemon):
+    store.publish("new", [(1, "x")], "--key", "u64", "--value", "bytes", activate=("--no-activate",))
+    wait_until(lambda: os.path.exists(daemon.path("new", "v", 1, "batch")), "the candidate is here")
+    assert daemon.link("new") is None
+    with Lookup(daemon.path("new", "batch")) as lookup, Lookup(daemon.path("new", "v", 1, "batch")) as pinned:
+        lookup.attach()
+        info = lookup.info()
+        assert info["version"] == 0 and info["key_type"] == 0 and info["daemon_id"] != 0
+        for how in TRANSPORTS:
+            assert lookup.ask(how, [1]).error == -errno.ENOENT
+            assert lookup.ask(how, [1], flags=WANT_AT_LEAST, version=1).error == -errno.EAGAIN
+            assert lookup.ask(how, [1], flags=WANT_EXACT, version=1).values() == [b"x"]
+        assert pinned.ask_inline([1]).values() == [b"x"]
+        store.fkv("activate", "new=1")
+        daemon.wait_current("new", 1)
+        assert lookup.ask_shared([1]).values() == [b"x"] and lookup.info()["version"] == 1
+
+
 def test_too_little_room_says_how_much_is_needed(nums):
     keys = list(range(1, 501))
     short = nums.ask_shared(keys, out_len=64)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One open lookup file, on a real node: arenas, messages, inline requests, and memory that goes away. */
+/* One open lookup file, on a real node: arenas, messages, inline requests, and memory that goes
+ * away. */
 #include "unit.h"
 
 #include "base/bytes.h"
