@@ -81,6 +81,12 @@ static void note(struct look *look, uint32_t n_there, uint32_t n_expected, bool 
     look->n_expected = n_expected;
 }
 
+bool fleet_is_superseded(const struct state *state, const struct fleet_target *target)
+{
+    const struct table_state *table = state_find_table(state, target->table);
+    return table && table->current > target->version;
+}
+
 static int look_ready(const struct fleet_wait *wait, const struct heartbeat_list *nodes,
                       int64_t now_ns, struct look *look, struct err *err)
 {
@@ -88,6 +94,8 @@ static int look_ready(const struct fleet_wait *wait, const struct heartbeat_list
     look->n_live = count_live(nodes, now_ns);
     for (size_t i = 0; i < wait->n_targets; i++) {
         const struct fleet_target *target = &wait->targets[i];
+        if (fleet_is_superseded(manifest_state(wait->session->manifest), target))
+            continue;
         struct rollout r =
             rollout_decide(nodes, target->table, target->version, wait->quorum, now_ns);
         note(look, r.n_ready, wait->quorum ? wait->quorum : r.n_live, i == 0);

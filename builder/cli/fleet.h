@@ -24,7 +24,10 @@ struct fleet_wait {
     int64_t timeout_ns;
 };
 
-/* Until live nodes (or the quorum) have every target ready. *n_live: how many there are. */
+/* Is a later version of the table current already? Nodes will not prepare the target any more then. */
+bool fleet_is_superseded(const struct state *state, const struct fleet_target *target);
+
+/* Until live nodes (or the quorum) have every target ready that is not superseded. *n_live: how many there are. */
 int fleet_wait_ready(const struct fleet_wait *wait, uint32_t *n_live, struct err *err);
 
 /*

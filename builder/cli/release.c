@@ -155,53 +155,100 @@ static json_t *versions_json(const struct publish_version *versions, size_t n, b
     return list;
 }
 
+struct activation {
+    const struct fleet_target *targets;
+    size_t n;
+    int64_t effective_ns;
+    struct op *ops;
+};
+
+/*
+ * A slower publisher must not take the fleet back from a later version: -EALREADY when all targets are superseded; -ESTALE when some
+ * are, because versions that were published together are not to be switched to apart.
+ */
+static int build_activation(void *context, const struct state *state, struct op_list *list,
+                            struct err *err)
+{
+    const struct activation *a = context;
+    const struct fleet_target *late = NULL;
+    size_t n_late = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        if (fleet_is_superseded(state, &a->targets[i])) {
+            late = &a->targets[i];
+            n_late++;
+        }
+        a->ops[i] = (struct op){
+            .kind = OP_ACTIVATE, .version = a->targets[i].version, .effective_ns = a->effective_ns};
+        snprintf(a->ops[i].table, sizeof a->ops[i].table, "%s", a->targets[i].table);
+    }
+    *list = (struct op_list){.ops = a->ops, .n_ops = a->n};
+    if (!late)
+        return 0;
+    return err_set(err, n_late == a->n ? -EALREADY : -ESTALE,
+                   "not activated: %s has a later version than %" PRIu64
+                   " as its current one, %" PRIu64,
+                   late->table, late->version, state_find_table(state, late->table)->current);
+}
+
 static int append_activation(struct session *session, const struct fleet_target *targets, size_t n,
                              const char *reason, int64_t effective_ns, struct err *err)
 {
     scope_free struct op *ops = calloc(n, sizeof *ops);
     if (!ops)
         return err_sys(err, -ENOMEM, "activating");
-    for (size_t i = 0; i < n; i++) {
-        ops[i] = (struct op){
-            .kind = OP_ACTIVATE, .version = targets[i].version, .effective_ns = effective_ns};
-        snprintf(ops[i].table, sizeof ops[i].table, "%s", targets[i].table);
-    }
-    return session_append(session, reason, ops, n, NULL, err);
+    struct activation activation = {targets, n, effective_ns, ops};
+    return manifest_append(session->manifest, reason, build_activation, &activation, NULL, err);
 }
 
-/* Waits, activates, waits for the flip. */
-static int activate(struct session *session, const struct fleet_target *targets, size_t n,
-                    const struct release_options *o, bool quiet, struct err *err)
+static const char *plural(uint32_t n)
 {
-    struct fleet_wait wait = {session, targets, n, o->quorum, o->timeout_ns};
-    uint32_t n_live = 0;
-    int64_t begin = cli_now_ns();
+    return n == 1 ? "" : "s";
+}
+
+/* Waits until nodes are ready, and activates; -EALREADY when later versions are current. */
+static int prepare_and_activate(const struct fleet_wait *wait, const struct release_options *o,
+                                uint32_t *n_live, struct err *err)
+{
+    const struct fleet_target *first = &wait->targets[0];
     int rc =
-        o->no_wait ? fleet_count(session, &n_live, err) : fleet_wait_ready(&wait, &n_live, err);
+        o->no_wait ? fleet_count(wait->session, n_live, err) : fleet_wait_ready(wait, n_live, err);
     if (rc == -ETIMEDOUT)
         return err_wrap(err, rc,
                         "not activated; the candidate stays, activate it later with "
                         "fkv activate %s=%" PRIu64,
-                        targets[0].table, targets[0].version);
-    if (!rc)
-        rc = append_activation(session, targets, n, o->reason, fleet_effective_ns(n_live), err);
+                        first->table, first->version);
+    return rc ? rc
+              : append_activation(wait->session, wait->targets, wait->n_targets, o->reason,
+                                  fleet_effective_ns(*n_live), err);
+}
+
+/* Waits, activates, waits for the flip. */
+static int activate(struct session *session, const struct fleet_target *targets, size_t n,
+                    const struct release_options *o, bool quiet, bool *activated, struct err *err)
+{
+    struct fleet_wait wait = {session, targets, n, o->quorum, o->timeout_ns};
+    struct err why = {0};
+    uint32_t n_live = 0;
+    int64_t begin = cli_now_ns();
+    int rc = prepare_and_activate(&wait, o, &n_live, &why);
+    if (rc == -EALREADY && !quiet)
+        printf("%s\n", why.text);
     if (rc)
-        return rc;
+        return rc == -EALREADY ? 0 : err_set(err, rc, "%s", err_text(&why, rc));
+    *activated = true;
     if (!quiet && !n_live)
         printf("activated at once: no node is live; nodes take it up when they come\n");
-    if (!n_live || o->no_wait) {
-        if (n_live && !quiet)
-            printf("activated without waiting for %u live node%s\n", n_live,
-                   n_live == 1 ? "" : "s");
+    if (!quiet && n_live && o->no_wait)
+        printf("activated without waiting for %u live node%s\n", n_live, plural(n_live));
+    if (!n_live || o->no_wait)
         return 0;
-    }
     wait.timeout_ns -= cli_now_ns() - begin;
     rc = fleet_wait_serving(&wait, &n_live, err);
     if (rc)
         return err_wrap(err, rc, "activated, but");
     if (!quiet)
         printf("activated: serving on %s%u live node%s\n", o->quorum ? "at least a quorum of " : "",
-               n_live, n_live == 1 ? "" : "s");
+               n_live, plural(n_live));
     return 0;
 }
 
@@ -221,10 +268,10 @@ int release_run(struct session *session, const struct publish_item *items, size_
         targets[i] = (struct fleet_target){versions[i].table, versions[i].version};
     if (!rc && !quiet)
         show_published(versions, n_items, seq);
-    bool published = !rc;
+    bool activated = false;
     if (!rc && !o->no_activate)
-        rc = activate(session, targets, n_items, o, quiet, err);
+        rc = activate(session, targets, n_items, o, quiet, &activated, err);
     if (json)
-        *json = versions_json(versions, n_items, published && !rc && !o->no_activate);
+        *json = versions_json(versions, n_items, activated);
     return rc;
 }

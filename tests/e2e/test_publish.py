@@ -129,6 +129,34 @@ def test_waiting_ends_with_the_timeout_and_the_candidate_can_be_activated_later(
     daemon.wait_current("ads", 3)
 
 
+def test_a_slow_publisher_does_not_take_the_fleet_back(store, make_daemon):
+    daemon = make_daemon("n1")
+    for table in ("ads", "users"):
+        store.publish(table, ROWS, "--key", "u64", "--value", "bytes")
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        store.build("ads", ROWS, "--task", "slow")
+        store.build("users", ROWS, "--task", "slow")
+        one = spawn(store, "publish", "ads=slow")
+        fkvtest.wait_until(lambda: len(as_json(store, "ls", "ads")["versions"]) == 2, "the slow one has published")
+        store.build("ads", ROWS, "--task", "fast")
+        store.fkv("publish", "ads=fast", "--no-wait")
+        out, err = one.communicate(timeout=20)
+        assert one.returncode == 0, err
+        assert "not activated: ads has a later version than 2 as its current one, 3" in out
+        # Of two tables that were published together, none is switched to alone.
+        store.build("ads", ROWS, "--task", "slow2")
+        two = spawn(store, "publish", "ads=slow2", "users=slow")
+        fkvtest.wait_until(lambda: len(as_json(store, "ls", "users")["versions"]) == 2, "both are published")
+        store.build("ads", ROWS, "--task", "fast2")
+        store.fkv("publish", "ads=fast2", "--no-wait")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    out, err = two.communicate(timeout=20)
+    assert two.returncode == 3 and "not activated" in err, err
+    assert (as_json(store, "ls", "ads")["current"], as_json(store, "ls", "users")["current"]) == (5, 1)
+
+
 def test_a_local_pin_is_shown_and_taken_off(store, daemon):
     store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
     store.publish("ads", ROWS)

@@ -75,6 +75,7 @@ def test_publishers_of_one_table_lose_nothing(store, work_dir):
     published = check_log(store, "ads")
     assert len(published) == 1 + rounds * publishers
     assert sorted(got.values()) == published[1:], "everybody's version is there, under the number he was told"
+    assert as_json(store, "ls", "ads")["current"] == published[-1], "a slower one does not take the fleet back"
     for mark, version in got.items():
         done = run(store, "get", "ads", mark, "--direct", "--version", version)
         assert done.stdout == f"{mark}\tmark\n", done.stderr
