@@ -173,6 +173,7 @@ void node_close(struct node *node)
 {
     if (!node)
         return;
+    node->save_retry_ns = 0;
     if (node->cache)
         node_save_if_dirty(node);
     follower_close(&node->follower);

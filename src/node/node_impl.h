@@ -72,8 +72,9 @@ struct node {
     struct note *notes;
     size_t n_notes;
     size_t cap_notes;
-    bool is_dirty;    /* state.json is behind */
-    uint64_t changes; /* counts what the heartbeat should tell */
+    int64_t save_retry_ns; /* CLOCK_MONOTONIC: state.json could not be written, not again before */
+    bool is_dirty;         /* state.json is behind */
+    uint64_t changes;      /* counts what the heartbeat should tell */
     uint64_t seq;
     char store_id[STORE_ID_MAX + 1];
     int64_t contact_ns;             /* CLOCK_REALTIME of the last contact; 0: never */

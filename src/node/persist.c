@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 
+/* A full disk is told of now and then, not twice a second. */
+#define SAVE_RETRY_NS (10 * 1000000000LL)
+
 static int snapshot_versions(const struct table *table, struct cached_table *out)
 {
     out->versions = calloc(table->n_slots ? table->n_slots : 1, sizeof *out->versions);
@@ -64,9 +67,10 @@ void node_save_if_dirty(struct node *node)
     struct err err = {0};
     scope_lock(&node->save_lock);
     pthread_mutex_lock(&node->lock);
-    bool is_dirty = node->is_dirty;
+    bool is_dirty = node->is_dirty && clock_now_ns(CLOCK_MONOTONIC) >= node->save_retry_ns;
     int ret = is_dirty ? snapshot(node, &state) : 0;
-    node->is_dirty = false;
+    if (is_dirty)
+        node->is_dirty = false;
     pthread_mutex_unlock(&node->lock);
     if (is_dirty && !ret)
         ret = write_state(node, &state, &err);
@@ -75,6 +79,7 @@ void node_save_if_dirty(struct node *node)
         return;
     pthread_mutex_lock(&node->lock);
     node->is_dirty = true;
+    node->save_retry_ns = clock_now_ns(CLOCK_MONOTONIC) + SAVE_RETRY_NS;
     pthread_mutex_unlock(&node->lock);
     node_tell(node, NODE_EVENT_WARNING, NULL, 0, "the cache's state could not be written: %s",
               err_text(&err, ret));

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int setup(void **state)
@@ -684,6 +685,49 @@ static void node__loses_and_finds_its_store_while_it_runs(void **state)
     node_close(node);
 }
 
+static void node__fleet_pin_holds_this_node_only(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture, 0);
+    struct op pin = {.kind = OP_PIN, .table = "ads", .version = 1, .name = "n1"};
+    node_fixture_release_version(fixture, "ads", 1, 100);
+    node_fixture_append(fixture, &pin);
+    uint64_t id = node_fixture_release_version(fixture, "ads", 2, 100);
+    node_fixture_settle(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    hear(fixture, id, NODE_READY,
+         NULL); /* at hand for the unpin, and for whoever waits for all nodes */
+    pin.kind = OP_UNPIN;
+    pin.version = 0;
+    node_fixture_append(fixture, &pin);
+    int64_t wait_ns = 0;
+    node_follow(node, &wait_ns, NULL);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 2);
+    node_close(node);
+}
+
+static void node__unwritable_state_is_told_once_and_not_fatal(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture, 0);
+    char path[NODE_FIXTURE_PATH_MAX];
+    snprintf(path, sizeof path, "%s/cache/state.json", fixture->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    node_fixture_release_version(fixture, "ads", 1, 100);
+    node_fixture_settle(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    const char *first = strstr(fixture->warnings, "could not be written");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "could not be written"));
+    assert_int_equal(rmdir(path), 0);
+    node_close(node); /* writes it after all */
+    node_fixture_hide_store(fixture);
+    node = open_node(fixture, 0);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    node_close(node);
+    node_fixture_show_store(fixture);
+}
+
 static void node__owner_and_mode_come_from_the_schema(void **state)
 {
     struct node_fixture *fixture = *state;
@@ -789,6 +833,8 @@ int main(void)
         NODE_TEST(node__local_switch_to_a_bad_version_changes_nothing),
         NODE_TEST(node__cache_of_another_store_is_not_mixed),
         NODE_TEST(node__loses_and_finds_its_store_while_it_runs),
+        NODE_TEST(node__fleet_pin_holds_this_node_only),
+        NODE_TEST(node__unwritable_state_is_told_once_and_not_fatal),
         NODE_TEST(node__owner_and_mode_come_from_the_schema),
         NODE_TEST(node__version_that_never_comes_does_not_keep_others_on_disk),
         NODE_TEST(node__cancelled_work_ends_and_is_resumed_by_the_next_start),
