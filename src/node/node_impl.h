@@ -4,7 +4,8 @@
  *
  *   node.c      opens and closes, finds tables       persist.c  state.json, written and restored
  *   follow.c    the manifest, plans, heartbeats      room.c     the memory budget
- *   work.c      picks and does the next long thing   switch.c   the node-local switch
+ *   work.c      picks and does the next long thing   loading.c  one load at a time
+ *   collect.c   takes out of the cache what is over  switch.c   the node-local switch
  *   contact.c   the follow thread's store            report.c   status and metrics
  *
  * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only: never across I/O, loading or an
@@ -109,7 +110,7 @@ void node_drop_loaded(struct node *node, struct table *table, struct slot *slot)
 /* Under the lock: the loaded slot answers from now on. */
 void node_serve(struct node *node, struct table *table, struct slot *slot);
 
-/* work.c: loads a cached slot, whoever calls; switches when it is wanted. */
+/* loading.c: loads a cached slot, whoever calls; switches when it is wanted. */
 int node_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
               const struct stop *stop, struct err *err);
 /* Under the lock: waits until no load is going on and takes its place; -ETIMEDOUT past the deadline (CLOCK_MONOTONIC). */
