@@ -15,12 +15,15 @@
 #include "manifest/author.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+
+enum { LARGE_BUFFER = 512 << 10 };
 
 /* One build from beginning to end. */
 struct build {
@@ -373,6 +376,9 @@ int build_run(struct store *store, const struct state *state, const struct job *
 {
     struct build build = {.store = store, .job = job, .n_threads = threads_of(job)};
     struct build_result done = {0};
+    /* Large buffers go back to the system when they are freed. glibc would learn to keep them, in pieces that fit nothing, and
+     * the bound on memory would not hold. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
     engine_local_init(&build.engine, build.n_threads, hooks ? hooks->cancel : NULL);
     meter_init(&build.meter, hooks);
     int ret = build_plan(&build, state, err);

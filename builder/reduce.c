@@ -125,7 +125,8 @@ static int shard_merge(struct shard *shard, struct err *err)
             meter_add(meter, bytes);
             return got;
         }
-        bytes += RECORD_HEAD_LEN + (uint64_t)next->entry.key_len + next->entry.value_len;
+        bytes +=
+            align_up(RECORD_HEAD_LEN + (uint64_t)next->entry.key_len + next->entry.value_len, 8);
         int ret = shard_take(shard, next, err);
         if (!ret && n % METER_EVERY == 0) {
             ret = meter_check(meter, err);

@@ -18,6 +18,13 @@
 #include <unistd.h>
 #include <zstd.h>
 
+/* Sanitizers make everything slower, and their shadow memory counts too. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { HAS_SANITIZER = 1 };
+#else
+enum { HAS_SANITIZER = 0 };
+#endif
+
 /* Runs the job, which must work. */
 static struct build_result must_build(struct build_fixture *f, const struct job *job)
 {
@@ -181,17 +188,18 @@ static void build__the_word_vectors(void **state)
 
 /* ---- the same input gives the same bytes ---- */
 
-/* Rows of a few bytes and some of a megabyte, so that 64 MiB of memory do not hold them; with repeated keys. */
+/* Rows of 4 KiB: 16,000 of them are not held by 64 MiB of memory; with repeated keys. */
+#define ROW_VALUE "bytes[4096]"
 static void make_rows(struct buf *text, int n)
 {
     uint64_t seed = 42;
     for (int i = 0; i < n; i++) {
         seed = hash_u64(seed, 1);
-        size_t len = i % 200 == 0 ? 1 << 20 : seed % 50;
-        buf_printf(text, "%d\t%llu", (int)(seed % (unsigned)(n * 3 / 4)), (unsigned long long)seed);
-        FIXTURE_MUST(buf_reserve(text, len + 1) == 0);
-        memset(text->data + text->len, 'a' + (int)(seed % 26), len);
-        text->len += len;
+        buf_printf(text, "%d\t%016llx", (int)(seed % (unsigned)(n * 3 / 4)),
+                   (unsigned long long)seed);
+        FIXTURE_MUST(buf_reserve(text, 4096) == 0);
+        memset(text->data + text->len, 'a' + (int)(seed % 26), 4080);
+        text->len += 4080;
         buf_add_byte(text, '\n');
     }
 }
@@ -220,9 +228,9 @@ static void build__threads_and_memory_do_not_reach_the_bytes(void **state)
     struct buf expected = {0};
     struct buf found = {0};
     build_fixture_init(&f);
-    make_rows(&text, 20000);
+    make_rows(&text, 16000);
     build_fixture_input(&f, "a.tsv", text.data, text.len);
-    struct job job = build_fixture_job(&f, KEY_U64, "bytes");
+    struct job job = build_fixture_job(&f, KEY_U64, ROW_VALUE);
     for (int policy = DUPLICATE_FIRST; policy <= DUPLICATE_LAST; policy++) {
         job.duplicates = (enum duplicate_policy)policy;
         for (int i = 0; i < 6; i++) {
@@ -254,7 +262,7 @@ static void build__splitting_the_input_does_not_reach_the_bytes(void **state)
     build_fixture_init(&f);
     make_rows(&text, 3000);
     build_fixture_input(&f, "all.tsv", text.data, text.len);
-    struct job job = build_fixture_job(&f, KEY_U64, "bytes");
+    struct job job = build_fixture_job(&f, KEY_U64, ROW_VALUE);
     job.duplicates = DUPLICATE_LAST;
     struct build_result result = must_build(&f, &job);
     part_names(&f, &result, &expected);
@@ -275,7 +283,7 @@ static void build__splitting_the_input_does_not_reach_the_bytes(void **state)
         }
         from = to;
     }
-    job = build_fixture_job(&f, KEY_U64, "bytes");
+    job = build_fixture_job(&f, KEY_U64, ROW_VALUE);
     job.duplicates = DUPLICATE_LAST;
     job.n_threads = 5;
     result = must_build(&f, &job);
@@ -391,9 +399,10 @@ static void build__a_hostile_line_is_one_bad_row(void **state)
     struct buf text = {0};
     build_fixture_init(&f);
     assert_int_equal(buf_printf(&text, "1\tabcd\n2\t"), 0);
-    assert_int_equal(buf_reserve(&text, 101 << 20), 0);
-    memset(text.data + text.len, 'x', 100 << 20);
-    text.len += 100 << 20;
+    size_t len = HAS_SANITIZER ? 8 << 20 : 100 << 20;
+    assert_int_equal(buf_reserve(&text, len), 0);
+    memset(text.data + text.len, 'x', len);
+    text.len += len;
     assert_int_equal(buf_printf(&text, "\n3\tefgh\n"), 0);
     build_fixture_input(&f, "a.tsv", text.data, text.len);
     struct job job = build_fixture_job(&f, KEY_U64, "bytes[4]");
@@ -599,7 +608,7 @@ static int build_on_directory(struct build_fixture *f)
     char url[TEMP_DIR_MAX + 16];
     struct store *store = NULL;
     struct build_result result = {0};
-    struct job job = build_fixture_job(f, KEY_U64, "bytes");
+    struct job job = build_fixture_job(f, KEY_U64, ROW_VALUE);
     struct err err = {0};
     job.task = "again";
     job.duplicates = DUPLICATE_LAST;
@@ -613,12 +622,6 @@ static int build_on_directory(struct build_fixture *f)
         fprintf(stderr, "%s\n", err.text);
     return -ret;
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { HAS_SANITIZER = 1 }; /* whose shadow memory counts too */
-#else
-enum { HAS_SANITIZER = 0 };
-#endif
 
 static uint64_t anonymous_memory(void)
 {
@@ -667,7 +670,7 @@ static void build__memory_is_bounded_whatever_the_input(void **state)
     if (HAS_SANITIZER)
         skip();
     build_fixture_init(&f);
-    make_rows(&text, 60000);
+    make_rows(&text, 80000);
     assert_true(text.len > 4 * JOB_MEMORY_MIN);
     build_fixture_input(&f, "a.tsv", text.data, text.len);
     buf_release(&text);
@@ -684,15 +687,15 @@ static void build__killed_anywhere_it_leaves_nothing_that_counts(void **state)
     char url[TEMP_DIR_MAX + 16];
     struct store *store = NULL;
     build_fixture_init(&f);
-    make_rows(&text, 4000);
+    make_rows(&text, HAS_SANITIZER ? 1000 : 4000);
     build_fixture_input(&f, "a.tsv", text.data, text.len);
     snprintf(url, sizeof url, "%s/store", f.dir);
     assert_int_equal(mkdir(url, 0755), 0);
     assert_int_equal(store_open(url, &store, NULL), 0);
     unsigned n_killed = 0;
-    for (unsigned i = 0; i < 30; i++) {
+    for (unsigned i = 0; i < 20; i++) {
         char task[TASK_NAME_MAX + 1];
-        int status = in_child(build_on_directory, &f, 1000 + i * i * 150);
+        int status = in_child(build_on_directory, &f, 1000 + i * i * 300);
         n_killed += status == 1000 + SIGKILL;
         int sealed = build_find_sealed(store, "t", task, NULL);
         if (sealed == 0) {
@@ -738,7 +741,7 @@ static int build_with_full_scratch(struct build_fixture *f)
     snprintf(scratch, sizeof scratch, "%s/scratch", small);
     if (mkdir(small, 0755) || mount_small(small) || mkdir(scratch, 0755))
         return 99;
-    struct job job = build_fixture_job(f, KEY_U64, "bytes");
+    struct job job = build_fixture_job(f, KEY_U64, ROW_VALUE);
     job.duplicates = DUPLICATE_LAST;
     job.scratch = scratch;
     int ret = build_run(f->store, NULL, &job, NULL, &result, &err);
@@ -758,7 +761,7 @@ static int build_with_full_store(struct build_fixture *f)
     snprintf(staging, sizeof staging, "%s/tables/t/staging", small);
     if (mkdir(small, 0755) || mount_small(small) || store_open(small, &store, NULL))
         return 99;
-    struct job job = build_fixture_job(f, KEY_U64, "bytes");
+    struct job job = build_fixture_job(f, KEY_U64, ROW_VALUE);
     job.duplicates = DUPLICATE_LAST;
     int ret = build_run(store, NULL, &job, NULL, &result, &err);
     store_close(store);
@@ -774,7 +777,7 @@ static void build__a_full_disk_is_said_and_nothing_stays_on_it(void **state)
     if (geteuid() != 0)
         skip();
     build_fixture_init(&f);
-    make_rows(&text, 20000);
+    make_rows(&text, 16000);
     build_fixture_input(&f, "a.tsv", text.data, text.len);
     int status = in_child(build_with_full_scratch, &f, 0);
     if (status == 99)
