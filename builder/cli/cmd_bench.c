@@ -193,7 +193,8 @@ static int open_table(const struct args *args, fkv_table **table, fkv_shape *sha
     if (!rc)
         rc = fkv_get_shape(*table, shape);
     if (rc)
-        return err_set(err, rc, "%s: %s", path, fkv_last_error());
+        return err_set(err, rc == -ENOTDIR ? -ENOENT : rc, "%s; is fkvd mounted at %s?",
+                       fkv_last_error(), args->mount);
     return shape->version ? 0
                           : err_set(err, -ENOENT, "%s: the table has no current version yet", path);
 }

@@ -60,6 +60,8 @@ static void describe(const struct heartbeat *node, const struct fleet_target *ta
     int n = snprintf(look->waiting, sizeof look->waiting, "%s: %s version %" PRIu64 " %s",
                      node->node, target->table, target->version,
                      v ? node_version_state_name(v->state) : "not seen yet");
+    if (n > 0 && n < (int)sizeof look->waiting && v && v->state == NODE_FAILED && v->reason)
+        snprintf(look->waiting + n, sizeof look->waiting - (size_t)n, ": %s", v->reason);
     if (n > 0 && n < (int)sizeof look->waiting && v && v->total &&
         (v->state == NODE_FETCHING || v->state == NODE_LOADING))
         snprintf(look->waiting + n, sizeof look->waiting - (size_t)n, " %.0f %%",
