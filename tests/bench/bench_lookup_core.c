@@ -2,8 +2,8 @@
 /*
  * bench_lookup_core: batches of lookups in process, against the raw copy limit of the same memory.
  *
- * Each case builds its table in memory with generated keys, checks every answer of one pass, then measures
- * limit and lookups alternately, several rounds, on one core.
+ * Each case builds its table in memory with generated keys, checks every answer of one pass, then
+ * measures limit and lookups alternately, several rounds, on one core.
  */
 #include "bench_util.h"
 #include "raw_copy.h"
@@ -39,7 +39,7 @@ static const struct bench_case cases[] = {
      0, 1, 0.75},
     {"u64-f16", "u64 keys, f16[96] returned as f32", KEY_U64, "f16[96]", BATCH_AS_F32, 10000000,
      1000000, 0, 1, 0},
-    {"u64-var", "u64 keys, 64 B values of varying type", KEY_U64, "bytes", BATCH_AS_STORED,
+    {"u64-var", "u64 keys, values in a heap, 64 B each", KEY_U64, "bytes", BATCH_AS_STORED,
      20000000, 2000000, 0, 1, 0},
     {"bytes-64", "16-byte keys, 64 B values", KEY_BYTES, "bytes[64]", BATCH_AS_STORED, 20000000,
      2000000, 0, 1, 0},

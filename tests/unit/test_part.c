@@ -109,6 +109,38 @@ static void part__bytes_do_not_depend_on_anything_but_entries(void **state)
     buf_release(&b);
 }
 
+/* The bytes of format 1 may never change: old parts must stay readable, and builds reproducible. */
+static void part__bytes_are_those_of_format_1(void **state)
+{
+    static const struct {
+        const char *value;
+        uint32_t value_len;
+        uint32_t level;
+        const char *digest;
+    } golden[] = {
+        {"bytes[24]", 24, 0, "829ffd5fddd8abded75fb537abfbafe0"},
+        {"bytes", 17, 0, "912d58a2ff970e0d3a959ac4d0ff2aef"},
+        {"i8[20]", 24, 1, "c18d9e91b4121d02ce1a25be9cf00945"},
+    };
+    static struct part_entry entries[2000];
+    static uint8_t store[2000 * 24];
+    for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
+        struct schema schema = fixture_schema(KEY_U64, golden[i].value, 2);
+        struct buf bytes = {0};
+        struct digest digest;
+        char hex[DIGEST_HEX_LEN + 1];
+        make_u64(&schema, 7, 2000, golden[i].value_len, store, entries);
+        for (size_t e = 0; golden[i].level && e < 2000; e += 5)
+            entries[e] = fixture_u64(&schema, entries[e].key, NULL, 0);
+        assert_int_equal(fixture_write(&schema, golden[i].level, 1, 3, entries, 2000, &bytes, NULL),
+                         0);
+        digest_of(bytes.data, bytes.len, &digest);
+        digest_to_hex(&digest, hex);
+        assert_string_equal(hex, golden[i].digest);
+        buf_release(&bytes);
+    }
+}
+
 static void part__keys_of_one_hash_are_told_apart(void **state)
 {
     struct fixture fixture = {.schema = fixture_schema(KEY_BYTES, "bytes", 1)};
@@ -439,6 +471,7 @@ int main(void)
         cmocka_unit_test(part__every_small_count_works),
         cmocka_unit_test(part__a_full_sized_partition_is_built),
         cmocka_unit_test(part__bytes_do_not_depend_on_anything_but_entries),
+        cmocka_unit_test(part__bytes_are_those_of_format_1),
         cmocka_unit_test(part__keys_of_one_hash_are_told_apart),
         cmocka_unit_test(part_writer__refuses_a_key_given_twice),
         cmocka_unit_test(part_writer__refuses_wrong_order_hash_and_shard),
