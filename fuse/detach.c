@@ -92,13 +92,14 @@ void detach_ready(void)
     tell_parent(&word);
 }
 
-void detach_failed(const struct err *err, int code)
+bool detach_failed(const struct err *err, int code)
 {
     struct word word = {.code = code};
     if (to_parent < 0)
-        return;
+        return false;
     snprintf(word.text, sizeof word.text, "%s", err_text(err, code));
     tell_parent(&word);
+    return true;
 }
 
 void detach_notify(const char *state)

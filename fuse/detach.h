@@ -10,6 +10,8 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
+
 /*
  * Forks. The child returns 0, in a session of its own; the parent waits for the child's word and
  * exits: 0 after detach_ready(), with the status of err, printed, after detach_failed() or when the
@@ -17,10 +19,10 @@
  */
 int detach_begin(struct err *err);
 
-/* The child's word. Without detach_begin(), both only tell the service manager ($NOTIFY_SOCKET), if
- * any. */
+/* The child's word. Without detach_begin() there is nobody to hear it but the service manager
+ * ($NOTIFY_SOCKET), if any; detach_failed() says whether somebody was. */
 void detach_ready(void);
-void detach_failed(const struct err *err, int code);
+bool detach_failed(const struct err *err, int code);
 
 /* "STOPPING=1" and the like, to $NOTIFY_SOCKET. */
 void detach_notify(const char *state);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +25,10 @@ static const struct {
     [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
 };
 
-/* Set before other threads run; log_to_syslog() is called while only the main thread logs. */
+/* Set before other threads run, but for is_syslog. */
 static enum log_level max_level = LOG_LEVEL_INFO;
 static bool is_journal;
-static bool is_syslog;
+static atomic_bool is_syslog;
 
 int log_level_of(const char *name, enum log_level *out)
 {

@@ -16,24 +16,32 @@ static void on_ended(void)
     kill(getpid(), SIGTERM);
 }
 
-static int serve_until_signal(const struct options *options, struct serve *serve, struct err *err)
+/* Opening the node loads what it served last, which takes a while: a signal ends that at once, as
+ * kill -9 could. */
+static int open_node(const struct options *options, struct serve *serve, const sigset_t *stop,
+                     struct node **node, struct err *err)
+{
+    pthread_sigmask(SIG_UNBLOCK, stop, NULL);
+    int ret = node_open(&options->node, watch_event, serve_watch(serve), node, err);
+    pthread_sigmask(SIG_BLOCK, stop, NULL);
+    return ret;
+}
+
+static int serve_until_signal(const struct options *options, struct serve *serve,
+                              const sigset_t *stop, struct err *err)
 {
     struct node *node = NULL;
-    sigset_t stop;
     int signo = 0;
-    int ret = node_open(&options->node, watch_event, serve_watch(serve), &node, err);
+    int ret = open_node(options, serve, stop, &node, err);
     if (ret)
         return ret;
     ret = serve_start(serve, node, on_ended, err);
     if (!ret) {
         log_info("fkvd %s serves %s at %s", FKV_VERSION, options->node.store_url, options->mount);
-        detach_ready();
         if (!options->foreground)
             log_to_syslog();
-        sigemptyset(&stop);
-        sigaddset(&stop, SIGTERM);
-        sigaddset(&stop, SIGINT);
-        sigwait(&stop, &signo);
+        detach_ready();
+        sigwait(stop, &signo);
         log_info("stopping: %s", strsignal(signo));
         detach_notify("STOPPING=1");
     }
@@ -43,13 +51,12 @@ static int serve_until_signal(const struct options *options, struct serve *serve
 }
 
 /* Blocked in every thread, so that only sigwait() above takes them. */
-static void set_signals(void)
+static void set_signals(sigset_t *stop)
 {
-    sigset_t blocked;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTERM);
-    sigaddset(&blocked, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    sigemptyset(stop);
+    sigaddset(stop, SIGTERM);
+    sigaddset(stop, SIGINT);
+    pthread_sigmask(SIG_BLOCK, stop, NULL);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -58,6 +65,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct serve *serve = NULL;
+    sigset_t stop;
     struct err err = {0};
     options_parse(argc, argv, &options);
     log_init(options.log_level);
@@ -66,16 +74,14 @@ int main(int argc, char **argv)
     if (!ret && !options.foreground)
         ret = detach_begin(&err);
     if (!ret) {
-        set_signals();
+        set_signals(&stop);
         detach_raise_limits();
         ret = serve_new(&options, &serve, &err);
     }
     if (!ret)
-        ret = serve_until_signal(&options, serve, &err);
-    if (ret) {
+        ret = serve_until_signal(&options, serve, &stop, &err);
+    if (ret && !detach_failed(&err, ret))
         log_error("%s", err_text(&err, ret));
-        detach_failed(&err, ret);
-    }
     serve_free(serve);
     options_release(&options);
     return err_exit_status(ret);

@@ -34,7 +34,7 @@ void message_release(struct message *message)
     *message = (struct message){0};
 }
 
-static void forget_request(struct message *message)
+void message_forget_request(struct message *message)
 {
     blob_unref(message->request);
     message->request = NULL;
@@ -74,7 +74,7 @@ static int begin(struct message *message, const void *data, size_t len, struct e
 int message_add(struct message *message, const void *data, size_t len, struct err *err)
 {
     if (message->request && message->request->len == message->expected)
-        forget_request(message); /* the one before, answered */
+        message_forget_request(message); /* the one before, answered */
     if (!message->request) {
         blob_unref(message->reply);
         message->reply = NULL;
@@ -85,7 +85,7 @@ int message_add(struct message *message, const void *data, size_t len, struct er
     struct blob *request = message->request;
     size_t left = request->cap - request->len;
     if (len > left) {
-        forget_request(message);
+        message_forget_request(message);
         return err_set(err, -EPROTO, "message: expected its last %zu bytes, found %zu", left, len);
     }
     memcpy(request->data + request->len, data, len);

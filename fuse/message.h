@@ -41,6 +41,9 @@ struct message {
 
 void message_release(struct message *message);
 
+/* Gives the request's memory back, once it was answered or refused. */
+void message_forget_request(struct message *message);
+
 /* Takes written bytes. 1: the request is whole, in message->request; 0: more must come. */
 int message_add(struct message *message, const void *data, size_t len, struct err *err);
 

@@ -54,7 +54,7 @@ static void read_reply(fuse_req_t req, struct handle *handle, size_t size)
     struct err err = {0};
     int ret = session_read(handle->session, size, &piece, &err);
     if (ret) {
-        log_warning("%s", err_text(&err, ret));
+        log_debug("pid %d: %s", (int)fuse_req_ctx(req)->pid, err_text(&err, ret));
         fuse_reply_err(req, -ret);
         return;
     }

@@ -14,8 +14,8 @@ enum {
         64 << 10,   /* first try at a written request's body; values that vary may need more */
     BODY_TRIES = 4, /* a table may switch to longer values between tries */
 };
-/* Replies that wait to be read, all sessions together. Beyond it, a new one must fit what is
- * left. */
+/* Written requests and replies that wait to be read, all sessions together. A new one must fit what
+ * is left. */
 #define MESSAGE_BYTES_MAX (1ull << 30)
 
 struct session {
@@ -26,7 +26,7 @@ struct session {
     struct message message; /* under lock */
     bool is_asked;          /* under lock: message.request is whole and not yet answered */
     struct wire_request asked;
-    size_t charged; /* under lock: the reply's share of stats->message_bytes */
+    size_t charged; /* under lock: our share of stats->message_bytes */
 };
 
 int session_open(struct table *table, struct version *pinned, struct stats *stats,
@@ -46,8 +46,12 @@ int session_open(struct table *table, struct version *pinned, struct stats *stat
     return 0;
 }
 
-static void charge_reply(struct session *session, size_t bytes)
+/* Accounts for what the message holds now. Called with the lock held. */
+static void charge_message(struct session *session)
 {
+    const struct message *message = &session->message;
+    size_t bytes =
+        (message->request ? message->request->cap : 0) + (message->reply ? message->reply->cap : 0);
     metric_add(&session->stats->message_bytes, bytes);
     metric_sub(&session->stats->message_bytes, session->charged);
     session->charged = bytes;
@@ -57,9 +61,9 @@ void session_close(struct session *session)
 {
     if (!session)
         return;
-    charge_reply(session, 0);
-    metric_sub(&session->stats->sessions, 1);
     message_release(&session->message);
+    charge_message(session);
+    metric_sub(&session->stats->sessions, 1);
     arena_unref(session->arena);
     version_unpin(session->source.pinned);
     pthread_mutex_destroy(&session->lock);
@@ -183,12 +187,17 @@ int session_inline(struct session *session, const void *data, size_t len, uint8_
     return 0;
 }
 
-/* The most a body may take: what the client accepts, our limit, and what other replies leave of the
- * memory for them. */
-static uint64_t body_limit(struct session *session, uint64_t out_len)
+/* What others leave of the memory for messages. */
+static uint64_t message_room(const struct session *session)
 {
     uint64_t taken = metric_get(&session->stats->message_bytes) - session->charged;
-    uint64_t left = taken < MESSAGE_BYTES_MAX ? MESSAGE_BYTES_MAX - taken : 0;
+    return taken < MESSAGE_BYTES_MAX ? MESSAGE_BYTES_MAX - taken : 0;
+}
+
+/* The most a body may take: what the client accepts, our limit, and what others leave. */
+static uint64_t body_limit(const struct session *session, uint64_t out_len)
+{
+    uint64_t left = message_room(session);
     uint64_t limit = left < FKV_BODY_MAX ? left : FKV_BODY_MAX;
     return out_len < limit ? out_len : limit;
 }
@@ -212,7 +221,7 @@ static struct blob *answer_message(const struct session *session,
 
 /* Answers the written request. Called with the lock held: nobody else has business with this
  * session meanwhile. */
-static int answer_written(struct session *session, struct err *err)
+static struct blob *answer_written(const struct session *session)
 {
     const struct blob *written = session->message.request;
     const struct wire_request *request = &session->asked;
@@ -223,37 +232,41 @@ static int answer_written(struct session *session, struct err *err)
     for (int i = 0; i < BODY_TRIES; i++) {
         blob_unref(blob);
         blob = answer_message(session, request, written, cap, &reply);
-        if (!blob)
-            return err_set(err, -ENOMEM, "message: no memory for a reply of %llu bytes",
-                           (unsigned long long)cap);
-        if (reply.error != -ENOSPC || reply.body_len > limit)
+        if (!blob || reply.error != -ENOSPC || reply.body_len > limit)
             break;
         cap = reply.body_len;
     }
-    if (reply.error == -ENOSPC && reply.body_len <= request->out_len &&
-        reply.body_len <= FKV_BODY_MAX)
-        reply.error =
-            -ENOMEM; /* other replies hold the memory: neither fewer keys nor more room help */
-    wire_reply_encode(&reply, blob->data);
-    charge_reply(session, blob->cap);
-    session->message.reply = blob;
-    session->message.n_read = 0;
-    return 0;
+    /* When others hold the memory, neither fewer keys nor more room would help. */
+    uint64_t own_limit = request->out_len < FKV_BODY_MAX ? request->out_len : FKV_BODY_MAX;
+    if (reply.error == -ENOSPC && reply.body_len <= own_limit)
+        reply.error = -ENOMEM;
+    if (blob)
+        wire_reply_encode(&reply, blob->data);
+    return blob;
+}
+
+/* Decodes the request that is now whole. */
+static int take_request(struct session *session, struct err *err)
+{
+    const struct blob *written = session->message.request;
+    int ret = wire_request_decode(written->data, written->len, WIRE_MESSAGE, written->len,
+                                  &session->asked, err);
+    session->is_asked = ret == 0;
+    if (ret)
+        message_forget_request(&session->message);
+    return ret;
 }
 
 int session_write(struct session *session, const void *data, size_t len, struct err *err)
 {
     scope_lock(&session->lock);
+    if (len > message_room(session))
+        return err_set(err, -ENOMEM, "message: requests and replies of others take all memory");
     session->is_asked = false;
     int ret = message_add(&session->message, data, len, err);
-    if (!session->message.reply)
-        charge_reply(session, 0);
-    if (ret != 1)
-        return ret;
-    const struct blob *written = session->message.request;
-    ret = wire_request_decode(written->data, written->len, WIRE_MESSAGE, written->len,
-                              &session->asked, err);
-    session->is_asked = ret == 0;
+    if (ret == 1)
+        ret = take_request(session, err);
+    charge_message(session);
     return ret;
 }
 
@@ -262,12 +275,13 @@ int session_read(struct session *session, size_t max, struct message_piece *out,
     scope_lock(&session->lock);
     if (session->is_asked) {
         session->is_asked = false;
-        int ret = answer_written(session, err);
-        if (ret)
-            return ret;
+        session->message.reply = answer_written(session);
+        session->message.n_read = 0;
+        message_forget_request(&session->message);
+        if (!session->message.reply)
+            return err_set(err, -ENOMEM, "message: no memory for a reply");
     }
     *out = message_next(&session->message, max);
-    if (!session->message.reply)
-        charge_reply(session, 0);
+    charge_message(session);
     return 0;
 }

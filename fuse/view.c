@@ -113,22 +113,29 @@ static int find_in_version(const struct view *view, const struct tree_node *pare
     return 0;
 }
 
-static int find_part(const struct view *view, const struct tree_node *parent, const char *name,
+/* Names are asked for in the order of a listing, which is that of the parts: begin after the last one
+ * found, or a listing of n parts takes n * n steps. */
+static int find_part(struct view *view, const struct tree_node *parent, const char *name,
                      struct tree_node *out)
 {
-    int ret = -ENOENT;
     struct version *version = view_pin(view, parent);
     size_t n_parts = version ? version_n_parts(version) : 0;
-    for (size_t i = 0; i < n_parts && i < TREE_PARTS_MAX && ret; i++) {
-        if (strcmp(version_part_name(version, i), name) == 0) {
-            *out = *parent;
-            out->kind = TREE_PART;
-            out->part = (uint32_t)i;
-            ret = 0;
-        }
+    size_t hint = atomic_load_explicit(&view->part_hint, memory_order_relaxed);
+    if (n_parts > TREE_PARTS_MAX)
+        n_parts = TREE_PARTS_MAX;
+    for (size_t step = 0; step < n_parts; step++) {
+        size_t i = (hint + step) % n_parts;
+        if (strcmp(version_part_name(version, i), name) != 0)
+            continue;
+        *out = *parent;
+        out->kind = TREE_PART;
+        out->part = (uint32_t)i;
+        atomic_store_explicit(&view->part_hint, (unsigned)i + 1, memory_order_relaxed);
+        version_unpin(version);
+        return 0;
     }
     version_unpin(version);
-    return ret;
+    return -ENOENT;
 }
 
 static int add_key(struct view *view, const struct tree_node *parent, const struct version *version,

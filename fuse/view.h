@@ -14,6 +14,7 @@
 #include "fuse/tree.h"
 #include "node/node.h"
 
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 struct handle;
@@ -29,6 +30,7 @@ struct view {
     struct invalidate *invalidate;
     struct reader *reader;
     struct switcher *switcher;
+    atomic_uint part_hint; /* where a listing's next part is likely to be */
     pthread_mutex_t handles_lock;
     struct handle *handles; /* all open ones, under handles_lock */
     const char *mount;
