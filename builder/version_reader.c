@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct version_reader {
     struct version_desc desc;
@@ -40,16 +41,27 @@ int version_desc_read(struct store *store, const char *dir, const struct digest 
     return ret;
 }
 
+/* How long a part may be to be kept in memory: any, unless the whole takes more than half of the host's. */
+static uint64_t heap_max_of(const struct version_desc *desc)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page_len = sysconf(_SC_PAGESIZE);
+    if (pages < 0 || page_len < 0)
+        return UINT64_MAX;
+    return version_desc_len(desc) > (uint64_t)pages * (uint64_t)page_len / 2 ? 0 : UINT64_MAX;
+}
+
 static int reader_load(struct version_reader *reader, struct store *store, const char *dir,
                        struct err *err)
 {
     const struct version_desc *desc = &reader->desc;
     reader->memories = calloc(desc->n_parts + 1, sizeof *reader->memories);
     reader->parts = calloc(desc->n_parts + 1, sizeof *reader->parts);
+    uint64_t heap_max = heap_max_of(desc);
     if (!reader->memories || !reader->parts)
         return err_sys(err, -ENOMEM, "%s: %zu parts", dir, desc->n_parts);
     for (size_t i = 0; i < desc->n_parts; i++) {
-        int ret = part_memory_load(&reader->memories[i], store, dir, &desc->parts[i], UINT64_MAX,
+        int ret = part_memory_load(&reader->memories[i], store, dir, &desc->parts[i], heap_max,
                                    NULL, err);
         if (ret)
             return ret;

@@ -2,7 +2,8 @@
 /*
  * version_reader: a whole version in memory, read from the store and checked, for verify, validators, diff and dump.
  *
- * Threads: one opens; afterwards it is immutable and shared. Memory: all parts' bytes; close it.
+ * Threads: one opens; afterwards it is immutable and shared. Memory: all parts' bytes; close it. A version of more than half
+ * the host's memory lies in unnamed files below $TMPDIR or /var/tmp instead, mapped.
  * Errors: -EBADMSG naming part and chunk, -ENOENT, -ENOMEM, store errors.
  */
 #ifndef FKV_BUILDER_VERSION_READER_H
