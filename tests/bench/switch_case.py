@@ -12,6 +12,25 @@ import bench
 BATCH, CLIENTS = 3900, 2
 
 
+def publish_all(fleet, n_versions, phase, between_s):
+    """Versions 2 and up; the file `phase` is there while one is under way."""
+    for version in range(2, n_versions + 1):
+        with open(phase, "wb"):
+            pass
+        fleet.fkv("publish", f"t=gen-{version:08d}", "--max-change", "0", "--reason", "bench")
+        fleet.wait_current("t", version)
+        os.remove(phase)
+        time.sleep(between_s)
+
+
+def flip(fleet, n_versions, n_flips):
+    """To and fro between the last two versions, which are loaded."""
+    bench.say("flipping between loaded versions")
+    for i in range(n_flips):
+        fleet.fkv("activate", f"t={n_versions - (i + 1) % 2}", "--reason", "bench")
+        time.sleep(0.8)
+
+
 def switch(quick):
     n_keys = 1_000_000 if quick else 5_000_000
     n_versions = 5 if quick else 8
@@ -29,21 +48,14 @@ def switch(quick):
         bench.say(f"{CLIENTS} readers, {BATCH} keys a batch")
         with subprocess.Popen([bench.program("bench_switch"), fleet.table_dir("t"), str(n_keys), str(BATCH),
                                str(CLIENTS), phase, stop], stdout=subprocess.PIPE, text=True) as readers:
-            time.sleep(steady_s)
-            for version in range(2, n_versions + 1):
-                with open(phase, "wb"):
+            try:
+                time.sleep(steady_s)
+                publish_all(fleet, n_versions, phase, between_s)
+                flip(fleet, n_versions, n_flips)
+                time.sleep(steady_s / 2)
+            finally:
+                with open(stop, "wb"):
                     pass
-                fleet.fkv("publish", f"t=gen-{version:08d}", "--max-change", "0", "--reason", "bench")
-                fleet.wait_current("t", version)
-                os.remove(phase)
-                time.sleep(between_s)
-            bench.say("flipping between loaded versions")
-            for flip in range(n_flips):
-                fleet.fkv("activate", f"t={n_versions - (flip + 1) % 2}", "--reason", "bench")
-                time.sleep(0.8)
-            time.sleep(steady_s / 2)
-            with open(stop, "wb"):
-                pass
             text = readers.communicate()[0]
             if readers.returncode:
                 sys.exit("bench_switch failed")
