@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/build.h"
 
+#include "builder/describe.h"
 #include "builder/engine.h"
 #include "builder/map.h"
 #include "builder/merge.h"
@@ -12,7 +13,6 @@
 #include "builder/verify.h"
 #include "builder/version_reader.h"
 #include "format/part_writer.h"
-#include "manifest/author.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -21,7 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 enum { LARGE_BUFFER = 512 << 10 };
 
@@ -283,50 +282,6 @@ static int build_verify(struct build *build, struct err *err)
     return verify_run(&build->engine.engine, &params, &build->meter, err);
 }
 
-/* ---- what people want to know of a version ---- */
-
-/* The inputs' names, as many as fit. JSON wants UTF-8: bytes outside ASCII are shown as '?'. */
-static char *source_text(const struct job *job)
-{
-    enum { SOURCE_LEN = 4096, TAIL_LEN = 64 };
-    char *text = malloc(SOURCE_LEN + TAIL_LEN);
-    size_t len = 0;
-    size_t i = 0;
-    if (!text)
-        return NULL;
-    for (; i < job->n_inputs && len + strlen(job->inputs[i]) + 2 < SOURCE_LEN; i++)
-        len +=
-            (size_t)snprintf(text + len, SOURCE_LEN - len, "%s%s", i ? ", " : "", job->inputs[i]);
-    if (i < job->n_inputs)
-        len += (size_t)snprintf(text + len, TAIL_LEN, "%s%zu more", i ? " and " : "",
-                                job->n_inputs - i);
-    for (size_t k = 0; k < len; k++)
-        if (text[k] < 0x20 || text[k] > 0x7E)
-            text[k] = '?';
-    text[len] = 0;
-    return text;
-}
-
-static int build_describe(struct build *build, struct err *err)
-{
-    struct version_desc *desc = &build->desc;
-    char author[AUTHOR_MAX];
-    char created[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    author_current(author);
-    gmtime_r(&now, &utc);
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    desc->task = strdup(build->staging.task);
-    desc->builder = strdup("fkv " FKV_VERSION);
-    desc->author = strdup(build->job->author ? build->job->author : author);
-    desc->created = strdup(created);
-    desc->source = source_text(build->job);
-    if (!desc->task || !desc->builder || !desc->author || !desc->created || !desc->source)
-        return err_sys(err, -ENOMEM, "sealing");
-    return 0;
-}
-
 /* ---- all of it ---- */
 
 static int build_stages(struct build *build, struct build_result *result, struct err *err)
@@ -347,7 +302,7 @@ static int build_stages(struct build *build, struct build_result *result, struct
     if (!ret)
         ret = build_verify(build, err);
     if (!ret)
-        ret = build_describe(build, err);
+        ret = describe_version(build->job, build->staging.task, &build->desc, err);
     if (!ret)
         ret = seal_finish(build->store, build->staging.dir, &build->desc, err);
     at[4] = meter_seconds(&build->meter);
