@@ -88,7 +88,8 @@ static bool apply_plan(struct node *node, struct table *table, const struct plan
     table->wanted = plan->wanted;
     table->unpinned = plan->unpinned;
     struct slot *slot = table_find_slot(table, plan->wanted);
-    if (slot && !slot->loaded && slot->retry_ns <= clock_now_ns(CLOCK_MONOTONIC))
+    if (slot && !slot->loaded && slot->activity == SLOT_IDLE &&
+        slot->retry_ns <= clock_now_ns(CLOCK_MONOTONIC))
         atomic_store(&node->is_urgent, true);
     bool is_due = slot && slot->loaded && table->serving != plan->wanted;
     if (is_due)

@@ -60,16 +60,17 @@ struct giving_way {
     struct slot *slot;
 };
 
-/* To a version that should answer now, unless this is one: its rank may have changed since it was begun. */
+/* To a version that should answer now, unless this is one; and when it is not wanted any more. Both may have changed since the
+ * task was picked. */
 static int should_stop(void *context)
 {
     const struct giving_way *way = context;
     if (atomic_load(&way->node->is_cancelled))
         return -ECANCELED;
-    if (!atomic_load(&way->node->is_urgent))
-        return 0;
     scope_lock(&way->node->lock);
-    return way->slot->rank > RANK_SERVE ? -ECANCELED : 0;
+    if (way->slot->place != PLACE_LOADED)
+        return -ECANCELED;
+    return atomic_load(&way->node->is_urgent) && way->slot->rank > RANK_SERVE ? -ECANCELED : 0;
 }
 
 /* The slot is busy, so it stays. Without memory the parts are only less safe from a sweep. */
