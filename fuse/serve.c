@@ -131,15 +131,14 @@ int serve_start(struct serve *serve, struct node *node, void (*ended)(void), str
     return 0;
 }
 
-/* Workers first: they hand work to the other threads. Those may still reply then; the session
- * outlives them. */
+/* An invalidation may wait for a request that a worker has yet to answer, so it ends before the
+ * workers. They hand work to the last two, whose replies need only the session. */
 static void stop_threads(struct serve *serve)
 {
     struct view *view = &serve->view;
     workers_stop(serve->workers);
     switcher_free(view->switcher);
     reader_free(view->reader);
-    invalidate_stop(view->invalidate);
     serve->workers = NULL;
     view->switcher = NULL;
     view->reader = NULL;
@@ -149,6 +148,7 @@ static void stop_threads(struct serve *serve)
 void serve_stop(struct serve *serve)
 {
     watch_stop(serve->watch);
+    invalidate_stop(serve->view.invalidate);
     if (serve->session)
         fuse_session_exit(serve->session);
     if (serve->mounted)

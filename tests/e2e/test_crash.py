@@ -292,6 +292,5 @@ def test_a_lease_outlives_switches(store, served):
 
 
 def test_it_says_what_it_does(served):
-    lines = served.log().splitlines()
-    assert any("serves" in line and served.mount in line for line in lines)
+    wait_until(lambda: f"at {served.mount}" in served.log(), "it says where it serves")
     assert json.dumps(served.status())
