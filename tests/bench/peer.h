@@ -26,7 +26,7 @@ struct peer {
     /* A place for n keys that get() reads best; NULL: anywhere. */
     uint64_t *(*keys)(struct peer *peer, uint32_t n);
     void (*close)(struct peer *peer);
-    char version[64]; /* empty: its headers do not tell C */
+    char version[64];
     void *state;
 };
 
