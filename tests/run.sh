@@ -74,7 +74,7 @@ unit() {
         [ -x "$program" ] && [ -f "$program" ] || continue
         name=$(basename "$program")
         log=$logs/$(basename "$dir")-$name.log
-        timeout 300 "$program" >"$log" 2>&1
+        timeout 600 "$program" >"$log" 2>&1
         status=$?
         ok=$(grep -c '^\[       OK \]' "$log")
         bad=$(grep '^\[  FAILED  \] [a-z]' "$log" | sort -u | wc -l)
