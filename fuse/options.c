@@ -55,9 +55,10 @@ static const char doc[] =
     "SIZE is a number of bytes, or of KiB, MiB, GiB, TiB with K, M, G, T after it.";
 
 static const struct argp_option option_table[] = {
-    {"store", KEY_STORE, "URL", 0, "The store: a directory, file:///dir or nfs://host/dir", 0},
+    {"store", KEY_STORE, "URL", 0,
+     "The store: a directory, file:///dir or nfs://host/dir (default: $FKV_STORE)", 0},
     {"mount", KEY_MOUNT, "DIR", 0,
-     "Where to mount; made when missing (default /fkv); DIR alone says the same", 0},
+     "Where to mount; made when missing (default: $FKV_MOUNT or /fkv); DIR alone says the same", 0},
     {"cache", KEY_CACHE, "DIR", 0,
      "Local copies of versions, on a fast disk (default /var/cache/fkv); one daemon each", 1},
     {"memory", KEY_MEMORY, "SIZE", 0,
@@ -161,10 +162,15 @@ static void add_label(struct argp_state *state, struct options *options, const c
 
 static void check_complete(struct argp_state *state, struct options *options)
 {
+    const char *store = getenv("FKV_STORE");
+    const char *mount = getenv("FKV_MOUNT");
+    if (!options->store && store && store[0])
+        options->store = absolute_path(state, store);
     if (!options->store)
-        argp_error(state, "--store is missing: where the tables are published, such as /srv/fkv");
+        argp_error(state, "--store (or $FKV_STORE) is missing: where the tables are published, "
+                          "such as /srv/fkv");
     if (!options->mount)
-        options->mount = mount_path(state, "/fkv");
+        options->mount = mount_path(state, mount && mount[0] ? mount : "/fkv");
 }
 
 static error_t on_option(int key, char *arg, struct argp_state *state)

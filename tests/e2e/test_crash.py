@@ -24,8 +24,9 @@ def served(store, make_daemon):
     return daemon
 
 
-def run(command, timeout=PATIENCE_S):
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+def run(command, timeout=PATIENCE_S, **variables):
+    env = {name: value for name, value in os.environ.items() if not name.startswith("FKV_")}
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env={**env, **variables})
 
 
 # --- clean lives ---
@@ -111,6 +112,17 @@ def test_the_service_manager_hears_that_it_is_ready(store, make_daemon, work_dir
 def test_wrong_words_are_named(args, status, text):
     done = run([FKVD, *args])
     assert done.returncode == status and text in done.stderr
+
+
+def test_the_environment_names_store_and_mount(store, make_daemon):
+    daemon = make_daemon(start=False)
+    done = run([FKVD, "--cache", daemon.cache], FKV_STORE=store.path, FKV_MOUNT=daemon.mount)
+    try:
+        assert done.returncode == 0, done.stderr
+        os.kill(daemon.status()["daemon"]["pid"], signal.SIGTERM)
+        wait_until(lambda: not is_mounted(daemon.mount), "it is unmounted")
+    finally:
+        unmount(daemon.mount)
 
 
 def test_help_teaches():
