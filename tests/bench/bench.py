@@ -179,7 +179,9 @@ class Report:
         path = os.path.join(OUT, f"{self.case}.json")
         document = {"case": self.case, "quick": self.quick, "machine": machine(),
                     "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                    "figures": self.figures, "targets": self.targets, "notes": self.notes}
+                    "figures": self.figures, "targets": self.targets, "notes": self.notes,
+                    "tables": [{"title": title, "columns": columns, "rows": rows}
+                               for title, columns, rows in self.tables]}
         with open(path, "w", encoding="utf-8") as out:
             json.dump(document, out, indent=1)
             out.write("\n")
