@@ -74,8 +74,11 @@ static inline void answer_put_varying(struct answer *answer, uint32_t i, const u
         return;
     store_le32(loc, (uint32_t)(off / 8));
     store_le32(loc + 4, len);
-    if (len)
-        answer_copy(answer->values + off, data, len);
+    if (!len)
+        return;
+    /* The bytes up to the next value too are the reader's: nothing of ours may stay in them. */
+    store_le64(answer->values + answer->values_len - 8, 0);
+    answer_copy(answer->values + off, data, len);
 }
 
 /* len is the schema's when values are fixed: the caller has checked it. */

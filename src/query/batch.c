@@ -34,6 +34,17 @@ uint64_t batch_body_min(const struct schema *schema, enum batch_form form, uint3
     return values_off(schema, n_keys) + values_len;
 }
 
+/* The bytes between status, locs and values: whoever owns the output reads them too. */
+static void clear_gaps(uint8_t *out, uint32_t n_keys, const struct batch_result *layout)
+{
+    uint64_t end = n_keys;
+    if (layout->locs_off) {
+        memset(out + end, 0, layout->locs_off - end);
+        end = layout->locs_off + LOC_LEN * (uint64_t)n_keys;
+    }
+    memset(out + end, 0, layout->values_off - end);
+}
+
 static int request_check(const struct schema *schema, const struct batch_request *request)
 {
     if (request->n_keys > BATCH_KEYS_MAX)
@@ -64,6 +75,7 @@ int batch_run(const struct mem_table *table, const struct batch_request *request
         *result = answered;
         return -ENOSPC;
     }
+    clear_gaps(out, request->n_keys, &answered);
     struct answer answer = {
         .status = out,
         .locs = is_fixed ? NULL : (uint8_t *)out + answered.locs_off,

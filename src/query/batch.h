@@ -12,13 +12,13 @@
  *   values                           at the next multiple of 64; value i at i * stride when fixed
  * The stride is 4 * dim for BATCH_AS_F32 (rows of a matrix), else value_len rounded up to 8; the
  * bytes between value and stride, and all bytes of an absent key's value when values are fixed,
- * are zero. Varying values are each padded to 8; an absent key has length 0. A bytes key of 0 or
- * more than 255 bytes is absent.
+ * are zero. Varying values are each padded to 8; an absent key has length 0. All padding is zero:
+ * no byte of the body is left as it was. A bytes key of 0 or more than 255 bytes is absent.
  *
  * Threads: any number of batches may run on one table. Memory: none allocated.
  * Errors: -EPROTO malformed keys, -ENOSPC with result->len set to the bytes needed when out_cap
  * is too small (for varying values and less than batch_body_min() bytes, that minimum), -ENOTSUP
- * for a conversion the table cannot give, -ETIMEDOUT past the deadline (checked every few hundred
+ * for a conversion the table cannot give, -ETIMEDOUT past the deadline (checked every 1,024
  * keys).
  */
 #ifndef FKV_QUERY_BATCH_H

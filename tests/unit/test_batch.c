@@ -166,6 +166,22 @@ static void check_answers(const struct world *w, const uint8_t *out,
     assert_int_equal(result->n_found, n_found);
 }
 
+/* The same answer comes over whatever was in the output before: no byte of that is handed on. */
+static void check_all_written(const struct world *w, const struct batch_request *request,
+                              const uint8_t *expected, uint64_t len)
+{
+    static const uint8_t poisons[] = {0x00, 0xa5, 0xff};
+    struct batch_result result = {0};
+    uint8_t *out = malloc(len + 1);
+    for (size_t i = 0; i < sizeof poisons; i++) {
+        memset(out, poisons[i], len + 1);
+        assert_int_equal(batch_run(w->fixture.table, request, out, len, &result), 0);
+        assert_memory_equal(out, expected, len);
+        assert_int_equal(out[len], poisons[i]);
+    }
+    free(out);
+}
+
 /* Asks with a body of exactly the right size, in memory of exactly that size (the sanitizer
  * watches its end). */
 static void ask(const struct world *w, uint32_t first, uint32_t step, uint32_t n,
@@ -190,6 +206,7 @@ static void ask(const struct world *w, uint32_t first, uint32_t step, uint32_t n
     assert_int_equal(ret, 0);
     assert_int_equal(result.len, cap);
     check_answers(w, out, &result, first, step, n, form);
+    check_all_written(w, &request, out, cap);
     free(out);
     free(copy);
     buf_release(&keys);
