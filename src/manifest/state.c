@@ -110,19 +110,28 @@ bool version_is_gone(const struct version_entry *version)
     return version->state == VERSION_RETIRED || version->state == VERSION_FORGOTTEN;
 }
 
+const struct version_entry *table_state_find_bad(const struct table_state *table,
+                                                 const struct version_entry *version)
+{
+    /* A base has a lower number than its delta, so this ends. */
+    while (version && !version->quarantined)
+        version = version->base ? table_state_find(table, version->base) : NULL;
+    return version;
+}
+
 uint64_t table_state_newest(const struct table_state *table)
 {
     for (size_t i = table->n_versions; i > 0; i--) {
         const struct version_entry *version = &table->versions[i - 1];
-        if (!version->quarantined && !version_is_gone(version))
+        if (!version_is_gone(version) && !table_state_find_bad(table, version))
             return version->version;
     }
     return 0;
 }
 
-static bool is_good_former(const struct version_entry *version)
+static bool is_good_former(const struct table_state *table, const struct version_entry *version)
 {
-    return version->state == VERSION_FORMER && !version->quarantined;
+    return version->state == VERSION_FORMER && !table_state_find_bad(table, version);
 }
 
 uint64_t table_state_pick_previous(const struct table_state *table)
@@ -130,7 +139,8 @@ uint64_t table_state_pick_previous(const struct table_state *table)
     const struct version_entry *best = NULL;
     for (size_t i = 0; i < table->n_versions; i++) {
         const struct version_entry *version = &table->versions[i];
-        if (is_good_former(version) && (!best || version->activated_ns > best->activated_ns))
+        bool is_later = !best || version->activated_ns > best->activated_ns;
+        if (is_later && is_good_former(table, version))
             best = version;
     }
     return best ? best->version : 0;
@@ -214,12 +224,12 @@ bool table_state_is_held(const struct table_state *table, uint64_t version)
 /* Is it among the last keep former versions? */
 static bool is_recent_former(const struct table_state *table, const struct version_entry *version)
 {
-    if (!is_good_former(version))
+    if (!is_good_former(table, version))
         return false;
     uint32_t n_later = 0;
     for (size_t i = 0; i < table->n_versions && n_later < table->keep; i++) {
         const struct version_entry *other = &table->versions[i];
-        n_later += is_good_former(other) && other->activated_ns > version->activated_ns;
+        n_later += other->activated_ns > version->activated_ns && is_good_former(table, other);
     }
     return n_later < table->keep;
 }
@@ -231,7 +241,8 @@ static bool is_kept_itself(const struct table_state *table, const struct version
         return false;
     if (number == table->current || number == table->previous || number == table->before)
         return true;
-    if (version->state == VERSION_CANDIDATE && !version->quarantined && number > table->current)
+    if (version->state == VERSION_CANDIDATE && number > table->current &&
+        !table_state_find_bad(table, version))
         return true;
     return is_recent_former(table, version) || table_state_is_held(table, number);
 }

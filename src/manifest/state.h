@@ -51,7 +51,7 @@ struct table_state {
     size_t n_versions;
     uint64_t current; /* 0: none yet */
     uint64_t
-        previous; /* the former version last current and not quarantined: rollback's default; 0: none */
+        previous; /* the good former version that was current last: rollback's default; 0: none */
     int64_t effective_ns; /* when current takes effect; 0: at once */
     uint64_t before;      /* the version served until effective_ns */
     uint32_t keep;        /* former versions kept; KEEP_DEFAULT unless an op said otherwise */
@@ -80,7 +80,13 @@ int state_check(const struct state *state, const struct record *record, struct e
 
 struct table_state *state_find_table(const struct state *state, const char *table);
 struct version_entry *table_state_find(const struct table_state *table, uint64_t version);
-/* The newest version that is neither quarantined, retired nor forgotten; 0: none. A delta must lie on it. */
+/*
+ * The first quarantined one of version, its base, that one's base and so on; NULL: none. What is quarantined lives on in the
+ * deltas above it, so a version is good only when it is neither retired nor forgotten and this finds none.
+ */
+const struct version_entry *table_state_find_bad(const struct table_state *table,
+                                                 const struct version_entry *version);
+/* The newest good version; 0: none. A delta must lie on it. */
 uint64_t table_state_newest(const struct table_state *table);
 /* A version number, or a tag, or "current" / "previous"; -ENOENT. */
 int table_state_resolve(const struct table_state *table, const char *text, uint64_t *out,
@@ -89,8 +95,8 @@ int table_state_resolve(const struct table_state *table, const char *text, uint6
 uint64_t table_state_wanted(const struct table_state *table, const char *node,
                             const char *const *labels, size_t n_labels, int64_t now_ns);
 /*
- * Which versions gc must keep: current, previous, the one served until a switch takes effect, the last keep former ones
- * that are not quarantined, candidates that are neither quarantined nor passed over (older than current), pinned and
+ * Which versions gc must keep: current, previous, the one served until a switch takes effect, the last keep good
+ * former ones, good candidates that are not passed over (older than current), pinned and
  * tagged ones, and the bases that those name.
  */
 bool table_state_is_kept(const struct table_state *table, const struct version_entry *version);

@@ -117,11 +117,18 @@ static int find_target(const struct table_state *table, const struct op *op,
     int ret = find_living(table, op->version, out, err);
     if (ret)
         return ret;
-    if ((*out)->quarantined && !op->force)
+    const struct version_entry *bad = table_state_find_bad(table, *out);
+    if (!bad || op->force)
+        return 0;
+    if (bad == *out)
         return err_set(err, -EPERM,
                        "version %llu of table %s is quarantined; force it, or release it first",
                        (ull)op->version, table->name);
-    return 0;
+    return err_set(err, -EPERM,
+                   "version %llu of table %s is a delta that lies on version %llu, which is "
+                   "quarantined; force it, or %s",
+                   (ull)op->version, table->name, (ull)bad->version,
+                   version_is_gone(bad) ? "build a full version" : "release that one first");
 }
 
 static int activate(struct table_state *table, const struct op *op, int64_t time_ns,

@@ -58,7 +58,7 @@ static void want_candidates(struct plan *plan, const struct plan_input *input)
         const struct version_entry *entry = &fleet->versions[i];
         if (entry->version <= fleet->current)
             break;
-        if (entry->state != VERSION_CANDIDATE || entry->quarantined)
+        if (entry->state != VERSION_CANDIDATE || table_state_find_bad(fleet, entry))
             continue;
         want(plan, input, entry->version, n == 0 ? RANK_CANDIDATE : RANK_STANDBY);
         n++;
@@ -104,8 +104,9 @@ static void place_rest(struct plan *plan, const struct plan_input *input)
         if (item->place == PLACE_LOADED)
             continue;
         const struct version_entry *entry = find_entry(input, item->id);
-        bool is_candidate = entry && entry->state == VERSION_CANDIDATE && !entry->quarantined &&
-                            entry->version > input->fleet->current;
+        bool is_candidate = entry && entry->state == VERSION_CANDIDATE &&
+                            entry->version > input->fleet->current &&
+                            !table_state_find_bad(input->fleet, entry);
         const struct plan_have *have = find_have(input, item->id);
         bool is_here = have && (have->is_cached || have->is_loaded);
         item->place = PLACE_CACHED;

@@ -159,7 +159,7 @@ static void publish__a_delta_lies_on_the_newest_good_version(void **unused)
     refused(&state, publish(6, 5), -ESTALE, "3 is the newest");
     must(&state, publish(6, 3));
     must(&state, rollback(3, 2));
-    refused(&state, publish(7, 3), -ESTALE, "6 is the newest");
+    refused(&state, publish(7, 3), -ESTALE, "2 is the newest"); /* 6 lies on 3 */
     state_release(&state);
 }
 
@@ -223,6 +223,38 @@ static void rollback__quarantines_what_it_leaves(void **unused)
     must(&state, forced(rollback(1, 4)));
     assert_int_equal(ads(&state)->current, 4);
     assert_int_equal(ads(&state)->previous, 3); /* 1 is quarantined now */
+    state_release(&state);
+}
+
+static void quarantine__holds_for_deltas_on_the_version(void **unused)
+{
+    struct state state = {0};
+    release_versions(&state, 1);
+    must(&state, publish(2, 1));
+    must(&state, activate(2));
+    must(&state, publish(3, 2));
+    must(&state, publish(4, 3));
+    assert_int_equal(table_state_newest(ads(&state)), 4);
+    must(&state, rollback(2, 1)); /* 3 and 4 lie on what was left */
+    assert_int_equal(table_state_newest(ads(&state)), 1);
+    assert_ptr_equal(table_state_find_bad(ads(&state), version(&state, 4)), version(&state, 2));
+    assert_false(table_state_is_kept(ads(&state), version(&state, 4)));
+    refused(&state, activate(3), -EPERM, "lies on version 2, which is quarantined");
+    refused(&state, rollback(1, 4), -EPERM, "lies on version 2, which is quarantined");
+    refused(&state, publish(5, 4), -ESTALE, "1 is the newest good version now");
+    must(&state, forced(activate(4)));
+    must(&state, activate(1));
+    assert_int_equal(ads(&state)->previous, 0); /* 4 was current, but is not good */
+    must(&state, plain(OP_RELEASE, 2));
+    assert_int_equal(ads(&state)->previous, 4);
+    assert_int_equal(table_state_newest(ads(&state)), 4);
+    must(&state, plain(OP_QUARANTINE, 2));
+    must(&state, plain(OP_RETIRE, 2)); /* its content lives on in 3 and 4 */
+    refused(&state, activate(3), -EPERM, "build a full version");
+    must(&state, plain(OP_FORGET, 2));
+    refused(&state, activate(3), -EPERM, "build a full version");
+    must(&state, publish(5, 1));
+    must(&state, activate(5));
     state_release(&state);
 }
 
@@ -602,7 +634,7 @@ static void fold__keeps_its_invariants_over_random_histories(void **unused)
         for (size_t t = 0; t < state.n_tables; t++) {
             const struct table_state *table = &state.tables[t];
             if (table->previous)
-                assert_false(table_state_find(table, table->previous)->quarantined);
+                assert_null(table_state_find_bad(table, table_state_find(table, table->previous)));
         }
         assert_round_trip(&state);
         state_release(&state);
@@ -619,6 +651,7 @@ int main(void)
         cmocka_unit_test(activate__moves_current_and_previous),
         cmocka_unit_test(activate__is_refused_for_bad_and_gone_versions),
         cmocka_unit_test(rollback__quarantines_what_it_leaves),
+        cmocka_unit_test(quarantine__holds_for_deltas_on_the_version),
         cmocka_unit_test(rollback__is_fenced_by_the_version_it_leaves),
         cmocka_unit_test(rollback__may_go_to_any_retained_version),
         cmocka_unit_test(previous__follows_the_order_of_the_log_not_of_clocks),
