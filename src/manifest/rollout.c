@@ -6,11 +6,13 @@
 struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *table,
                               uint64_t version, uint32_t quorum, int64_t now_ns)
 {
-    struct rollout out = {.verdict = ROLLOUT_WAIT};
+    struct rollout out = {.verdict = ROLLOUT_WAIT, .n_unknown = (uint32_t)nodes->n_bad};
     for (size_t i = 0; i < nodes->n_nodes; i++) {
         const struct heartbeat *node = &nodes->nodes[i];
-        if (!heartbeat_is_live(node, now_ns))
+        if (!heartbeat_is_live(node, now_ns)) {
+            out.n_unknown += node->time_ns > now_ns;
             continue;
+        }
         out.n_live++;
         const struct node_table *on_node = heartbeat_find_table(node, table);
         const struct node_version *found =
@@ -28,7 +30,7 @@ struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *ta
         }
     }
     uint32_t needed = quorum ? quorum : out.n_live;
-    if (out.n_live == 0 || out.n_ready >= needed)
+    if (out.n_ready >= needed) /* no live node and no quorum: nobody to wait for */
         out.verdict = ROLLOUT_GO;
     else if (out.n_failed > 0 && out.n_ready + out.n_failed == out.n_live)
         out.verdict = ROLLOUT_BLOCKED;

@@ -3,8 +3,9 @@
  * rollout: may a candidate become current? A pure decision over heartbeats.
  *
  * A node counts when its heartbeat is younger than HEARTBEAT_LIVE_NS. The candidate may be activated when every
- * counted node (or `quorum` of them, when not 0) has it ready or serving. With no live node it may be
- * activated at once: nodes catch up when they come. With a quorum above the number of live nodes it waits for more.
+ * counted node (or `quorum` of them, when not 0) has it ready or serving. With no live node and no
+ * quorum it may be activated at once: nodes catch up when they come. A quorum is never undercut: with fewer live nodes
+ * it waits for more. Nodes that nothing is known of (n_unknown) do not hold it up, so the caller should warn of them.
  *
  * Threads: pure functions. Memory: pointers in results live as long as the heartbeats.
  */
@@ -24,6 +25,8 @@ struct rollout {
     uint32_t n_live;
     uint32_t n_ready; /* ready or serving */
     uint32_t n_failed;
+    uint32_t
+        n_unknown; /* unreadable heartbeats, and those from so far in the future that they do not count */
     const struct heartbeat *failed; /* one that failed, for the message; or NULL */
     const char *reason;             /* its reason; lives as long as the heartbeats */
 };

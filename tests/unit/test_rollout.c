@@ -62,7 +62,7 @@ static enum rollout_verdict expected_verdict(const int *says, size_t n, uint32_t
         n_failed += says[i] == NODE_FAILED;
     }
     if (n_live == 0)
-        return ROLLOUT_GO;
+        return quorum ? ROLLOUT_WAIT : ROLLOUT_GO;
     if (quorum ? n_good >= quorum : n_good == n_live)
         return ROLLOUT_GO;
     bool all_done = n_good + n_failed == n_live;
@@ -117,6 +117,30 @@ static void rollout__counts_and_names_a_failed_node(void **state)
     assert_string_equal(got.failed->node, "host-1");
     assert_string_equal(got.reason, "no memory");
     assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 2, now).verdict, ROLLOUT_GO);
+}
+
+static void rollout__a_quorum_is_never_undercut(void **state)
+{
+    struct fleet fleet = {0};
+    struct heartbeat_list *list =
+        fleet_of(&fleet, SAYS_LATE_READY, SAYS_LATE_READY, SAYS_LATE_READY);
+    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 0, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 3, now).verdict, ROLLOUT_WAIT);
+    list->n_nodes = 0;
+    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 1, now).verdict, ROLLOUT_WAIT);
+}
+
+static void rollout__counts_what_it_cannot_know_of(void **state)
+{
+    struct fleet fleet = {0};
+    struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, NODE_READY, SAYS_LATE_READY);
+    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 0, now).n_unknown, 0);
+    fleet.nodes[1].time_ns = now + HEARTBEAT_LIVE_NS;
+    list->n_bad = 2;
+    struct rollout got = rollout_decide(list, "ads", CANDIDATE, 0, now);
+    assert_int_equal(got.verdict, ROLLOUT_GO);
+    assert_int_equal(got.n_live, 1);
+    assert_int_equal(got.n_unknown, 3);
 }
 
 static void rollout__a_dead_node_never_blocks(void **state)
@@ -185,6 +209,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rollout__decides_every_small_fleet_by_the_rule),
         cmocka_unit_test(rollout__counts_and_names_a_failed_node),
+        cmocka_unit_test(rollout__a_quorum_is_never_undercut),
+        cmocka_unit_test(rollout__counts_what_it_cannot_know_of),
         cmocka_unit_test(rollout__a_dead_node_never_blocks),
         cmocka_unit_test(serving__counts_live_nodes_that_are_free_to_switch),
         cmocka_unit_test(settled__minds_the_pins_of_the_log),
