@@ -43,7 +43,6 @@ void handle_close(struct view *view, struct handle *handle)
         return;
     unlink_handle(view, handle);
     session_close(handle->session);
-    value_release(&handle->value);
     buf_release(&handle->text);
     if (handle->fd >= 0)
         close(handle->fd);
@@ -98,7 +97,7 @@ static int open_key(struct view *view, struct handle *handle)
     int ret = lease(view, &keys, handle);
     if (!ret)
         ret = value_key_of(handle->version, keyfile.name, &key);
-    return ret ? ret : value_read(handle->version, &key, &handle->value);
+    return ret ? ret : value_find(handle->version, &key, &handle->value);
 }
 
 static int open_part(struct view *view, struct handle *handle)
@@ -164,13 +163,13 @@ int handle_open_dir(struct view *view, const struct tree_node *node, struct hand
     return 0;
 }
 
-const uint8_t *handle_bytes(const struct handle *handle, size_t *len)
+const uint8_t *handle_bytes(const struct handle *handle, size_t *len, uint8_t **made)
 {
     if (handle->node.kind == TREE_VERSION_JSON)
         return (const uint8_t *)version_json(handle->version, len);
     if (handle->node.kind == TREE_KEY) {
         *len = handle->value.len;
-        return handle->value.data;
+        return single_bytes(&handle->value, made);
     }
     *len = handle->text.len;
     return handle->text.data;

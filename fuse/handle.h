@@ -24,7 +24,7 @@ struct handle {
     struct tree_node node;
     struct version *version; /* the lease, or NULL */
     struct session *session; /* lookup files */
-    struct value value;      /* KEY */
+    struct single value;     /* KEY */
     struct buf text;         /* STATUS, METRICS; a directory's listing */
     int fd;                  /* PART; else -1 */
 };
@@ -41,7 +41,8 @@ void handle_ref(struct handle *handle);
  * files were open. */
 void handle_close_all(struct view *view);
 
-/* The bytes of a file that is wholly in memory (all but parts and lookup files). */
-const uint8_t *handle_bytes(const struct handle *handle, size_t *len);
+/* The bytes of a file that is wholly in memory (all but parts and lookup files). When they had to be
+ * made for this call, *made has them, for the caller to free; NULL and a length without memory. */
+const uint8_t *handle_bytes(const struct handle *handle, size_t *len, uint8_t **made);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/scope.h"
 #include "fuse/log.h"
 #include "fuse/ops.h"
 #include "fuse/reader.h"
@@ -62,20 +63,29 @@ static void read_reply(fuse_req_t req, struct handle *handle, size_t size)
     blob_unref(piece.blob);
 }
 
+static void read_bytes(fuse_req_t req, struct handle *handle, size_t size, off_t off)
+{
+    struct view *view = ops_view(req);
+    size_t len = 0;
+    scope_free uint8_t *made = NULL;
+    handle_ref(handle);
+    const uint8_t *data = handle_bytes(handle, &len, &made);
+    if (data || !len)
+        ops_reply_slice(req, data, len, size, off);
+    else
+        fuse_reply_err(req, ENOMEM);
+    handle_close(view, handle);
+}
+
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct handle *handle = ops_handle(fi);
-    size_t len = 0;
     if (handle->session) {
         read_reply(req, handle, size);
     } else if (handle->fd >= 0) {
         reader_add(ops_view(req)->reader, req, handle->fd, size, off);
     } else {
-        struct view *view = ops_view(req);
-        handle_ref(handle);
-        const uint8_t *data = handle_bytes(handle, &len);
-        ops_reply_slice(req, data, len, size, off);
-        handle_close(view, handle);
+        read_bytes(req, handle, size, off);
     }
 }
 

@@ -5,14 +5,17 @@
  * u64 keys are written in decimal, byte keys percent-escaped (base/percent.h). The content is the
  * value's bytes; vectors come as little-endian f32.
  *
- * Threads: any. Memory: value_release(). Errors: -ENOENT for an absent key or text that is no key,
- * -ESTALE when the version is not loaded, -ENOMEM, -EIO.
+ * A value may have megabytes and a client may open it thousands of times, so nothing is copied: what
+ * is stored is read where it lies, and vectors are converted for each read.
+ *
+ * Threads: any. Memory: a value points into its version, which must stay pinned. Errors: -ENOENT
+ * for an absent key or text that is no key, -ESTALE when the version is not loaded, -EIO.
  */
 #ifndef FKV_FUSE_VALUE_H
 #define FKV_FUSE_VALUE_H
 
-#include "fuse/message.h"
 #include "node/version.h"
+#include "query/single.h"
 
 enum { VALUE_KEY_MAX = 255, VALUE_NAME_MAX = 3 * VALUE_KEY_MAX };
 
@@ -21,14 +24,7 @@ struct value_key {
     uint8_t bytes[VALUE_KEY_MAX];
 };
 
-struct value {
-    struct blob *body;
-    const uint8_t *data;
-    size_t len;
-};
-
 int value_key_of(const struct version *version, const char *name, struct value_key *out);
-int value_read(const struct version *version, const struct value_key *key, struct value *out);
-void value_release(struct value *value);
+int value_find(const struct version *version, const struct value_key *key, struct single *out);
 
 #endif

@@ -142,18 +142,17 @@ static int add_key(struct view *view, const struct tree_node *parent, const stru
                    const char *name, struct tree_node *out)
 {
     struct value_key key;
-    struct value value = {0};
+    struct single value = {0};
     struct keyfile keyfile = {.table = parent->table, .version = parent->version};
     if (strlen(name) > VALUE_NAME_MAX)
         return -ENAMETOOLONG;
     int ret = value_key_of(version, name, &key);
     if (!ret)
-        ret = value_read(version, &key, &value);
+        ret = value_find(version, &key, &value);
     if (ret)
         return ret;
     keyfile.value_len = value.len;
     strcpy(keyfile.name, name);
-    value_release(&value);
     struct tree_node child = {.kind = TREE_KEY};
     ret = keyfiles_add(view->keyfiles, &keyfile, &child.serial);
     if (!ret)

@@ -191,6 +191,27 @@ def test_an_open_directory_keeps_its_listing(tables):
         os.close(fd)
 
 
+def rss(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_an_open_key_file_takes_no_memory_of_its_own(store, make_daemon):
+    value = "x" * (4 << 20)
+    store.publish("long", [(1, value)], "--key", "u64", "--value", "bytes")
+    daemon = make_daemon()
+    daemon.wait_current("long", 1)
+    path = daemon.path("long", "current", "key", 1)
+    with open(path, "rb") as file:
+        assert file.read() == value.encode()
+    before = rss(daemon.process.pid)
+    files = [os.open(path, os.O_RDONLY) for _ in range(50)]
+    after = rss(daemon.process.pid)
+    for fd in files:
+        os.close(fd)
+    assert after - before < 50 << 20
+
+
 def test_key_files_are_not_remembered_for_ever(store, make_daemon):
     """The kernel would keep each name it looked up until memory is short; the daemon makes it drop the oldest."""
     keep, n = 1 << 16, 70000

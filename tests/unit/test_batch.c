@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "codec/vector.h"
 #include "query/batch.h"
+#include "query/single.h"
 #include "table_fixture.h"
 
 #include <errno.h>
@@ -372,6 +373,38 @@ static void batch__a_deadline_gone_by_ends_it(void **state)
 }
 
 /* Every heap reference of the base is made wild; nothing but FAILED may come of it. */
+static void single__values_are_found_where_they_lie(void **state)
+{
+    static const char *const values[] = {"bytes", "bytes[20]", "f32[3]", "bf16[5]", "i8[7]"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        struct world *w = malloc(sizeof *w);
+        world_init(w, i % 2 ? KEY_U64 : KEY_BYTES, values[i], 2, 3);
+        enum elem elem = w->fixture.schema.elem;
+        enum batch_form form = elem == ELEM_NONE ? BATCH_AS_STORED : BATCH_AS_F32;
+        for (uint32_t key = 0; key < N_WORLD + 10; key++) {
+            struct buf request = request_of(w, key, 1, 1);
+            struct single single = {0};
+            uint8_t *made = NULL;
+            size_t head = i % 2 ? 0 : sizeof(uint32_t);
+            int level = key < N_WORLD ? newest(w, key) : -1;
+            int ret =
+                single_find(w->fixture.table, request.data + head, request.len - head, &single);
+            assert_int_equal(ret, level >= 0 ? 0 : -ENOENT);
+            if (level >= 0) {
+                const uint8_t *bytes = single_bytes(&single, &made);
+                assert_int_equal(made != NULL, elem != ELEM_NONE && elem != ELEM_F32);
+                check_value(w, key, level, bytes, (uint32_t)single.len, form);
+            }
+            free(made);
+            buf_release(&request);
+        }
+        assert_int_equal(single_find(w->fixture.table, "x", i % 2, &(struct single){0}),
+                         i % 2 ? -EINVAL : -ENOENT);
+        world_release(w);
+        free(w);
+    }
+}
+
 static void batch__corrupt_references_fail_their_keys_only(void **state)
 {
     for (int is_bytes = 0; is_bytes < 2; is_bytes++) {
@@ -423,6 +456,7 @@ int main(void)
         cmocka_unit_test(batch__empty_and_overlong_keys_are_absent),
         cmocka_unit_test(batch__a_deadline_gone_by_ends_it),
         cmocka_unit_test(batch__corrupt_references_fail_their_keys_only),
+        cmocka_unit_test(single__values_are_found_where_they_lie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
