@@ -6,15 +6,6 @@
 
 #include <string.h>
 
-/* Nobody but the slot has it: neither a pin on the cached version nor a loaded one that shares its files. */
-static bool is_unused(const struct slot *slot)
-{
-    if (slot->loaded)
-        return false;
-    return !slot->cached || (counted_is_sole(&slot->cached->counted) &&
-                             counted_is_sole(&slot->cached->files->counted));
-}
-
 /* Under the lock: takes a slot that may go out of its table. */
 static struct slot *take_gone_slot(struct node *node, struct table **table)
 {
@@ -24,7 +15,7 @@ static struct slot *take_gone_slot(struct node *node, struct table **table)
         for (size_t s = 0; s < (*table)->n_slots; s++) {
             struct slot *slot = (*table)->slots[s];
             if (slot->place != PLACE_GONE || slot->activity != SLOT_IDLE || slot->is_held ||
-                !is_unused(slot))
+                !slot_is_unused(slot))
                 continue;
             table_remove_slot(*table, slot);
             return slot;
@@ -42,10 +33,13 @@ static bool collect_version(struct node *node)
         node->is_dirty = true;
         node->needs_sweep = true;
         node->changes++;
+        /* Whoever had it open kept it listed until now. */
+        node_note(node, NODE_EVENT_VERSION, table, slot->id);
     }
     pthread_mutex_unlock(&node->lock);
     if (!slot)
         return false;
+    node_tell_notes(node);
     /* First it is no longer named, then it goes. */
     node_save_if_dirty(node);
     cache_version_remove(node->cache, table->name, slot->id, NULL);

@@ -72,8 +72,10 @@ static void apply_item(struct node *node, struct table *table, const struct plan
         slot->retry_ns = 0;
         node->changes++;
     }
+    /* A pinned one keeps its memory anyway, and whoever has it open may open more of it: the next
+     * plan tries again. */
     if (item->place != PLACE_LOADED && slot->loaded && slot->id != table->serving &&
-        slot->activity == SLOT_IDLE && !slot->is_held)
+        slot->activity == SLOT_IDLE && !slot->is_held && counted_is_sole(&slot->loaded->counted))
         node_drop_loaded(node, table, slot);
     if (slot_is_visible(slot) != was_visible)
         node_note(node, NODE_EVENT_VERSION, table, slot->id);

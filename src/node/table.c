@@ -102,6 +102,14 @@ void table_remove_slot(struct table *table, struct slot *slot)
     memmove(&table->slots[i], &table->slots[i + 1], (table->n_slots - i) * sizeof(struct slot *));
 }
 
+bool slot_is_unused(const struct slot *slot)
+{
+    if (slot->loaded)
+        return false;
+    return !slot->cached || (counted_is_sole(&slot->cached->counted) &&
+                             counted_is_sole(&slot->cached->files->counted));
+}
+
 void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t now_ns)
 {
     char *copy = strdup(reason);

@@ -68,10 +68,13 @@ struct slot *table_add_slot(struct table *table, uint64_t id, const struct diges
 void table_remove_slot(struct table *table, struct slot *slot);
 void slot_free(struct slot *slot);
 
-/* True when the listing of v/ shows it. */
+/* Nobody but the slot has it: no pin on the cached version, no loaded one that shares its files. */
+bool slot_is_unused(const struct slot *slot);
+
+/* True when the listing of v/ shows it: a version that is over stays whole for those who have it open. */
 static inline bool slot_is_visible(const struct slot *slot)
 {
-    return (slot->cached || slot->loaded) && slot->place != PLACE_GONE;
+    return (slot->cached || slot->loaded) && (slot->place != PLACE_GONE || !slot_is_unused(slot));
 }
 
 void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t now_ns);

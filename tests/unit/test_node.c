@@ -545,13 +545,17 @@ static void node__open_version_keeps_its_files(void **state)
         node_fixture_release_version(fixture, "ads", tag, 100);
         node_fixture_settle(node);
     }
-    assert_false(is_here(node, 1)); /* no new pins */
+    assert_true(is_loaded(node, 1)); /* whole, for those below it */
+    assert_false(is_here(node, 2));
     int fd = version_part_open(first, 0);
     assert_true(fd >= 0);
     close(fd);
     assert_int_equal(node_fixture_get_of(first, 5), 1);
+    unsigned n_listed = fixture->n_listed;
     version_unpin(first);
     node_fixture_settle(node);
+    assert_false(is_here(node, 1));
+    assert_true(fixture->n_listed > n_listed);
     assert_int_not_equal(access(path, F_OK), 0);
     node_close(node);
 }
