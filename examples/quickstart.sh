@@ -89,10 +89,11 @@ cut -f1 all.tsv >words.txt
 heading "Build a table, publish it, mount it"
 say "The input: $(wc -l <words.tsv) words and their vectors." \
     "${dim}$(head -n 1 words.tsv | cut -c1-72)…${plain}"
-run fkv init "$demo/store"
+show export "FKV_STORE=$FKV_STORE" "FKV_MOUNT=$FKV_MOUNT"
+run fkv init
 run fkv build words words.tsv --key bytes --value 'f16[100]'
 run fkv publish words --reason 'the first one'
-run fkvd --store "$FKV_STORE" --mount fkv --cache cache --poll 200
+run fkvd --cache cache --poll 200
 run ls -l fkv/words fkv/words/v/1
 
 # ------------------------------------------------------------------------------------------------

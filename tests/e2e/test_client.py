@@ -382,3 +382,40 @@ def test_an_outside_program_builds_with_pkg_config(tables, work_dir):
     assert "libfkv.so.0" in subprocess.run(["ldd", os.path.join(work_dir, "shared")], capture_output=True, text=True,
                                            env=dict(os.environ, LD_LIBRARY_PATH=lib), check=True).stdout
     shutil.rmtree(root)
+
+
+# --- The examples ---
+
+
+def example(*command):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_python_reader_needs_no_library(tables):
+    reader = os.path.join(fkvtest.ROOT, "examples", "read_features.py")
+    assert example("/usr/bin/python3", reader, tables.path("nums"), 1, 7777).splitlines() == [
+        "version 2", f"  {1:<16} {tables.tables['nums'][1].encode()!r}", f"  {7777:<16} (absent)"]
+    assert "[3.0000, 0.5000, -1.0000, 0.0000]" in example("/usr/bin/python3", reader, tables.path("vecs"), 3)
+    assert "b'0000'" in example("/usr/bin/python3", reader, tables.path("words", "v", 1), "cat")
+
+
+def test_words_are_ranked_and_a_watching_reader_sees_the_switch(store, make_daemon, work_dir):
+    words = {"north": "1,0", "northeast": "0.7,0.7", "east": "0,1", "south": "-1,0"}
+    store.publish("w", words.items(), "--key", "bytes", "--value", "f16[2]")
+    daemon = make_daemon()
+    daemon.wait_current("w", 1)
+    words_list = os.path.join(work_dir, "words.txt")
+    with open(words_list, "w", encoding="utf-8") as file:
+        file.write("\n".join([*words, "nowhere"]) + "\n")
+    ranked = example(os.path.join(BUILD, "examples", "rank_words"), daemon.path("w"), words_list, "north", 2)
+    assert '"north" among 4 words, f16[2], version 1' in ranked
+    assert [line.split()[1] for line in ranked.splitlines()[2:]] == ["northeast", "east"]
+    watcher = subprocess.Popen([os.path.join(BUILD, "examples", "watch_reader"), daemon.path("w"), words_list, "3"],
+                               stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    store.publish("w", [*words.items(), ("nowhere", "0,0")])
+    seen = watcher.communicate(timeout=60)[0]
+    assert watcher.returncode == 0 and "1 switches: 0 failed, 0 mixed" in seen, seen
+    assert "version 1: 4 of 5 words" in seen and "version 2: 5 of 5 words" in seen
