@@ -3,7 +3,7 @@
  * manifest: the log on a store: open, follow, append.
  *
  *   log/0000000001.json …           one record a file, created by put-if-absent, never rewritten
- *   log/snapshot-0000000100.json    the state up to a record, every SNAPSHOT_EVERY records; rebuilt at will
+ *   log/snapshot-0000000100.json    the state up to a record, every SNAPSHOT_EVERY records; the two newest stay
  *
  * Threads: a struct manifest belongs to one thread at a time.
  * Memory: manifest_state() lives until the next refresh or append.

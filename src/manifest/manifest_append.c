@@ -87,6 +87,34 @@ static int prepare(struct append *append, struct err *err)
     return ret ? ret : state_check(state, &append->record, err);
 }
 
+/* The newest one of the listing that is older than seq, or 0. */
+static uint64_t snapshot_before(const struct store_list *list, uint64_t seq)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < list->n_names; i++) {
+        uint64_t found = log_snapshot_seq(list->names[i]);
+        if (found < seq && found > newest)
+            newest = found;
+    }
+    return newest;
+}
+
+/* Leaves the one written just now and the one before it, should the new one turn out bad. */
+static void remove_old_snapshots(struct manifest *manifest)
+{
+    struct store_list list = {0};
+    if (store_list(manifest->store, "log", &list, NULL))
+        return;
+    uint64_t kept = snapshot_before(&list, manifest->snapshot_seq);
+    for (uint64_t seq = snapshot_before(&list, kept); seq; seq = snapshot_before(&list, seq)) {
+        char path[LOG_NAME_MAX];
+        log_snapshot_path(seq, path);
+        if (store_remove(manifest->store, path, NULL))
+            break;
+    }
+    store_list_release(&list);
+}
+
 /* Only speeds up the next open, so a failure is no error. */
 static void snapshot(struct manifest *manifest)
 {
@@ -97,8 +125,10 @@ static void snapshot(struct manifest *manifest)
     struct buf text = {0};
     log_snapshot_path(seq, path);
     if (state_encode(&manifest->state, &text, NULL) == 0 && text.len <= STATE_JSON_MAX &&
-        store_put(manifest->store, path, text.data, text.len, NULL) == 0)
+        store_put(manifest->store, path, text.data, text.len, NULL) == 0) {
         manifest->snapshot_seq = seq;
+        remove_old_snapshots(manifest);
+    }
     buf_release(&text);
 }
 

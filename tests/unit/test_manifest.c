@@ -215,6 +215,31 @@ static void snapshot__that_is_bad_is_stepped_over(void **state)
     buf_release(&good);
 }
 
+static size_t count_snapshots(struct log_fixture *f)
+{
+    struct store_list list = {0};
+    size_t n = 0;
+    assert_int_equal(store_list(f->plain, "log", &list, NULL), 0);
+    for (size_t i = 0; i < list.n_names; i++)
+        n += log_snapshot_seq(list.names[i]) != 0;
+    store_list_release(&list);
+    return n;
+}
+
+static void snapshot__only_the_two_newest_stay(void **state)
+{
+    struct log_fixture *f = *state;
+    struct store_stat st;
+    fill(f, 2 * SNAPSHOT_EVERY);
+    replace(f, "log/snapshot-0000000050.json", "left over", 9);
+    replace(f, "log/snapshot-0000000999.json", "of another log", 14);
+    fill(f, 2 * SNAPSHOT_EVERY + 1);
+    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000300.json", &st, NULL), 0);
+    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000400.json", &st, NULL), 0);
+    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000999.json", &st, NULL), 0);
+    assert_int_equal(count_snapshots(f), 3);
+}
+
 static void snapshot__whose_writer_died_is_made_up_for(void **state)
 {
     struct log_fixture *f = *state;
@@ -224,13 +249,7 @@ static void snapshot__whose_writer_died_is_made_up_for(void **state)
     fill(f, 1);
     assert_int_equal(store_stat(f->plain, "log/snapshot-0000000101.json", &st, NULL), 0);
     fill(f, 98);
-    struct store_list list = {0};
-    size_t n = 0;
-    assert_int_equal(store_list(f->plain, "log", &list, NULL), 0);
-    for (size_t i = 0; i < list.n_names; i++)
-        n += log_snapshot_seq(list.names[i]) != 0;
-    assert_int_equal(n, 1);
-    store_list_release(&list);
+    assert_int_equal(count_snapshots(f), 1);
 }
 
 static void snapshot__that_cannot_be_written_is_no_error(void **state)
@@ -366,6 +385,7 @@ int main(void)
         IN_MEMORY(read_record__is_for_looking_back),
         IN_MEMORY(snapshot__spares_reading_the_log),
         IN_MEMORY(snapshot__that_is_bad_is_stepped_over),
+        IN_MEMORY(snapshot__only_the_two_newest_stay),
         IN_MEMORY(snapshot__whose_writer_died_is_made_up_for),
         IN_MEMORY(snapshot__that_cannot_be_written_is_no_error),
         IN_MEMORY(record__that_is_bad_stops_the_fold_before_it),
