@@ -28,10 +28,13 @@ static int footer_check(const struct part_footer *footer, const char *name, stru
                        "%s: expected part format %d, found %u: a newer fkv can read it", name,
                        PART_FORMAT, load_le32(&footer->format));
     uint64_t checksum = hash_checksum(footer, offsetof(struct part_footer, checksum));
-    if (load_le64(&footer->checksum) != checksum || load_le32(&footer->format) != PART_FORMAT)
+    if (load_le64(&footer->checksum) != checksum)
         return err_set(err, -EBADMSG, "%s: footer: expected checksum %016llx, found %016llx", name,
                        (unsigned long long)checksum,
                        (unsigned long long)load_le64(&footer->checksum));
+    if (load_le32(&footer->format) != PART_FORMAT)
+        return err_set(err, -EBADMSG, "%s: footer: expected part format %d, found %u", name,
+                       PART_FORMAT, load_le32(&footer->format));
     return 0;
 }
 
@@ -190,6 +193,9 @@ static int places_decode(const struct opening *o, struct err *err)
                        o->name, (unsigned long long)(n_entries + n_collisions),
                        (unsigned long long)part->info.n_keys,
                        (unsigned long long)part->info.n_tombstones);
+    if (n_collisions && part->info.key_type != KEY_BYTES)
+        return err_set(err, -EBADMSG, "%s: collisions: u64 keys have none, found %llu", o->name,
+                       (unsigned long long)n_collisions);
     part->collisions = (const struct part_collision *)collisions;
     part->n_collisions = n_collisions;
     return 0;

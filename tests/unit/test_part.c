@@ -380,6 +380,26 @@ static void part__a_newer_format_is_named(void **state)
     forge_start(&f, "bytes[16]", 0);
     store_le32(&f.footer->format, 2);
     assert_int_equal(forge_open(&f, &part), -ENOTSUP);
+    struct err err = {0};
+    store_le32(&f.footer->format, 0); /* its checksum right, as of another program's hand */
+    assert_int_equal(forge_open(&f, &part), -EBADMSG);
+    assert_int_equal(part_open(f.memory, f.bytes.len, "forged", &part, &err), -EBADMSG);
+    assert_string_equal(err.text, "forged: footer: expected part format 1, found 0");
+    forge_end(&f);
+}
+
+static void part__collisions_of_u64_keys_are_refused(void **state)
+{
+    struct forge f;
+    struct part *part = NULL;
+    struct err err = {0};
+    forge_start(&f, "bytes[16]", 0);
+    store_le64(&f.footer->collisions.off, 0);
+    store_le64(&f.footer->collisions.len, sizeof(struct part_collision));
+    store_le64(&f.footer->n_keys, load_le64(&f.footer->n_keys) + 1);
+    assert_int_equal(forge_open(&f, &part), -EBADMSG);
+    assert_int_equal(part_open(f.memory, f.bytes.len, "forged", &part, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "u64 keys have none, found 1"));
     forge_end(&f);
 }
 
@@ -481,6 +501,7 @@ int main(void)
         cmocka_unit_test(part__truncation_at_any_page_is_refused),
         cmocka_unit_test(part__a_flipped_footer_bit_is_refused),
         cmocka_unit_test(part__a_newer_format_is_named),
+        cmocka_unit_test(part__collisions_of_u64_keys_are_refused),
         cmocka_unit_test(part__forged_numbers_never_lead_outside),
         cmocka_unit_test(part__forged_references_are_found_when_followed),
         cmocka_unit_test(part__forged_pilots_and_slots_lose_keys_and_nothing_else),
