@@ -115,7 +115,7 @@ static int group(struct mph_scratch *s, const uint64_t *hashes, uint32_t n, uint
         s->start[mph_bucket(hashes[i], n_buckets) + 1]++;
     for (uint32_t b = 0; b < n_buckets; b++) {
         if (s->start[b + 1] > SIZE_MAX_BUCKET)
-            return -EAGAIN;
+            return -E2BIG; /* whatever the slots: buckets do not depend on them */
         s->start[b + 1] += s->start[b];
         s->next[b] = s->start[b];
     }

@@ -63,7 +63,7 @@ void mph_scratch_free(struct mph_scratch *scratch);
 /*
  * Finds pilots[0, n_buckets) so that the n distinct hashes take distinct slots below n_slots >= n.
  * The result depends on the arguments only. -EAGAIN when the search gave up (try another n_slots),
- * -ENOMEM.
+ * -E2BIG when one bucket has too many of the hashes (another n_slots changes nothing), -ENOMEM.
  */
 int mph_build(struct mph_scratch *scratch, const uint64_t *hashes, uint32_t n, uint32_t n_slots,
               uint32_t n_buckets, uint8_t *pilots);

@@ -18,6 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A delta keeps its base's seed, so only a full build helps against keys that this one crowds together. */
+#define ANOTHER_SEED "; a full build with another --hash-seed is needed"
+
 enum { STAGE_LEN = 1 << 20, N_ATTEMPTS = 24, AHEAD = 16 };
 
 struct part_writer {
@@ -196,11 +199,11 @@ static int search_pilots(struct part_writer *writer, uint8_t **pilots, uint32_t 
             break;
         *n_slots += *n_slots / 32 + 1;
     }
-    if (ret == -EAGAIN)
-        return err_set(err, -E2BIG,
-                       "part: shard %u, partition %u: its %u keys cannot be spread; build with "
-                       "another hash seed",
-                       writer->shard, writer->partition, n);
+    if (ret == -EAGAIN || ret == -E2BIG)
+        return err_set(err, -E2BIG, "part: shard %u, partition %u: %s" ANOTHER_SEED, writer->shard,
+                       writer->partition,
+                       ret == -E2BIG ? "too many of its keys fall into one bucket"
+                                     : "its keys cannot be spread");
     return ret ? err_sys(err, ret, "part writer") : 0;
 }
 
@@ -441,9 +444,7 @@ static int entry_add(struct part_writer *writer, const struct part_entry *entry,
         if ((ret = partition_finish(writer, err)))
             return ret;
     if (writer->n >= PART_PARTITION_KEYS_MAX)
-        return err_set(err, -E2BIG,
-                       "part: shard %u, partition %u: more than %d keys; build with "
-                       "another hash seed",
+        return err_set(err, -E2BIG, "part: shard %u, partition %u: more than %d keys" ANOTHER_SEED,
                        writer->shard, partition, PART_PARTITION_KEYS_MAX);
     if (writer->layout == LAYOUT_HEAP && (ret = heap_add(writer, entry, &ref, err)))
         return ret;
