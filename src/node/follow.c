@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define POLL_NS      500000000LL
 #define BEAT_NS      (5 * 1000000000LL)
 #define BEAT_BUSY_NS 1000000000LL
 
@@ -89,6 +88,8 @@ static bool apply_plan(struct node *node, struct table *table, const struct plan
         apply_item(node, table, &plan->items[i], fleet);
     table->wanted = plan->wanted;
     table->unpinned = plan->unpinned;
+    table->next = plan->next;
+    table->next_ns = plan->next_ns;
     struct slot *slot = table_find_slot(table, plan->wanted);
     if (slot && !slot->loaded && slot->activity == SLOT_IDLE &&
         slot->retry_ns <= clock_now_ns(CLOCK_MONOTONIC))
@@ -127,6 +128,38 @@ int64_t node_plan_table(struct node *node, struct table *table)
     }
     node_tell_notes(node);
     return next_ns;
+}
+
+/* Under the lock: what the last plan says of the instant that has come. */
+static void flip_due(struct node *node, struct table *table, int64_t now_ns)
+{
+    if (!table->next_ns || now_ns < table->next_ns)
+        return;
+    table->next_ns = 0;
+    table->epoch++; /* a plan in the making is of before */
+    table->unpinned = table->next;
+    if (table->local_pin)
+        return;
+    table->wanted = table->next;
+    struct slot *slot = table_find_slot(table, table->next);
+    if (slot && slot->loaded)
+        node_serve(node, table, slot);
+}
+
+void node_flip_due(struct node *node)
+{
+    int64_t now_ns = clock_now_ns(CLOCK_REALTIME);
+    pthread_mutex_lock(&node->lock);
+    uint64_t n_before = atomic_load(&node->n_switches);
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t i = 0; i < n_tables; i++)
+        flip_due(node, node->tables[i], now_ns);
+    bool is_flipped = atomic_load(&node->n_switches) != n_before;
+    pthread_mutex_unlock(&node->lock);
+    if (!is_flipped)
+        return;
+    node_save_if_dirty(node);
+    node_tell_notes(node);
 }
 
 /* When the first plan changes by itself; 0: none does. */
@@ -250,11 +283,18 @@ static void beat_if_due(struct node *node)
     follower->beat_changes = changes;
 }
 
+static void wait_until(int64_t *wait_ns, int64_t left_ns)
+{
+    if (left_ns < *wait_ns)
+        *wait_ns = left_ns > 0 ? left_ns : 0;
+}
+
 int node_follow(struct node *node, int64_t *wait_ns, struct err *err)
 {
     bool is_new = false;
     /* What is due is done before the store, which may be slow, is asked. */
     int64_t next_ns = plan_all(node);
+    node_save_if_dirty(node);
     bool is_in_contact = node_contact(node, &is_new);
     if (is_in_contact) {
         if (is_new)
@@ -268,11 +308,9 @@ int node_follow(struct node *node, int64_t *wait_ns, struct err *err)
     node_save_if_dirty(node);
     if (is_in_contact)
         beat_if_due(node);
-    *wait_ns = POLL_NS;
-    if (next_ns) {
-        int64_t left_ns = next_ns - clock_now_ns(CLOCK_REALTIME);
-        if (left_ns < *wait_ns)
-            *wait_ns = left_ns > 0 ? left_ns : 0;
-    }
+    if (next_ns)
+        wait_until(wait_ns, next_ns - clock_now_ns(CLOCK_REALTIME));
+    if (!node->follower.manifest)
+        wait_until(wait_ns, node->follower.retry_ns - clock_now_ns(CLOCK_MONOTONIC));
     return 0;
 }

@@ -52,9 +52,13 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
               struct node **out, struct err *err);
 void node_close(struct node *node);
 
-/* One round of each. follow returns within seconds even with a dead store; *wait_ns is when it wants to be called again
- * (an effective_at may be near). work returns true when it did something and should be called again at once.
- * Trouble with the store is told by events and status; follow returns 0 all the same. */
+/*
+ * One round of each. follow returns within seconds even with a dead store; *wait_ns is the longest
+ * pause the caller means to make, shortened when something is due before (an effective_at, the
+ * next try to reach the store). work returns true when it did something and should be called
+ * again at once; it also does the flips that are due, should follow hang in the store.
+ * Trouble with the store is told by events and status; follow returns 0 all the same.
+ */
 int node_follow(struct node *node, int64_t *wait_ns, struct err *err);
 bool node_work(struct node *node);
 /* Makes a running node_work() return soon (shutting down). */

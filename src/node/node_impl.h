@@ -124,6 +124,8 @@ void follower_close(struct follower *follower);
 
 /* follow.c: plans one table anew, switches when what it wants is loaded. Returns when the plan changes by itself; 0: never. */
 int64_t node_plan_table(struct node *node, struct table *table);
+/* The flips whose instant has come, by the plans already made: needs no store. */
+void node_flip_due(struct node *node);
 
 /* report.c */
 int node_beat(struct node *node, struct err *err);

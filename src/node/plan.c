@@ -71,6 +71,8 @@ static void want_fleet(struct plan *plan, const struct plan_input *input)
     if (fleet->effective_ns > input->now_ns) {
         want(plan, input, fleet->current, RANK_NEXT);
         plan->next_ns = fleet->effective_ns;
+        plan->next = table_state_wanted(fleet, input->node, input->labels, input->n_labels,
+                                        fleet->effective_ns);
     }
     want_candidates(plan, input);
     want(plan, input, fleet->current, RANK_STANDBY);

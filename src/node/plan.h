@@ -63,6 +63,7 @@ struct plan {
     uint64_t wanted;   /* should answer; 0: nothing known */
     uint64_t unpinned; /* as wanted, were there no local pin */
     uint64_t previous; /* what the link of that name should say once wanted answers; 0: none */
+    uint64_t next;     /* `unpinned` from next_ns on */
     int64_t next_ns;   /* when the plan changes by itself; 0: never */
     struct plan_item *items; /* ascending by id: all of have, and what is to be fetched */
     size_t n_items;

@@ -48,6 +48,8 @@ struct table {
     size_t cap_slots;
     uint64_t wanted;   /* should answer */
     uint64_t unpinned; /* should answer, were there no local pin */
+    uint64_t next;     /* `unpinned` from next_ns on */
+    int64_t next_ns;   /* CLOCK_REALTIME; 0: no change is known of */
     uint64_t serving;  /* answers; 0: none */
     uint64_t previous; /* what the link says; 0: none */
     uint64_t before;   /* served before `serving`; 0: none */

@@ -154,7 +154,7 @@ static void node__flips_at_the_instant_it_was_told(void **state)
     node_fixture_settle(node);
     int64_t at_ns = now_ns() + 200000000;
     node_fixture_activate(fixture, "ads", id, at_ns);
-    int64_t wait_ns = 0;
+    int64_t wait_ns = 1000000000;
     assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
     assert_int_equal(node_fixture_get(node, "ads", 5), 1);
     assert_true(wait_ns > 0 && wait_ns <= 200000000);

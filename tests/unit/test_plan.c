@@ -119,6 +119,7 @@ static void plan__before_its_instant_the_old_version_serves(void **state)
     world_plan(&world);
     assert_int_equal(world.plan.wanted, 4);
     assert_int_equal(world.plan.next_ns, NOW + 50);
+    assert_int_equal(world.plan.next, 5);
     assert_item(&world, 5, PLACE_LOADED, RANK_NEXT);
     assert_item(&world, 4, PLACE_LOADED, RANK_SERVE);
     world.input.now_ns = NOW + 50;
