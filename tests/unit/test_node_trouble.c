@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node when its store hangs, its cache is bad, or two people give orders at once. */
+#include "unit.h"
+
+#include "node_fixture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECOND_NS 1000000000LL
+
+static int setup(void **state)
+{
+    struct node_fixture *fixture = calloc(1, sizeof *fixture);
+    node_fixture_init_fast(fixture);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    node_fixture_release(*state);
+    free(*state);
+    return 0;
+}
+
+static struct node *open_node(struct node_fixture *fixture)
+{
+    struct node *node = NULL;
+    struct err err = {0};
+    int ret = node_fixture_open(fixture, "cache", 0, &node, &err);
+    if (ret)
+        fail_msg("node_open: %s", err_text(&err, ret));
+    return node;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * SECOND_NS + now.tv_nsec;
+}
+
+static void wait_till(int64_t at_ns)
+{
+    while (now_ns() < at_ns)
+        usleep(1000);
+}
+
+/* What state.json says is served, by its text. */
+static bool is_saved_as_serving(const char *dir, uint64_t id)
+{
+    char path[NODE_FIXTURE_PATH_MAX];
+    char text[4096];
+    char expected[64];
+    snprintf(path, sizeof path, "%s/cache/state.json", dir);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    snprintf(expected, sizeof expected, "\"serving\": %llu,", (unsigned long long)id);
+    return strstr(text, expected) != NULL;
+}
+
+/* Version 1 serves, version 2 is loaded and follows at the instant returned. */
+static int64_t prepare_flip(struct node_fixture *fixture, struct node *node)
+{
+    node_fixture_release_version(fixture, "ads", 1, 100);
+    uint64_t id = node_fixture_publish(fixture, "ads", &(struct build){.tag = 2, .n_keys = 100});
+    node_fixture_settle(node);
+    int64_t at_ns = now_ns() + SECOND_NS / 5;
+    node_fixture_activate(fixture, "ads", id, at_ns);
+    int64_t wait_ns = SECOND_NS;
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    return at_ns;
+}
+
+static void node__flips_at_its_instant_while_follow_waits_for_the_store(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    int64_t at_ns = prepare_flip(fixture, node);
+    node_work(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    wait_till(at_ns);
+    node_work(node); /* no node_follow(): it hangs */
+    assert_int_equal(node_fixture_get(node, "ads", 5), 2);
+    assert_true(is_saved_as_serving(fixture->dir, 2));
+    node_fixture_settle(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 2);
+    node_close(node);
+}
+
+static void node__local_pin_holds_through_a_flip(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    int64_t at_ns = prepare_flip(fixture, node);
+    struct table *table = node_table_find(node, "ads");
+    assert_int_equal(node_switch_local(node, table, 1, NULL), 0);
+    wait_till(at_ns);
+    node_work(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    assert_int_equal(node_switch_local(node, table, 0, NULL), 0);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 2); /* where the fleet is by now */
+    node_close(node);
+}
+
+static void node__rollback_takes_a_flip_to_come_back(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    int64_t at_ns = prepare_flip(fixture, node);
+    node_fixture_rollback(fixture, "ads", 2, 1);
+    int64_t wait_ns = SECOND_NS;
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    wait_till(at_ns);
+    node_work(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    node_close(node);
+}
+
+struct witness {
+    const char *dir;
+    bool is_told;
+    bool was_saved; /* when the store was found to be bad */
+};
+
+static void see_warning(void *context, enum node_event_kind kind, struct table *table,
+                        uint64_t version, const char *text)
+{
+    struct witness *witness = context;
+    if (kind != NODE_EVENT_WARNING || witness->is_told)
+        return;
+    witness->is_told = true;
+    witness->was_saved = is_saved_as_serving(witness->dir, 2);
+}
+
+static void node__saves_a_flip_before_it_asks_the_store(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct witness witness = {.dir = fixture->dir};
+    char cache_dir[NODE_FIXTURE_PATH_MAX];
+    snprintf(cache_dir, sizeof cache_dir, "%s/cache", fixture->dir);
+    struct node_config config = {.store_url = fixture->store_dir,
+                                 .cache_dir = cache_dir,
+                                 .name = "n1",
+                                 .memory_budget = 1ULL << 30,
+                                 .keep_cached = 3};
+    struct node *node = NULL;
+    assert_int_equal(node_open(&config, see_warning, &witness, &node, NULL), 0);
+    wait_till(prepare_flip(fixture, node));
+    uint64_t seq = manifest_state(fixture->manifest)->seq + 1;
+    char record[STORE_PATH_MAX];
+    snprintf(record, sizeof record, "log/%010llu.json", (unsigned long long)seq);
+    assert_int_equal(store_put_new(fixture->store, record, "bad", 3, NULL), 0);
+    int64_t wait_ns = SECOND_NS;
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    assert_true(witness.is_told);
+    assert_true(witness.was_saved);
+    node_close(node);
+}
+
+static void node__pause_is_the_callers_unless_something_is_due(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    int64_t wait_ns = 7 * SECOND_NS;
+    node_fixture_release_version(fixture, "ads", 1, 100);
+    node_fixture_settle(node);
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    assert_int_equal(wait_ns, 7 * SECOND_NS);
+    char nodes[NODE_FIXTURE_PATH_MAX];
+    snprintf(nodes, sizeof nodes, "%s/nodes", fixture->store_dir);
+    char away[NODE_FIXTURE_PATH_MAX];
+    snprintf(away, sizeof away, "%s/gone", fixture->store_dir);
+    assert_int_equal(rename(nodes, away), 0);
+    node_fixture_release_version(fixture, "ads", 2, 100); /* to be told in a heartbeat */
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    assert_true(wait_ns > 0 && wait_ns <= SECOND_NS / 2); /* the next try to reach it */
+    node_close(node);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define NODE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        NODE_TEST(node__flips_at_its_instant_while_follow_waits_for_the_store),
+        NODE_TEST(node__local_pin_holds_through_a_flip),
+        NODE_TEST(node__rollback_takes_a_flip_to_come_back),
+        NODE_TEST(node__saves_a_flip_before_it_asks_the_store),
+        NODE_TEST(node__pause_is_the_callers_unless_something_is_due),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
