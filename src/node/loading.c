@@ -55,6 +55,7 @@ static void end_load(struct node *node, struct table *table, struct slot *slot, 
     slot_set_failure(slot, code, reason, now_ns);
     atomic_fetch_add(&node->n_failures, 1);
     if (code == -EUCLEAN) {
+        slot_expect(slot, &slot->cached->files->desc); /* its other parts are still good */
         version_unpin(slot->cached);
         slot->cached = NULL;
         node->is_dirty = true;

@@ -110,6 +110,16 @@ bool slot_is_unused(const struct slot *slot)
                              counted_is_sole(&slot->cached->files->counted));
 }
 
+void slot_expect(struct slot *slot, const struct version_desc *desc)
+{
+    struct digest *digests = calloc(desc->n_parts, sizeof *digests);
+    for (size_t i = 0; digests && i < desc->n_parts; i++)
+        digests[i] = desc->parts[i].digest;
+    free(slot->expected);
+    slot->expected = digests;
+    slot->n_expected = digests ? desc->n_parts : 0;
+}
+
 void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t now_ns)
 {
     char *copy = strdup(reason);

@@ -79,6 +79,9 @@ static inline bool slot_is_visible(const struct slot *slot)
     return (slot->cached || slot->loaded) && (slot->place != PLACE_GONE || !slot_is_unused(slot));
 }
 
+/* The parts of a version on its way, from its description: no sweep takes them. */
+void slot_expect(struct slot *slot, const struct version_desc *desc);
+
 void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t now_ns);
 void slot_clear_failure(struct slot *slot);
 /* A failure that will not go away by trying again soon, or one that came three times. */

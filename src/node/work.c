@@ -78,13 +78,8 @@ static int should_stop(void *context)
 static void expect_parts(void *context, const struct version_desc *desc)
 {
     const struct giving_way *way = context;
-    struct digest *digests = calloc(desc->n_parts, sizeof *digests);
-    for (size_t i = 0; digests && i < desc->n_parts; i++)
-        digests[i] = desc->parts[i].digest;
     scope_lock(&way->node->lock);
-    free(way->slot->expected);
-    way->slot->expected = digests;
-    way->slot->n_expected = digests ? desc->n_parts : 0;
+    slot_expect(way->slot, desc);
 }
 
 static int fetch_into_cache(struct node *node, const struct task *task, struct err *err)

@@ -187,6 +187,62 @@ static void node__pause_is_the_callers_unless_something_is_due(void **state)
     node_close(node);
 }
 
+static size_t count_parts_in_cache(struct node_fixture *fixture)
+{
+    char path[NODE_FIXTURE_PATH_MAX];
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/cache/parts", fixture->dir);
+    DIR *dir = opendir(path);
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)))
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+/* Damages the first part of the version that answers, in the cache. */
+static void damage_cached_part(struct node *node)
+{
+    char link[64];
+    char path[NODE_FIXTURE_PATH_MAX];
+    struct version *version = table_pin_current(node_table_find(node, "ads"));
+    int fd = version_part_open(version, 0);
+    version_unpin(version);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    assert_true(n > 0);
+    path[n] = 0;
+    close(fd);
+    node_fixture_damage(path, 0);
+}
+
+static void node__bad_part_does_not_cost_the_good_ones(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct build build = {.tag = 1, .n_keys = 400, .n_shards = 4};
+    char json[NODE_FIXTURE_PATH_MAX];
+    char away[NODE_FIXTURE_PATH_MAX];
+    node_fixture_activate(fixture, "ads", node_fixture_publish(fixture, "ads", &build), 0);
+    struct node *node = open_node(fixture);
+    node_fixture_settle(node);
+    assert_int_equal(count_parts_in_cache(fixture), 4);
+    damage_cached_part(node);
+    node_close(node);
+    /* Fetching it again fails before it is known what it is made of. */
+    snprintf(json, sizeof json, "%s/tables/ads/v/1/version.json", fixture->store_dir);
+    snprintf(away, sizeof away, "%s/away", fixture->store_dir);
+    assert_int_equal(rename(json, away), 0);
+    node = open_node(fixture);
+    node_fixture_settle(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), -1);
+    assert_int_equal(count_parts_in_cache(fixture), 3);
+    assert_int_equal(rename(away, json), 0);
+    node_fixture_append(fixture, &(struct op){.kind = OP_KEEP, .table = "ads", .keep = 2});
+    node_fixture_settle(node); /* news: it is tried again at once */
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    node_close(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +252,7 @@ int main(void)
         NODE_TEST(node__rollback_takes_a_flip_to_come_back),
         NODE_TEST(node__saves_a_flip_before_it_asks_the_store),
         NODE_TEST(node__pause_is_the_callers_unless_something_is_due),
+        NODE_TEST(node__bad_part_does_not_cost_the_good_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
