@@ -97,7 +97,8 @@ static void version__part_names_hold_level_shard_and_digest(void **state)
 static char *replaced(const struct buf *text, const char *from, const char *to)
 {
     char *copy = calloc(text->len + strlen(to) + 1, 1);
-    char *whole = strndup((const char *)text->data, text->len);
+    char *whole = calloc(text->len + 1, 1);
+    memcpy(whole, text->data, text->len);
     char *at = strstr(whole, from);
     assert_non_null(at);
     memcpy(copy, whole, (size_t)(at - whole));
