@@ -56,7 +56,7 @@ static const char doc[] =
 
 static const struct argp_option option_table[] = {
     {"store", KEY_STORE, "URL", 0,
-     "The store: a directory, file:///dir or nfs://host/dir (default: $FKV_STORE)", 0},
+     "The store: a directory or file:///dir (default: $FKV_STORE)", 0},
     {"mount", KEY_MOUNT, "DIR", 0,
      "Where to mount; made when missing (default: $FKV_MOUNT or /fkv); DIR alone says the same", 0},
     {"cache", KEY_CACHE, "DIR", 0,

@@ -74,6 +74,9 @@ int err_exit_status(int code)
         return 1;
     case EINVAL:
     case EPROTO:
+    case EISDIR:
+    case ENOTDIR:
+    case ENAMETOOLONG:
         return 2;
     case EPERM:
     case EACCES:
@@ -85,6 +88,7 @@ int err_exit_status(int code)
     case EBUSY:
     case E2BIG:
     case ESTALE:
+    case EAGAIN:
         return 3;
     case ETIMEDOUT:
         return 4;

@@ -9,11 +9,15 @@
  * The meaning of a code is the same everywhere:
  *
  *   ENOENT     no such table, version, key or file          exit 1 (not found)
- *   EINVAL     the caller's words are wrong                 exit 2 (usage)
+ *   EINVAL     the caller's words are wrong; so is a path   exit 2 (usage)
+ *              that names no such kind of thing (EISDIR,
+ *              ENOTDIR) or is too long (ENAMETOOLONG)
  *   EPERM      a rule refuses it: validator, fence,         exit 3 (refused)
  *              quarantine, budget (EACCES, EROFS, ENOSPC,
  *              EDQUOT, ENOMEM, EEXIST, EBUSY, E2BIG too)
  *   ESTALE     the version is gone, or has moved on         exit 3 (refused)
+ *   EAGAIN     others were always first, or no thread can   exit 3 (refused)
+ *              be had: trying again later may do
  *   ETIMEDOUT  the time allowed ran out                     exit 4 (timed out)
  *   EBADMSG    bytes are corrupt                            exit 5 (corrupt)
  *   ENOTSUP    bytes are of a newer format than ours        exit 5 (corrupt)

@@ -3,7 +3,7 @@
  * store: named blobs on a URL, with the few atomic steps that publishing needs.
  *
  *   file:///srv/fkv                  a directory, the embedded default
- *   nfs://server/export/dir?…        libnfs (a build with it)
+ *   nfs://server/export/dir          reserved: refused by this build
  *
  * Paths are relative to the URL, '/'-separated, without empty, "." or ".." components; every call checks that.
  * No call follows a symbolic link out of the store.

@@ -35,7 +35,8 @@ int url_parse(const char *text, struct url *out, struct err *err)
         return err_set(err, -EINVAL, "store URL \"%.80s…\": longer than %d bytes", text,
                        STORE_URL_MAX - 1);
     if (strncmp(text, "nfs://", 6) == 0)
-        return err_set(err, -ENOTSUP, "store URL \"%s\": this build has no NFS; %s", text, forms);
+        return err_set(err, -EINVAL, "store URL \"%s\": nfs:// is not supported in this build; %s",
+                       text, forms);
     if (strncmp(text, "file://", 7) == 0) {
         path = text + 7;
         if (*path != '/')

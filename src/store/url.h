@@ -3,9 +3,9 @@
  * url: which kind of store a URL names, and where it is.
  *
  *   /srv/fkv, file:///srv/fkv     a directory; the path is taken as it stands, without percent escapes
- *   nfs://server/export/dir       recognised; -ENOTSUP where the build has no NFS
+ *   nfs://server/export/dir       recognised, to say that this build does not support it
  *
- * Threads: pure functions. Memory: none. Errors: -EINVAL with the forms there are; -ENOTSUP.
+ * Threads: pure functions. Memory: none. Errors: -EINVAL with the forms there are.
  */
 #ifndef FKV_STORE_URL_H
 #define FKV_STORE_URL_H

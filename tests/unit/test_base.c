@@ -19,6 +19,21 @@ static void err__keeps_text_and_code(void **state)
     assert_int_equal(err_set(NULL, -EIO, "x"), -EIO);
 }
 
+static void err__every_code_has_its_exit_status(void **state)
+{
+    static const struct {
+        int code;
+        int status;
+    } cases[] = {
+        {0, 0},       {ENOENT, 1},  {EINVAL, 2}, {EPROTO, 2}, {EISDIR, 2},
+        {ENOTDIR, 2}, {EPERM, 3},   {ENOSPC, 3}, {E2BIG, 3},  {ESTALE, 3},
+        {EAGAIN, 3},  {EBUSY, 3},   {ENOMEM, 3}, {EACCES, 3}, {ENAMETOOLONG, 2},
+        {EBADMSG, 5}, {ENOTSUP, 5}, {EIO, 6},    {ENODEV, 6}, {ETIMEDOUT, 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(err_exit_status(-cases[i].code), cases[i].status);
+}
+
 static void hash__u64_is_a_bijection_on_a_sample(void **state)
 {
     /* Neighbouring keys must differ in hash: with a bijection all 2^16 are distinct. */
@@ -80,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err__keeps_text_and_code),
+        cmocka_unit_test(err__every_code_has_its_exit_status),
         cmocka_unit_test(hash__u64_is_a_bijection_on_a_sample),
         cmocka_unit_test(digest__hex_round_trips_and_refuses_other_text),
         cmocka_unit_test(json__getters_name_what_is_wrong),
