@@ -2,8 +2,8 @@
 /*
  * bench_util: huge-page memory, time, rounds of figures and their JSON, for the benchmark programs.
  *
- * Threads: one. Memory: huge_alloc() memory is given back with huge_free(). Failures end the program:
- * a benchmark without its memory has nothing to say.
+ * Threads: one. Memory: huge_alloc() memory is given back with huge_free(). Failures end the
+ * program: a benchmark without its memory has nothing to say.
  */
 #ifndef FKV_TESTS_BENCH_UTIL_H
 #define FKV_TESTS_BENCH_UTIL_H

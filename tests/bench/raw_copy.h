@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * raw_copy: the limit that lookups are compared with, copying records at random places of a table of
- * records, as fast as this machine can: no keys, no index, nothing but prefetch and copy.
+ * raw_copy: the limit that lookups are compared with, copying records at random places of a table
+ * of records, as fast as this machine can: no keys, no index, nothing but prefetch and copy.
  *
  * Several ways of prefetching are tried on the table and the fastest is the limit.
  *
