@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+enum { SECTOR_LEN = 512 }; /* of st_blocks */
+
 struct arena {
     atomic_uint refs;
     uint8_t *data;
@@ -73,6 +75,11 @@ static int file_check(int fd, uint64_t len, struct err *err)
     if ((uint64_t)st.st_size < len)
         return err_set(err, -EINVAL, "attach: expected a file of at least %llu bytes, found %llu",
                        (unsigned long long)len, (unsigned long long)st.st_size);
+    /* Whoever allocates a page has it charged to its memory limit: that is to be the client. */
+    if ((uint64_t)st.st_blocks * SECTOR_LEN < len)
+        return err_set(err, -EINVAL,
+                       "attach: expected %llu bytes of allocated memory (fallocate), found %llu",
+                       (unsigned long long)len, (unsigned long long)st.st_blocks * SECTOR_LEN);
     return 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * arena: a client's shared memory, mapped here.
  *
- * Invariant: the file behind it is a memfd (shmem) sealed against shrinking and at least as long as
- * the mapping, so no access within [0, len) can be beyond its end. Its content may change at any
+ * Invariant: the file behind it is a memfd (shmem) sealed against shrinking, at least as long as
+ * the mapping and allocated when it was attached, so no access within [0, len) can be beyond its end. Its content may change at any
  * moment.
  *
  * Threads: ref and unref from any. Memory: unmapped by the last unref, so a batch that runs keeps

@@ -69,7 +69,7 @@ static int lease(struct view *view, const struct tree_node *node, struct handle 
     return 0;
 }
 
-static int open_lookup(struct view *view, struct handle *handle)
+static int open_lookup(struct view *view, uid_t uid, struct handle *handle)
 {
     struct table *table = view_table(view, &handle->node);
     if (!table)
@@ -80,9 +80,13 @@ static int open_lookup(struct view *view, struct handle *handle)
             return ret;
         version_pin(handle->version); /* one for the lease, one for the session */
     }
-    int ret = session_open(table, handle->version, view->stats, &handle->session);
-    if (ret)
+    struct quota_user *user = quota_join(view->quota, uid);
+    int ret =
+        user ? session_open(table, handle->version, view->stats, user, &handle->session) : -ENOMEM;
+    if (ret) {
+        quota_leave(user);
         version_unpin(handle->version);
+    }
     return ret;
 }
 
@@ -111,7 +115,7 @@ static int open_part(struct view *view, struct handle *handle)
     return handle->fd < 0 ? handle->fd : 0;
 }
 
-static int open_by_kind(struct view *view, struct handle *handle)
+static int open_by_kind(struct view *view, uid_t uid, struct handle *handle)
 {
     switch (handle->node.kind) {
     case TREE_STATUS:
@@ -120,7 +124,7 @@ static int open_by_kind(struct view *view, struct handle *handle)
         return status_metrics(view, &handle->text);
     case TREE_BATCH:
     case TREE_VERSION_BATCH:
-        return open_lookup(view, handle);
+        return open_lookup(view, uid, handle);
     case TREE_VERSION_JSON:
         return lease(view, &handle->node, handle);
     case TREE_PART:
@@ -132,12 +136,13 @@ static int open_by_kind(struct view *view, struct handle *handle)
     }
 }
 
-int handle_open_file(struct view *view, const struct tree_node *node, struct handle **out)
+int handle_open_file(struct view *view, const struct tree_node *node, uid_t uid,
+                     struct handle **out)
 {
     struct handle *handle = handle_new(view, node);
     if (!handle)
         return -ENOMEM;
-    int ret = open_by_kind(view, handle);
+    int ret = open_by_kind(view, uid, handle);
     if (ret) {
         handle_close(view, handle);
         return ret;

@@ -29,7 +29,9 @@ struct handle {
     int fd;                  /* PART; else -1 */
 };
 
-int handle_open_file(struct view *view, const struct tree_node *node, struct handle **out);
+/* uid: who opens it, and pays for what it holds. */
+int handle_open_file(struct view *view, const struct tree_node *node, uid_t uid,
+                     struct handle **out);
 int handle_open_dir(struct view *view, const struct tree_node *node, struct handle **out);
 /* Drops a reference, open's own among them; the last one closes. NULL is fine. */
 void handle_close(struct view *view, struct handle *handle);

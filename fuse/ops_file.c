@@ -31,7 +31,9 @@ void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct handle *handle = NULL;
     int ret = -ESTALE;
     if (tree_node_of(ino, &node))
-        ret = may_open(node.kind, fi->flags) ? handle_open_file(view, &node, &handle) : -EROFS;
+        ret = may_open(node.kind, fi->flags)
+                  ? handle_open_file(view, &node, fuse_req_ctx(req)->uid, &handle)
+                  : -EROFS;
     if (ret) {
         fuse_reply_err(req, -ret);
         return;

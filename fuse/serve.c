@@ -35,6 +35,8 @@ static int make_parts(struct serve *serve)
     if (!ret)
         ret = keyfiles_new(&view->keyfiles);
     if (!ret)
+        ret = quota_new(&view->quota);
+    if (!ret)
         ret = invalidate_new(&view->invalidate);
     if (!ret)
         ret = reader_new(&view->reader);
@@ -77,6 +79,7 @@ void serve_free(struct serve *serve)
     switcher_free(serve->view.switcher);
     reader_free(serve->view.reader);
     invalidate_free(serve->view.invalidate);
+    quota_free(serve->view.quota);
     keyfiles_free(serve->view.keyfiles);
     stats_free(serve->view.stats);
     free(serve);

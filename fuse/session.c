@@ -14,15 +14,17 @@ enum {
         64 << 10,   /* first try at a written request's body; values that vary may need more */
     BODY_TRIES = 4, /* a table may switch to longer values between tries */
 };
-/* Written requests and replies that wait to be read, all sessions together. A new one must fit what
- * is left. */
-#define MESSAGE_BYTES_MAX (1ull << 30)
+/* A session may always hold this much, for a small request and a small reply: whatever others hold,
+ * few keys can be asked. */
+enum { MESSAGE_SMALL = 80 << 10 };
 
 struct session {
     struct answer_source source;
     struct stats *stats;
+    struct quota_user *user;
     pthread_mutex_t lock;
     struct arena *arena;    /* under lock */
+    uint64_t arena_charged; /* under lock: its bytes, that the user pays for */
     struct message message; /* under lock */
     bool is_asked;          /* under lock: message.request is whole and not yet answered */
     struct wire_request asked;
@@ -30,7 +32,7 @@ struct session {
 };
 
 int session_open(struct table *table, struct version *pinned, struct stats *stats,
-                 struct session **out)
+                 struct quota_user *user, struct session **out)
 {
     struct session *session = calloc(1, sizeof *session);
     struct table_stats *table_stats = stats_table(stats, table_index(table));
@@ -40,6 +42,7 @@ int session_open(struct table *table, struct version *pinned, struct stats *stat
     }
     session->source = (struct answer_source){table, pinned, table_stats};
     session->stats = stats;
+    session->user = user;
     pthread_mutex_init(&session->lock, NULL);
     metric_add(&stats->sessions, 1);
     *out = session;
@@ -54,7 +57,27 @@ static void charge_message(struct session *session)
         (message->request ? message->request->cap : 0) + (message->reply ? message->reply->cap : 0);
     metric_add(&session->stats->message_bytes, bytes);
     metric_sub(&session->stats->message_bytes, session->charged);
+    quota_change(session->user, QUOTA_MESSAGE_BYTES, session->charged, bytes);
     session->charged = bytes;
+}
+
+static int charge_arena(struct quota_user *user, uint64_t len, struct err *err)
+{
+    if (!quota_take(user, QUOTA_ARENAS, 1))
+        return err_set(err, -EMFILE, "attach: expected at most %llu arenas of one user",
+                       (unsigned long long)quota_limit(QUOTA_ARENAS) / QUOTA_SHARES);
+    if (quota_take(user, QUOTA_ARENA_BYTES, len))
+        return 0;
+    quota_change(user, QUOTA_ARENAS, 1, 0);
+    return err_set(err, -ENOSPC, "attach: expected at most %llu bytes in all arenas of one user",
+                   (unsigned long long)quota_limit(QUOTA_ARENA_BYTES) / QUOTA_SHARES);
+}
+
+/* len 0: there was none. */
+static void discharge_arena(struct quota_user *user, uint64_t len)
+{
+    quota_change(user, QUOTA_ARENAS, len ? 1 : 0, 0);
+    quota_change(user, QUOTA_ARENA_BYTES, len, 0);
 }
 
 void session_close(struct session *session)
@@ -65,6 +88,8 @@ void session_close(struct session *session)
     charge_message(session);
     metric_sub(&session->stats->sessions, 1);
     arena_unref(session->arena);
+    discharge_arena(session->user, session->arena_charged);
+    quota_leave(session->user);
     version_unpin(session->source.pinned);
     pthread_mutex_destroy(&session->lock);
     free(session);
@@ -106,15 +131,22 @@ int session_attach(struct session *session, pid_t tid, const void *data, size_t 
     scope_fd int fd = arena_fetch_fd(tid, attach.fd, err);
     if (fd < 0)
         return fd;
-    ret = arena_map(fd, attach.len, &arena, err);
+    ret = charge_arena(session->user, attach.len, err);
     if (ret)
         return ret;
-    metric_add(&session->stats->attaches, 1);
+    ret = arena_map(fd, attach.len, &arena, err);
+    if (ret) {
+        discharge_arena(session->user, attach.len);
+        return ret;
+    }
     pthread_mutex_lock(&session->lock);
     struct arena *before = session->arena;
+    uint64_t charged_before = session->arena_charged;
     session->arena = arena;
+    session->arena_charged = attach.len;
     pthread_mutex_unlock(&session->lock);
     arena_unref(before);
+    discharge_arena(session->user, charged_before);
     return 0;
 }
 
@@ -187,11 +219,11 @@ int session_inline(struct session *session, const void *data, size_t len, uint8_
     return 0;
 }
 
-/* What others leave of the memory for messages. */
+/* What is left of the memory for messages, for this session. */
 static uint64_t message_room(const struct session *session)
 {
-    uint64_t taken = metric_get(&session->stats->message_bytes) - session->charged;
-    return taken < MESSAGE_BYTES_MAX ? MESSAGE_BYTES_MAX - taken : 0;
+    uint64_t room = quota_left(session->user, QUOTA_MESSAGE_BYTES) + session->charged;
+    return room > MESSAGE_SMALL ? room : MESSAGE_SMALL;
 }
 
 /* The most a body may take: what the client accepts, our limit, and what others leave. */
@@ -261,7 +293,8 @@ int session_write(struct session *session, const void *data, size_t len, struct 
 {
     scope_lock(&session->lock);
     if (len > message_room(session))
-        return err_set(err, -ENOMEM, "message: requests and replies of others take all memory");
+        return err_set(err, -ENOMEM,
+                       "message: requests and replies take all memory that this user may have");
     session->is_asked = false;
     int ret = message_add(&session->message, data, len, err);
     if (ret == 1)
@@ -278,8 +311,10 @@ int session_read(struct session *session, size_t max, struct message_piece *out,
         session->message.reply = answer_written(session);
         session->message.n_read = 0;
         message_forget_request(&session->message);
-        if (!session->message.reply)
+        if (!session->message.reply) {
+            charge_message(session);
             return err_set(err, -ENOMEM, "message: no memory for a reply");
+        }
     }
     *out = message_next(&session->message, max);
     charge_message(session);

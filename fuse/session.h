@@ -13,6 +13,7 @@
 #define FKV_FUSE_SESSION_H
 
 #include "fuse/message.h"
+#include "fuse/quota.h"
 #include "fuse/stats.h"
 #include "node/table.h"
 
@@ -20,9 +21,10 @@
 
 struct session;
 
-/* Takes over the pin on `pinned`; NULL follows the table. Nothing is taken when it fails. */
+/* Takes over the pin on `pinned` (NULL follows the table) and the join of `user`, who pays for what
+ * the session holds. Nothing is taken when it fails. */
 int session_open(struct table *table, struct version *pinned, struct stats *stats,
-                 struct session **out);
+                 struct quota_user *user, struct session **out);
 void session_close(struct session *session);
 
 void session_info(const struct session *session, uint64_t daemon_id, struct fkv_info *out);

@@ -23,8 +23,7 @@ struct table_stats {
 struct stats {
     metric_count sessions;      /* open lookup files */
     metric_count leases;        /* open files and directories that pin a version */
-    metric_count attaches;      /* arenas ever attached */
-    metric_count message_bytes; /* held by replies that wait to be read */
+    metric_count message_bytes; /* held by written requests and by replies that wait to be read */
     metric_count malformed;     /* requests refused before they could be answered */
     struct table_stats *_Atomic *tables;
 };

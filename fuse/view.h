@@ -19,12 +19,14 @@
 
 struct handle;
 struct invalidate;
+struct quota;
 struct reader;
 struct switcher;
 
 struct view {
     struct node *node;
     struct stats *stats;
+    struct quota *quota;
     struct keyfiles *keyfiles;
     struct links *links;
     struct invalidate *invalidate;

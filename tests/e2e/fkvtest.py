@@ -256,7 +256,7 @@ class Reply:
 
 def memfd(length, seal=fcntl.F_SEAL_SHRINK):
     fd = os.memfd_create("arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, length)
+    os.posix_fallocate(fd, 0, length)
     if seal:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seal)
     return fd

@@ -23,6 +23,7 @@ struct world {
     struct node *node;
     struct table *table;
     struct stats *stats;
+    struct quota *quota;
 };
 
 static int setup(void **state)
@@ -36,6 +37,7 @@ static int setup(void **state)
     world->table = node_table_find(world->node, "ads");
     assert_non_null(world->table);
     assert_int_equal(stats_new(&world->stats), 0);
+    assert_int_equal(quota_new(&world->quota), 0);
     *state = world;
     return 0;
 }
@@ -46,22 +48,30 @@ static int teardown(void **state)
     node_close(world->node);
     node_fixture_release(&world->fixture);
     stats_free(world->stats);
+    quota_free(world->quota);
     free(world);
     return 0;
 }
 
-static struct session *open_session(struct world *world)
+static struct session *open_session_of(struct world *world, struct version *pinned, uid_t uid)
 {
     struct session *session = NULL;
-    assert_int_equal(session_open(world->table, NULL, world->stats, &session), 0);
+    struct quota_user *user = quota_join(world->quota, uid);
+    assert_non_null(user);
+    assert_int_equal(session_open(world->table, pinned, world->stats, user, &session), 0);
     return session;
+}
+
+static struct session *open_session(struct world *world)
+{
+    return open_session_of(world, NULL, 1000);
 }
 
 static int sealed_memfd(size_t len, int seals)
 {
     int fd = memfd_create("arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     assert_true(fd >= 0);
-    assert_int_equal(ftruncate(fd, (off_t)len), 0);
+    assert_int_equal(posix_fallocate(fd, 0, (off_t)len), 0);
     assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
     return fd;
 }
@@ -120,7 +130,6 @@ static void session__a_new_arena_replaces_the_old(void **state)
         assert_int_equal(session_attach(session, getpid(), &attach, sizeof attach, &err), 0);
         close(fd);
     }
-    assert_int_equal(metric_get(&world->stats->attaches), 5);
     session_close(session);
     assert_int_equal(metric_get(&world->stats->sessions), 0);
 }
@@ -132,10 +141,14 @@ static void arena__must_be_a_sealed_memfd_that_is_long_enough(void **state)
     int open_fd = sealed_memfd(8192, F_SEAL_GROW);
     int sealed = sealed_memfd(8192, F_SEAL_SHRINK);
     int zero = open("/dev/zero", O_RDWR);
+    int hollow = sealed_memfd(4096, 0);
+    assert_int_equal(ftruncate(hollow, 8192), 0);
+    assert_int_equal(fcntl(hollow, F_ADD_SEALS, F_SEAL_SHRINK), 0);
     assert_int_equal(arena_map(open_fd, 8192, &arena, &err), -EPERM);
     assert_non_null(strstr(err.text, "F_SEAL_SHRINK"));
     assert_int_equal(arena_map(sealed, 12288, &arena, &err), -EINVAL);
     assert_int_equal(arena_map(zero, 4096, &arena, &err), -EINVAL);
+    assert_int_equal(arena_map(hollow, 8192, &arena, &err), -EINVAL);
     assert_int_equal(arena_fetch_fd(getpid(), 9999, &err), -EBADF);
     assert_int_equal(arena_fetch_fd(0, sealed, &err), -EOPNOTSUPP);
     assert_null(arena);
@@ -148,6 +161,7 @@ static void arena__must_be_a_sealed_memfd_that_is_long_enough(void **state)
     close(open_fd);
     close(sealed);
     close(zero);
+    close(hollow);
 }
 
 struct touching {
@@ -310,6 +324,77 @@ static void session__inline_requests_answer_in_place(void **state)
     session_close(session);
 }
 
+/* Asks n keys by write and read; what the batch came to, or -errno of the write. */
+static int ask_written(struct session *session, uint8_t *memory, uint32_t n_keys)
+{
+    struct fkv_lookup head;
+    size_t len = compose(memory, n_keys, 0);
+    store_le64(memory + offsetof(struct fkv_lookup, out_len), UINT64_MAX);
+    int ret = session_write(session, memory, len, NULL);
+    if (ret)
+        return ret;
+    read_all(session, memory, 1 << 20);
+    memcpy(&head, memory, sizeof head);
+    return head.error;
+}
+
+/* A user whose replies wait unread has used up that user's share; others ask on, and everybody may
+ * ask for little. */
+static void session__one_user_cannot_take_all_memory(void **state)
+{
+    enum { MANY = 100000 };
+    struct world *world = *state;
+    struct session *greedy = open_session(world);
+    struct session *other = open_session_of(world, NULL, 1001);
+    struct quota_user *user = quota_join(world->quota, 1000);
+    uint8_t *memory = malloc(64 << 20);
+    uint64_t share = quota_limit(QUOTA_MESSAGE_BYTES) / QUOTA_SHARES;
+    assert_int_equal(ask_written(greedy, memory, MANY), 0);
+    assert_int_equal(quota_left(user, QUOTA_MESSAGE_BYTES), share);
+    assert_true(quota_take(user, QUOTA_MESSAGE_BYTES, share - (1 << 20)));
+    assert_int_equal(ask_written(greedy, memory, MANY), -ENOMEM);
+    assert_true(quota_take(user, QUOTA_MESSAGE_BYTES, 1 << 20));
+    assert_false(quota_take(user, QUOTA_MESSAGE_BYTES, 1));
+    assert_int_equal(ask_written(greedy, memory, MANY), -ENOMEM);
+    assert_int_equal(ask_written(greedy, memory, 500), 0);
+    assert_int_equal(ask_written(other, memory, MANY), 0);
+    quota_change(user, QUOTA_MESSAGE_BYTES, share, 0);
+    assert_int_equal(quota_left(user, QUOTA_MESSAGE_BYTES), share);
+    session_close(greedy);
+    session_close(other);
+    quota_leave(user);
+    free(memory);
+}
+
+static void session__one_user_cannot_take_all_arenas(void **state)
+{
+    struct world *world = *state;
+    struct session *session = open_session(world);
+    struct quota_user *user = quota_join(world->quota, 1000);
+    struct fkv_attach attach = {FKV_MAGIC, sealed_memfd(8192, F_SEAL_SHRINK), 8192};
+    struct err err = {0};
+    uint64_t n = quota_left(user, QUOTA_ARENAS);
+    assert_int_equal(n, quota_limit(QUOTA_ARENAS) / QUOTA_SHARES);
+    assert_true(quota_take(user, QUOTA_ARENAS, n));
+    assert_int_equal(session_attach(session, getpid(), &attach, sizeof attach, &err), -EMFILE);
+    quota_change(user, QUOTA_ARENAS, n, 0);
+    n = quota_left(user, QUOTA_ARENA_BYTES);
+    assert_true(quota_take(user, QUOTA_ARENA_BYTES, n - 4096));
+    assert_int_equal(session_attach(session, getpid(), &attach, sizeof attach, &err), -ENOSPC);
+    struct session *other = open_session_of(world, NULL, 1001);
+    assert_int_equal(session_attach(other, getpid(), &attach, sizeof attach, &err), 0);
+    quota_change(user, QUOTA_ARENA_BYTES, n - 4096, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(session_attach(session, getpid(), &attach, sizeof attach, &err), 0);
+    assert_int_equal(quota_left(user, QUOTA_ARENA_BYTES), n - 8192);
+    session_close(session);
+    session_close(other);
+    assert_int_equal(quota_left(user, QUOTA_ARENA_BYTES), n);
+    assert_int_equal(quota_left(user, QUOTA_ARENAS), quota_limit(QUOTA_ARENAS) / QUOTA_SHARES);
+    quota_leave(user);
+    close(attach.fd);
+}
+
 static int32_t error_of(struct session *session, uint32_t flags, uint64_t version)
 {
     static uint8_t message[FKV_INLINE_MAX];
@@ -328,9 +413,7 @@ static void session__the_version_asked_for_answers_or_nobody(void **state)
     node_fixture_release_version(&world->fixture, "ads", 8, N_KEYS);
     node_fixture_settle(world->node);
     struct session *follow = open_session(world);
-    struct session *pinned = NULL;
-    struct version *first = table_pin_version(world->table, 1);
-    assert_int_equal(session_open(world->table, first, world->stats, &pinned), 0);
+    struct session *pinned = open_session_of(world, table_pin_version(world->table, 1), 1000);
     assert_int_equal(error_of(follow, FKV_WANT_EXACT, 2), 0);
     assert_int_equal(error_of(follow, FKV_WANT_EXACT, 1), 0); /* the previous one is loaded */
     assert_int_equal(error_of(follow, FKV_WANT_EXACT, 3), -ESTALE);
@@ -378,6 +461,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(session__refuses_broken_messages, setup, teardown),
         cmocka_unit_test_setup_teardown(session__a_body_beyond_the_clients_room_is_enospc, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(session__one_user_cannot_take_all_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(session__one_user_cannot_take_all_arenas, setup, teardown),
         cmocka_unit_test_setup_teardown(session__inline_requests_answer_in_place, setup, teardown),
         cmocka_unit_test_setup_teardown(session__the_version_asked_for_answers_or_nobody, setup,
                                         teardown),
