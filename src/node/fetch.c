@@ -101,19 +101,21 @@ static int write_chunk(struct transfer *transfer, uint32_t i, struct err *err)
 }
 
 /* How many chunks from the front an earlier try left good. They join the digest. */
-static uint32_t count_good_chunks(struct transfer *transfer)
+static int count_good_chunks(struct transfer *transfer, uint32_t *out)
 {
-    uint32_t i = 0;
     struct digest found;
-    for (; i < transfer->part->n_chunks; i++) {
-        size_t len = chunk_len(transfer->part, i);
-        ssize_t n = pread(transfer->fd, transfer->chunk, len, (off_t)i * PART_CHUNK_LEN);
-        if (n != (ssize_t)len || !chunk_is_good(transfer, i, &found))
-            break;
+    for (*out = 0; *out < transfer->part->n_chunks; (*out)++) {
+        int ret = stop_check(&transfer->job->stop);
+        if (ret)
+            return ret;
+        size_t len = chunk_len(transfer->part, *out);
+        ssize_t n = pread(transfer->fd, transfer->chunk, len, (off_t)*out * PART_CHUNK_LEN);
+        if (n != (ssize_t)len || !chunk_is_good(transfer, *out, &found))
+            return 0;
         digest_state_update(transfer->digest, transfer->chunk, len);
         progress_add(transfer->job->progress, len);
     }
-    return i;
+    return 0;
 }
 
 static int check_whole(const struct transfer *transfer, struct err *err)
@@ -136,14 +138,17 @@ static int check_whole(const struct transfer *transfer, struct err *err)
 static int run_transfer(struct transfer *transfer, struct err *err)
 {
     const struct part_desc *part = transfer->part;
-    uint32_t i = count_good_chunks(transfer);
+    uint32_t i = 0;
+    int ret = count_good_chunks(transfer, &i);
+    if (ret)
+        return ret;
     if (ftruncate(transfer->fd, (off_t)i * PART_CHUNK_LEN))
         return err_sys(err, -errno, "%s in the cache", transfer->path);
     int flags = fcntl(transfer->fd, F_GETFL);
     if (flags >= 0)
         fcntl(transfer->fd, F_SETFL, flags | O_DIRECT); /* not everywhere; then buffered */
     for (; i < part->n_chunks; i++) {
-        int ret = stop_check(&transfer->job->stop);
+        ret = stop_check(&transfer->job->stop);
         if (!ret)
             ret = read_chunk(transfer, i, err);
         if (!ret)
@@ -155,7 +160,7 @@ static int run_transfer(struct transfer *transfer, struct err *err)
     }
     if (ftruncate(transfer->fd, (off_t)part->len))
         return err_sys(err, -errno, "%s in the cache", transfer->path);
-    int ret = check_whole(transfer, err);
+    ret = check_whole(transfer, err);
     return ret ? ret : cache_partial_commit(transfer->job->cache, &part->digest, transfer->fd, err);
 }
 

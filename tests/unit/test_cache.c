@@ -228,6 +228,21 @@ static void partial_path(struct fetching *fetching, size_t i, char out[512])
     snprintf(out, 512, "%s/a/cache/parts/%s.partial", fetching->dir, hex);
 }
 
+static void fetch__stops_while_it_checks_what_is_there(void **state)
+{
+    struct fetching *fetching = *state;
+    struct err err = {0};
+    fetching->stop_after = 2;
+    assert_int_equal(fetch(fetching, &err), -ECANCELED);
+    fetching->stop_after = 1;
+    assert_int_equal(fetch(fetching, &err), -ECANCELED);
+    assert_int_equal(fetching->fetched, 0);
+    assert_int_equal(fetching->progress.done, PART_CHUNK_LEN);
+    assert_int_equal(fetch(fetching, &err), 0);
+    assert_int_equal(fetching->fetched, 2 * TAIL); /* nothing was lost by it */
+    assert_cached(fetching);
+}
+
 static void fetch__trusts_no_half_part(void **state)
 {
     struct fetching *fetching = *state;
@@ -489,6 +504,7 @@ int main(void)
 #define FETCH_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         FETCH_TEST(fetch__brings_a_version_and_then_has_nothing_to_do),
         FETCH_TEST(fetch__resumes_after_the_last_good_chunk),
+        FETCH_TEST(fetch__stops_while_it_checks_what_is_there),
         FETCH_TEST(fetch__trusts_no_half_part),
         FETCH_TEST(fetch__bad_chunk_is_named_after_several_tries),
         FETCH_TEST(fetch__cut_missing_and_longer_parts_are_refused),
