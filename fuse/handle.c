@@ -44,8 +44,10 @@ void handle_close(struct view *view, struct handle *handle)
     unlink_handle(view, handle);
     session_close(handle->session);
     buf_release(&handle->text);
-    if (handle->fd >= 0)
+    if (handle->fd >= 0) {
         close(handle->fd);
+        atomic_fetch_sub_explicit(&view->n_open_parts, 1, memory_order_relaxed);
+    }
     if (handle->version) {
         version_unpin(handle->version);
         metric_sub(&view->stats->leases, 1);
@@ -111,8 +113,16 @@ static int open_part(struct view *view, struct handle *handle)
         return ret;
     if (handle->node.part >= version_n_parts(handle->version))
         return -ESTALE;
-    handle->fd = version_part_open(handle->version, handle->node.part);
-    return handle->fd < 0 ? handle->fd : 0;
+    /* Clients must not take the descriptors that loading and the store need. */
+    unsigned n_open = atomic_fetch_add_explicit(&view->n_open_parts, 1, memory_order_relaxed);
+    int fd = n_open < view->open_parts_max ? version_part_open(handle->version, handle->node.part)
+                                           : -ENFILE;
+    if (fd < 0) {
+        atomic_fetch_sub_explicit(&view->n_open_parts, 1, memory_order_relaxed);
+        return fd;
+    }
+    handle->fd = fd;
+    return 0;
 }
 
 static int open_by_kind(struct view *view, uid_t uid, struct handle *handle)

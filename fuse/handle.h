@@ -5,7 +5,8 @@
  *
  * Threads: reads from any; what a handle holds does not change while it is open, but for a session,
  * which has its own lock.
- * Memory: handle_close(). Errors: -ENOENT and -ESTALE for what is gone, -ENOMEM, those of reading.
+ * Memory: handle_close(). Errors: -ENOENT and -ESTALE for what is gone, -ENFILE for one part
+ * file too many, -ENOMEM, those of reading.
  */
 #ifndef FKV_FUSE_HANDLE_H
 #define FKV_FUSE_HANDLE_H

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,6 +48,15 @@ static int make_parts(struct serve *serve)
     return ret;
 }
 
+/* Half of the descriptors we may have. */
+static uint32_t open_parts_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 2 > UINT32_MAX)
+        return UINT32_MAX;
+    return (uint32_t)(limit.rlim_cur / 2);
+}
+
 int serve_new(const struct options *options, struct serve **out, struct err *err)
 {
     struct serve *serve = calloc(1, sizeof *serve);
@@ -57,6 +67,7 @@ int serve_new(const struct options *options, struct serve **out, struct err *err
     pthread_mutex_init(&serve->view.handles_lock, NULL);
     serve->view.links = &serve->links;
     serve->view.mount = options->mount;
+    serve->view.open_parts_max = open_parts_max();
     clock_gettime(CLOCK_REALTIME, &serve->view.started);
     int ret = guard_install();
     if (!ret && getrandom(&serve->view.daemon_id, sizeof serve->view.daemon_id, 0) < 0)

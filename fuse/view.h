@@ -32,6 +32,8 @@ struct view {
     struct invalidate *invalidate;
     struct reader *reader;
     struct switcher *switcher;
+    atomic_uint n_open_parts; /* each has a descriptor */
+    uint32_t open_parts_max;
     atomic_uint part_hint; /* where a listing's next part is likely to be */
     pthread_mutex_t handles_lock;
     struct handle *handles; /* all open ones, under handles_lock */

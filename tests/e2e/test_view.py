@@ -212,6 +212,33 @@ def test_an_open_key_file_takes_no_memory_of_its_own(store, make_daemon):
     assert after - before < 50 << 20
 
 
+def test_part_files_leave_the_daemon_descriptors(store, make_daemon):
+    store.publish("ads", [(1, "x")], "--key", "u64", "--value", "bytes")
+    daemon = make_daemon(start=False)
+    command = daemon.command
+    daemon.command = lambda *more: ["prlimit", "--nofile=100:100", *command(*more)]
+    daemon.start()
+    daemon.wait_current("ads", 1)
+    parts = daemon.path("ads", "v", 1, "parts")
+    path = os.path.join(parts, os.listdir(parts)[0])
+    files = [os.open(path, os.O_RDONLY) for _ in range(50)]
+    fails_with(errno.ENFILE, os.open, path, os.O_RDONLY)
+    store.publish("ads", [(1, "y")])
+    daemon.wait_current("ads", 2)  # the store and the cache are still to be had
+    os.close(files.pop())
+    wait_until(lambda: can_open(path), "a descriptor is free again")
+    for fd in files:
+        os.close(fd)
+
+
+def can_open(path):
+    try:
+        os.close(os.open(path, os.O_RDONLY))
+        return True
+    except OSError:
+        return False
+
+
 def test_key_files_are_not_remembered_for_ever(store, make_daemon):
     """The kernel would keep each name it looked up until memory is short; the daemon makes it drop the oldest."""
     keep, n = 1 << 16, 70000
