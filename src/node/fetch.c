@@ -105,15 +105,15 @@ static int count_good_chunks(struct transfer *transfer, uint32_t *out)
 {
     struct digest found;
     for (*out = 0; *out < transfer->part->n_chunks; (*out)++) {
-        int ret = stop_check(&transfer->job->stop);
-        if (ret)
-            return ret;
         size_t len = chunk_len(transfer->part, *out);
         ssize_t n = pread(transfer->fd, transfer->chunk, len, (off_t)*out * PART_CHUNK_LEN);
         if (n != (ssize_t)len || !chunk_is_good(transfer, *out, &found))
             return 0;
         digest_state_update(transfer->digest, transfer->chunk, len);
         progress_add(transfer->job->progress, len);
+        int ret = stop_check(&transfer->job->stop);
+        if (ret)
+            return ret;
     }
     return 0;
 }
