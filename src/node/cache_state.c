@@ -30,11 +30,15 @@ static json_t *encode_table(const struct cached_table *table)
     for (size_t i = 0; i < table->n_versions; i++)
         if (json_append(versions, encode_version(&table->versions[i])))
             return NULL;
-    return json_pack("{ss, sI, sI, sI, sI, sI, sO}", "name", table->name, "serving",
-                     (json_int_t)table->serving, "previous", (json_int_t)table->previous,
-                     "local_pin", (json_int_t)table->local_pin, "pin_seq",
-                     (json_int_t)table->pin_seq, "switched_ns", (json_int_t)table->switched_ns,
-                     "versions", versions);
+    json_t *json =
+        json_pack("{ss, sI, sI, sI, sI, sI, sO}", "name", table->name, "serving",
+                  (json_int_t)table->serving, "previous", (json_int_t)table->previous, "local_pin",
+                  (json_int_t)table->local_pin, "pin_seq", (json_int_t)table->pin_seq,
+                  "switched_ns", (json_int_t)table->switched_ns, "versions", versions);
+    if (!json || !table->local_pin || !json_put_u64(json, "pin_ns", (uint64_t)table->pin_ns))
+        return json;
+    json_decref(json);
+    return NULL;
 }
 
 int cache_state_encode(const struct cache_state *state, struct buf *out)
@@ -106,6 +110,8 @@ static int decode_table(struct json_at at, struct cached_table *out, struct err 
         ret = json_get_u64(at, "local_pin", INT64_MAX, &out->local_pin, err);
     if (!ret)
         ret = json_get_u64(at, "pin_seq", INT64_MAX, &out->pin_seq, err);
+    if (!ret && json_has(at, "pin_ns"))
+        ret = get_ns(at, "pin_ns", &out->pin_ns, err);
     if (!ret)
         ret = get_ns(at, "switched_ns", &out->switched_ns, err);
     return ret ? ret : decode_versions(at, out, err);

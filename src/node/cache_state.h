@@ -5,7 +5,8 @@
  *   {"format":1,"store_id":"…","seq":7,"contact_ns":…,"tables":[{"name":"ads","serving":43,"previous":42,"local_pin":0,
  *    "pin_seq":0,"switched_ns":…,"versions":[{"version":42,"digest":"<32 hex>"},…]},…]}
  *
- * The digests make version.json of a cached version believable, and through it every chunk of its parts.
+ * With a local pin there is "pin_ns" too. The digests make version.json of a cached version
+ * believable, and through it every chunk of its parts.
  *
  * Threads: plain data. Memory: cache_state_release(). Errors: -EBADMSG with member, expected, found; -ENOTSUP for a newer format.
  */
@@ -33,6 +34,7 @@ struct cached_table {
     uint64_t previous;   /* 0: none */
     uint64_t local_pin;  /* 0: none */
     uint64_t pin_seq;    /* last manifest record looked at for an unpin */
+    int64_t pin_ns;      /* CLOCK_REALTIME of local_pin; not written without one */
     int64_t switched_ns; /* CLOCK_REALTIME */
     struct cached_version *versions;
     size_t n_versions;

@@ -185,8 +185,12 @@ static void forget_backoff(struct node *node)
             node->tables[t]->slots[s]->retry_ns = 0;
 }
 
-static bool record_unpins(const struct record *record, const char *table, const char *node_name)
+/* A record of before the pin may be folded after it: it took off, if any, another one. */
+static bool record_unpins(const struct record *record, int64_t pin_ns, const char *table,
+                          const char *node_name)
 {
+    if (record->time_ns < pin_ns)
+        return false;
     for (size_t i = 0; i < record->n_ops; i++) {
         const struct op *op = &record->ops[i];
         if (op->kind == OP_UNPIN && !strcmp(op->table, table) && !strcmp(op->name, node_name))
@@ -201,6 +205,7 @@ static void look_for_unpin(struct node *node, struct table *table)
     pthread_mutex_lock(&node->lock);
     uint64_t pin = table->local_pin;
     uint64_t seq = table->pin_seq;
+    int64_t pin_ns = table->pin_ns;
     uint64_t epoch = table->epoch;
     pthread_mutex_unlock(&node->lock);
     uint64_t end = node->follower.state.seq;
@@ -212,7 +217,7 @@ static void look_for_unpin(struct node *node, struct table *table)
         int ret = manifest_read_record(node->follower.manifest, seq + 1, &record, NULL);
         if (ret && ret != -ENOENT)
             break; /* looked at again in the next round */
-        is_unpinned = !ret && record_unpins(&record, table->name, node->name);
+        is_unpinned = !ret && record_unpins(&record, pin_ns, table->name, node->name);
         record_release(&record);
         seq++;
     }

@@ -42,6 +42,7 @@ static int snapshot(struct node *node, struct cache_state *out)
         copy->previous = table->previous;
         copy->local_pin = table->local_pin;
         copy->pin_seq = table->pin_seq;
+        copy->pin_ns = table->pin_ns;
         copy->switched_ns = table->switched_ns;
         if (snapshot_versions(table, copy))
             return -ENOMEM;
@@ -117,6 +118,7 @@ static struct table *restore_table(struct node *node, const struct cached_table 
     table->before = cached->previous;
     table->local_pin = cached->local_pin;
     table->pin_seq = cached->pin_seq;
+    table->pin_ns = cached->pin_ns;
     for (size_t i = 0; i < cached->n_versions; i++)
         restore_version(node, table, &cached->versions[i]);
     return table;

@@ -85,6 +85,7 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
     if (id == 0)
         return unpin_local(node, table);
     struct slot *slot = NULL;
+    int64_t now_ns = clock_now_ns(CLOCK_REALTIME);
     int ret = load_for_switch(node, table, id, &slot, err);
     if (ret == -EUCLEAN) {
         if (err)
@@ -96,6 +97,7 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
     pthread_mutex_lock(&node->lock);
     table->local_pin = id;
     table->pin_seq = node->seq;
+    table->pin_ns = now_ns;
     set_wanted(node, table, id);
     slot->is_held = false;
     pthread_mutex_unlock(&node->lock);

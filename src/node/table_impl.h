@@ -54,7 +54,8 @@ struct table {
     uint64_t previous; /* what the link says; 0: none */
     uint64_t before;   /* served before `serving`; 0: none */
     uint64_t local_pin;
-    uint64_t pin_seq;
+    uint64_t pin_seq; /* last manifest record looked at for an unpin */
+    int64_t pin_ns;   /* CLOCK_REALTIME: an unpin made before is not meant for this pin */
     int64_t switched_ns;
     uint64_t epoch; /* counts changes that make a plan in the making stale */
 };

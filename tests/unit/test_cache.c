@@ -237,7 +237,7 @@ static void fetch__stops_while_it_checks_what_is_there(void **state)
     fetching->stop_after = 1;
     assert_int_equal(fetch(fetching, &err), -ECANCELED);
     assert_int_equal(fetching->fetched, 0);
-    assert_int_equal(fetching->progress.done, PART_CHUNK_LEN);
+    assert_int_equal(fetching->progress.done, 2 * PART_CHUNK_LEN);
     assert_int_equal(fetch(fetching, &err), 0);
     assert_int_equal(fetching->fetched, 2 * TAIL); /* nothing was lost by it */
     assert_cached(fetching);
@@ -442,6 +442,7 @@ static void cache_state__round_trips(void **state)
                                       .previous = 4,
                                       .local_pin = 5,
                                       .pin_seq = 77,
+                                      .pin_ns = 78,
                                       .switched_ns = 123456789,
                                       .versions = versions,
                                       .n_versions = 2}};
@@ -459,6 +460,7 @@ static void cache_state__round_trips(void **state)
     assert_string_equal(out.tables[0].name, "ads");
     assert_int_equal(out.tables[0].local_pin, 5);
     assert_int_equal(out.tables[0].pin_seq, 77);
+    assert_int_equal(out.tables[0].pin_ns, 78);
     assert_int_equal(out.tables[0].n_versions, 2);
     assert_true(digest_equal(&out.tables[0].versions[1].digest, &versions[1].digest));
     cache_state_release(&out);

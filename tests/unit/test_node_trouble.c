@@ -243,6 +243,27 @@ static void node__bad_part_does_not_cost_the_good_ones(void **state)
     node_close(node);
 }
 
+static void node__unpin_that_comes_late_does_not_end_a_later_local_switch(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct op unpin = {.kind = OP_UNPIN, .table = "ads", .name = "n1"};
+    struct node *node = open_node(fixture);
+    for (uint32_t tag = 1; tag <= 2; tag++) {
+        node_fixture_release_version(fixture, "ads", tag, 100);
+        node_fixture_settle(node);
+    }
+    node_fixture_append(fixture, &unpin); /* made before the switch, found after it */
+    assert_int_equal(node_switch_local(node, node_table_at(node, 0), 1, NULL), 0);
+    node_close(node);
+    node = open_node(fixture);
+    node_fixture_settle(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    node_fixture_append(fixture, &unpin);
+    node_fixture_settle(node);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 2);
+    node_close(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +274,7 @@ int main(void)
         NODE_TEST(node__saves_a_flip_before_it_asks_the_store),
         NODE_TEST(node__pause_is_the_callers_unless_something_is_due),
         NODE_TEST(node__bad_part_does_not_cost_the_good_ones),
+        NODE_TEST(node__unpin_that_comes_late_does_not_end_a_later_local_switch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
