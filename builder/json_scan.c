@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/json_scan.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -123,26 +125,6 @@ static int string_escape(struct json_scan *scan, char **to, struct err *err)
     return 0;
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 when it is none (overlong forms and surrogates too). */
-static size_t utf8_len(const uint8_t *s, size_t left)
-{
-    if (s[0] >= 0xC2 && s[0] <= 0xDF)
-        return left >= 2 && (s[1] & 0xC0) == 0x80 ? 2 : 0;
-    if (s[0] >= 0xE0 && s[0] <= 0xEF) {
-        if (left < 3 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80)
-            return 0;
-        bool is_bad = (s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xED && s[1] >= 0xA0);
-        return is_bad ? 0 : 3;
-    }
-    if (s[0] >= 0xF0 && s[0] <= 0xF4) {
-        if (left < 4 || (s[1] & 0xC0) != 0x80 || (s[2] & 0xC0) != 0x80 || (s[3] & 0xC0) != 0x80)
-            return 0;
-        bool is_bad = (s[0] == 0xF0 && s[1] < 0x90) || (s[0] == 0xF4 && s[1] >= 0x90);
-        return is_bad ? 0 : 4;
-    }
-    return 0;
-}
-
 /* Copies bytes that are not special; leaves pos at one that is. */
 static int string_plain(struct json_scan *scan, char **to, struct err *err)
 {
@@ -154,7 +136,7 @@ static int string_plain(struct json_scan *scan, char **to, struct err *err)
             return expected(scan, "control characters to be escaped", err);
         size_t n = 1;
         if (c >= 0x80)
-            n = utf8_len((const uint8_t *)scan->text + scan->pos, scan->len - scan->pos);
+            n = utf8_len(scan->text + scan->pos, scan->len - scan->pos);
         if (n == 0)
             return expected(scan, "well-formed UTF-8", err);
         for (; n; n--)

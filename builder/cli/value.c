@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/value.h"
 
+#include "base/utf8.h"
 #include "codec/vector.h"
 
 #include <errno.h>
@@ -33,39 +34,6 @@ int value_add_escaped(struct buf *out, const uint8_t *data, size_t len)
     return rc;
 }
 
-/* Bytes of the UTF-8 character at data, or 0 when it is none (overlong, surrogate or out of range). */
-static size_t utf8_len(const uint8_t *data, size_t left)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint8_t c = data[0];
-    size_t len = c < 0x80                ? 1
-                 : c >= 0xc2 && c < 0xe0 ? 2
-                 : c >= 0xe0 && c < 0xf0 ? 3
-                 : c >= 0xf0 && c < 0xf5 ? 4
-                                         : 0;
-    if (len <= 1 || len > left)
-        return len <= left ? len : 0;
-    uint32_t code = c & (0x7f >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((data[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (data[i] & 0x3f);
-    }
-    bool good = code >= least[len] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff);
-    return good ? len : 0;
-}
-
-static bool is_utf8(const uint8_t *data, size_t len)
-{
-    for (size_t i = 0; i < len;) {
-        size_t n = utf8_len(data + i, len - i);
-        if (!n)
-            return false;
-        i += n;
-    }
-    return true;
-}
-
 static int add_base64(struct buf *out, const uint8_t *data, size_t len)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -84,7 +52,7 @@ static int add_base64(struct buf *out, const uint8_t *data, size_t len)
 int value_add_json_bytes(struct buf *out, const uint8_t *data, size_t len)
 {
     int rc = 0;
-    if (!is_utf8(data, len)) {
+    if (!utf8_is_text(data, len)) {
         rc = buf_printf(out, "{\"b64\": \"");
         if (!rc)
             rc = add_base64(out, data, len);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manifest/name.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 static const char label_prefix[] = "label:";
@@ -94,35 +95,13 @@ int pin_name_check(const char *name, struct err *err)
     return node_name_check(name, err);
 }
 
-/* Bytes of the UTF-8 sequence at text, 0 when it is none (overlong and surrogate forms included). */
-static size_t utf8_len(const unsigned char *text)
-{
-    static const struct {
-        unsigned char mask, lead;
-        uint32_t min;
-    } forms[] = {{0x80, 0x00, 0}, {0xE0, 0xC0, 0x80}, {0xF0, 0xE0, 0x800}, {0xF8, 0xF0, 0x10000}};
-    for (size_t extra = 0; extra < 4; extra++) {
-        if ((text[0] & forms[extra].mask) != forms[extra].lead)
-            continue;
-        uint32_t code = text[0] & (unsigned char)~forms[extra].mask;
-        for (size_t i = 1; i <= extra; i++) {
-            if ((text[i] & 0xC0) != 0x80)
-                return 0;
-            code = code << 6 | (text[i] & 0x3F);
-        }
-        bool is_surrogate = code >= 0xD800 && code <= 0xDFFF;
-        return code < forms[extra].min || code > 0x10FFFF || is_surrogate ? 0 : extra + 1;
-    }
-    return 0;
-}
-
 int text_check(const char *what, const char *text, size_t max, struct err *err)
 {
     size_t len = strnlen(text, max + 1);
     if (len > max)
         return err_set(err, -EINVAL, "%s: expected at most %zu bytes", what, max);
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_len((const unsigned char *)text + i);
+        size_t n = utf8_len(text + i, len - i);
         if (n == 0)
             return err_set(err, -EINVAL, "%s: not UTF-8 at byte %zu", what, i);
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)

@@ -5,8 +5,10 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void err__keeps_text_and_code(void **state)
 {
@@ -32,6 +34,36 @@ static void err__every_code_has_its_exit_status(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(err_exit_status(-cases[i].code), cases[i].status);
+}
+
+static void utf8__is_exactly_that(void **state)
+{
+    static const char *const good[] = {"",  "a", "\x7f",         "é",
+                                       "€", "𝄞", "\xED\x9F\xBF", "\xF4\x8F\xBF\xBF"};
+    static const char *const bad[] = {
+        "\x80",
+        "\xC0\x80",
+        "\xC1\xBF",
+        "\xC3",
+        "\xC3z",
+        "\xE0\x9F\xBF",
+        "\xE2\x82",
+        "\xE2\x82z",
+        "\xED\xA0\x80",
+        "\xED\xBF\xBF",
+        "\xF0\x8F\xBF\xBF",
+        "\xF0\x9D\x84",
+        "\xF4\x90\x80\x80",
+        "\xF5\x80\x80\x80",
+        "\xFF",
+        "ok\xFE",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        assert_true(utf8_is_text(good[i], strlen(good[i])));
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(utf8_is_text(bad[i], strlen(bad[i])));
+    assert_int_equal(utf8_len("𝄞", 4), 4);
+    assert_int_equal(utf8_len("𝄞", 3), 0); /* what is not there is not read */
 }
 
 static void hash__u64_is_a_bijection_on_a_sample(void **state)
@@ -96,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(err__keeps_text_and_code),
         cmocka_unit_test(err__every_code_has_its_exit_status),
+        cmocka_unit_test(utf8__is_exactly_that),
         cmocka_unit_test(hash__u64_is_a_bijection_on_a_sample),
         cmocka_unit_test(digest__hex_round_trips_and_refuses_other_text),
         cmocka_unit_test(json__getters_name_what_is_wrong),
