@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -375,10 +376,14 @@ static int encode_check(const struct version_desc *desc, struct err *err)
         {"author", desc->author, WHO_MAX},    {"created", desc->created, TASK_MAX},
         {"source", desc->source, SOURCE_MAX},
     };
-    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
-        if (strings[i].text && strlen(strings[i].text) > strings[i].max)
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
+        size_t len = strings[i].text ? strlen(strings[i].text) : 0;
+        if (len > strings[i].max)
             return err_set(err, -EINVAL, "version.json: %s is longer than %zu bytes",
                            strings[i].name, strings[i].max);
+        if (!utf8_is_text(strings[i].text, len))
+            return err_set(err, -EINVAL, "version.json: %s is not UTF-8", strings[i].name);
+    }
     int ret = schema_check(&desc->schema, err);
     return ret ? ret : desc_check(desc, "version.json", -EINVAL, err);
 }
