@@ -55,8 +55,8 @@ static const char doc[] =
     "SIZE is a number of bytes, or of KiB, MiB, GiB, TiB with K, M, G, T after it.";
 
 static const struct argp_option option_table[] = {
-    {"store", KEY_STORE, "URL", 0,
-     "The store: a directory or file:///dir (default: $FKV_STORE)", 0},
+    {"store", KEY_STORE, "URL", 0, "The store: a directory or file:///dir (default: $FKV_STORE)",
+     0},
     {"mount", KEY_MOUNT, "DIR", 0,
      "Where to mount; made when missing (default: $FKV_MOUNT or /fkv); DIR alone says the same", 0},
     {"cache", KEY_CACHE, "DIR", 0,
