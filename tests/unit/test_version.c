@@ -187,7 +187,7 @@ static void version__what_could_not_be_read_is_not_written(void **state)
     memset(desc.task, 't', 1000);
     desc.task[1000] = '\0';
     assert_int_equal(version_desc_encode(&desc, &text, &err), -EINVAL);
-    strcpy(desc.task, "ma\xF1" "ana"); /* Latin-1 */
+    strcpy(desc.task, "\xF1"); /* Latin-1 */
     assert_int_equal(version_desc_encode(&desc, &text, &err), -EINVAL);
     assert_string_equal(err.text, "version.json: task is not UTF-8");
     assert_int_equal(text.len, 0);
