@@ -121,12 +121,27 @@ static int delta_schema(struct build *build, struct err *err)
     struct schema *schema = &build->desc.schema;
     if (!schema->kind)
         *schema = *base;
+    if (schema->n_shards && schema->n_shards != base->n_shards)
+        return err_set(err, -EINVAL,
+                       "--shards: a delta has its base's %u, found %u; leave it out, or build a "
+                       "full version",
+                       base->n_shards, schema->n_shards);
+    if (schema->hash_seed != base->hash_seed)
+        return err_set(err, -EINVAL,
+                       "--hash-seed: a delta has its base's %llx, found %llx; leave it out, or "
+                       "build a full version",
+                       (unsigned long long)base->hash_seed, (unsigned long long)schema->hash_seed);
     schema->n_shards = base->n_shards;
-    schema->hash_seed = base->hash_seed;
     if (schema_same_shape(base, schema, err))
         return 0;
     return err_wrap(err, -ESTALE, "table %s: this delta cannot lie on version %llu",
                     build->job->table, (unsigned long long)build->base.version);
+}
+
+static void keep_staging(void *context)
+{
+    const struct build *build = context;
+    staging_mark(&build->staging, build->store);
 }
 
 static int build_plan(struct build *build, const struct state *state, struct err *err)
@@ -153,6 +168,8 @@ static int build_plan(struct build *build, const struct state *state, struct err
     if (ret)
         return ret;
     build->has_staging = true;
+    build->meter.keep = keep_staging;
+    build->meter.keep_context = build;
     meter_stage(&build->meter, BUILD_MAP, len);
     return 0;
 }
@@ -305,6 +322,8 @@ static int build_stages(struct build *build, struct build_result *result, struct
         ret = describe_version(build->job, build->staging.task, &build->desc, err);
     if (!ret)
         ret = seal_finish(build->store, build->staging.dir, &build->desc, err);
+    if (!ret)
+        ret = staging_seal(&build->staging, build->store, err);
     at[4] = meter_seconds(&build->meter);
     for (int i = 0; i < 4; i++)
         result->seconds[i] = at[i + 1] - at[i];
@@ -339,8 +358,10 @@ int build_run(struct store *store, const struct state *state, const struct job *
     int ret = build_plan(&build, state, err);
     if (!ret)
         ret = build_stages(&build, &done, err);
-    if (ret && build.has_staging)
+    if (ret && build.has_staging) {
+        ret = staging_explain(&build.staging, store, ret, err);
         staging_drop(&build.staging, store);
+    }
     if (!ret) {
         result_fill(&build, &done);
         *result = done;

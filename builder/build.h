@@ -55,8 +55,4 @@ struct build_result {
 int build_run(struct store *store, const struct state *state, const struct job *job,
               const struct build_hooks *hooks, struct build_result *result, struct err *err);
 
-/* The last sealed build of a table in staging, by name; -ENOENT. */
-int build_find_sealed(struct store *store, const char *table, char task[TASK_NAME_MAX + 1],
-                      struct err *err);
-
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What no record ever named goes by age: nothing tells a build that died from one that is slow, except that the slow one
- * writes now and then. An orphan is taken out of v/ under a name of gc's own before it is removed, so that a publisher
- * on the verge of appending its record finds it gone, or gc finds the record and puts it back.
+ * marks its directory every minute, and a publisher does before it looks at a build. What goes is first renamed to a name of
+ * gc's own, then looked at again, then removed: a publisher finds a build whole or not at all. An orphan may get its record
+ * meanwhile; then it is put back.
  */
 #include "builder/collect_impl.h"
 
@@ -10,9 +11,12 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 
-#define WITHDRAWN_PREFIX ".gc-"
+/* .gc-<id> was a version's directory, .gc-build-<name> one of staging/. */
+#define WITHDRAWN_PREFIX       ".gc-"
+#define WITHDRAWN_BUILD_PREFIX ".gc-build-"
 
 /* The latest mtime of a path and, for a directory, of what lies in it and one level below. 0 when it is gone. */
 static int64_t newest_mtime(struct store *store, const char *path, int depth)
@@ -136,20 +140,78 @@ static int sweep_versions(struct collecting *c, const char *table, struct err *e
     return rc;
 }
 
-static int sweep_build(struct collecting *c, const char *table, const char *task, struct err *err)
+static bool starts_with(const char *name, const char *prefix)
 {
-    char dir[LAYOUT_PATH_MAX], json[LAYOUT_PATH_MAX];
-    layout_staging_dir(table, task, dir);
+    return !strncmp(name, prefix, strlen(prefix));
+}
+
+/* 1 when the directory holds a version.json. */
+static int is_sealed(const struct collecting *c, const char *dir, struct err *err)
+{
+    char json[LAYOUT_PATH_MAX];
     layout_version_json(dir, json);
-    int sealed = layout_exists(c->store, json, err);
+    return layout_exists(c->store, json, err);
+}
+
+static bool is_stale_build(const struct collecting *c, const char *dir, int sealed)
+{
+    return is_stale(c, dir, sealed ? c->options->sealed_age_ns : c->options->staging_age_ns);
+}
+
+/*
+ * Ends with a build that is at `away`, gc's name for it: back to its own when somebody is at work on it after all. version.json
+ * goes first, so that what a killed run leaves does not pass for a build.
+ */
+static int finish_build(struct collecting *c, const char *table, const char *name, struct err *err)
+{
+    char away[LAYOUT_PATH_MAX], dir[LAYOUT_PATH_MAX], json[LAYOUT_PATH_MAX];
+    layout_staging_dir(table, name, away);
+    layout_staging_dir(table, name + strlen(WITHDRAWN_BUILD_PREFIX), dir);
+    layout_version_json(away, json);
+    int sealed = is_sealed(c, away, err);
     if (sealed < 0)
         return sealed;
-    if (!is_stale(c, dir, sealed ? c->options->sealed_age_ns : c->options->staging_age_ns))
+    bool counts = sealed || starts_with(name, WITHDRAWN_BUILD_PREFIX LAYOUT_WORK_PREFIX);
+    if (counts && !is_stale_build(c, away, sealed)) {
+        struct err why = {0};
+        int rc = store_rename(c->store, away, dir, &why);
+        /* Another gc was faster, or another build has taken the name: this one waits for its age. */
+        return rc && rc != -ENOENT && rc != -EEXIST ? err_set(err, rc, "%s", err_text(&why, rc))
+                                                    : 0;
+    }
+    int rc = store_remove(c->store, json, err);
+    return rc ? rc : store_remove_tree(c->store, away, err);
+}
+
+static int sweep_build(struct collecting *c, const char *table, const char *name, struct err *err)
+{
+    char dir[LAYOUT_PATH_MAX], away[LAYOUT_PATH_MAX], away_name[NAME_MAX + 1];
+    struct err why = {0};
+    layout_staging_dir(table, name, dir);
+    int sealed = is_sealed(c, dir, err);
+    if (sealed < 0)
+        return sealed;
+    if (!is_stale_build(c, dir, sealed))
         return sealed ? sweep_dir(c, dir, err) : 0;
     collect_say(c, "%s %s (%s)", collect_verb(c), dir,
                 sealed ? "sealed, but never published" : "a build that stopped");
+    if (!c->options->dry_run) {
+        snprintf(away_name, sizeof away_name, WITHDRAWN_BUILD_PREFIX "%s", name);
+        layout_staging_dir(table, away_name, away);
+        int rc = store_rename(c->store, dir, away, &why);
+        /* Its publisher, or another gc, has it. */
+        if (rc == -ENOENT || rc == -EEXIST)
+            return 0;
+        if (rc)
+            return err_set(err, rc, "%s", err_text(&why, rc));
+        rc = finish_build(c, table, away_name, err);
+        if (!rc)
+            rc = layout_exists(c->store, dir, err);
+        if (rc)
+            return rc < 0 ? rc : 0;
+    }
     c->result->n_staging++;
-    return c->options->dry_run ? 0 : store_remove_tree(c->store, dir, err);
+    return 0;
 }
 
 static int sweep_staging(struct collecting *c, const char *table, struct err *err)
@@ -159,10 +221,13 @@ static int sweep_staging(struct collecting *c, const char *table, struct err *er
     snprintf(dir, sizeof dir, "tables/%s/staging", table);
     int rc = layout_list(c->store, dir, &list, err);
     for (size_t i = 0; !rc && i < list.n_names; i++) {
-        if (!strncmp(list.names[i], WITHDRAWN_PREFIX, strlen(WITHDRAWN_PREFIX)))
-            rc = c->options->dry_run ? 0 : finish_withdrawn(c, table, list.names[i], err);
-        else if (!task_name_check(list.names[i], NULL))
-            rc = sweep_build(c, table, list.names[i], err);
+        const char *name = list.names[i];
+        if (starts_with(name, WITHDRAWN_BUILD_PREFIX))
+            rc = c->options->dry_run ? 0 : finish_build(c, table, name, err);
+        else if (starts_with(name, WITHDRAWN_PREFIX))
+            rc = c->options->dry_run ? 0 : finish_withdrawn(c, table, name, err);
+        else if (starts_with(name, LAYOUT_WORK_PREFIX) || !task_name_check(name, NULL))
+            rc = sweep_build(c, table, name, err);
     }
     store_list_release(&list);
     return rc ? rc : sweep_temporaries(c, dir, err);

@@ -35,12 +35,16 @@ int describe_version(const struct job *job, const char *task, struct version_des
                      struct err *err)
 {
     char author[AUTHOR_MAX];
-    char created[32];
-    time_t now = time(NULL);
+    char second[32];
+    char created[64];
+    struct timespec now;
     struct tm utc;
     author_current(author);
-    gmtime_r(&now, &utc);
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    strftime(second, sizeof second, "%Y-%m-%dT%H:%M:%S", &utc);
+    /* To the millisecond: which build was sealed last is told by it. */
+    snprintf(created, sizeof created, "%s.%03ldZ", second, now.tv_nsec / 1000000);
     desc->task = strdup(task);
     desc->builder = strdup("fkv " FKV_VERSION);
     desc->author = strdup(job->author ? job->author : author);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS_MAX = 1024 };
-
 static int inputs_check(const struct job *job, struct err *err)
 {
     if (job->n_inputs == 0)

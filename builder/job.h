@@ -51,6 +51,8 @@ struct job {
     const char *author;  /* NULL: user@host */
 };
 
+enum { THREADS_MAX = 1024 };
+
 #define JOB_MEMORY_MIN     (64ULL << 20)
 #define JOB_MEMORY_DEFAULT (2ULL << 30)
 

@@ -101,6 +101,25 @@ int layout_exists(struct store *store, const char *path, struct err *err)
     return 1;
 }
 
+static void mark_path(const char *dir, char out[LAYOUT_PATH_MAX])
+{
+    snprintf(out, LAYOUT_PATH_MAX, "%.*s/.in-use", LAYOUT_PATH_MAX - 16, dir);
+}
+
+int layout_mark(struct store *store, const char *dir, struct err *err)
+{
+    char path[LAYOUT_PATH_MAX];
+    mark_path(dir, path);
+    return store_put(store, path, "", 0, err);
+}
+
+void layout_unmark(struct store *store, const char *dir)
+{
+    char path[LAYOUT_PATH_MAX];
+    mark_path(dir, path);
+    store_remove(store, path, NULL);
+}
+
 bool layout_is_recorded(const struct state *state, const char *table, uint64_t version)
 {
     const struct table_state *t = state_find_table(state, table);

@@ -2,8 +2,10 @@
 /*
  * layout: where a table's builds and versions lie on the store, and how they are told apart.
  *
- *   tables/<table>/staging/<task>/   a build; sealed once it has a version.json
- *   tables/<table>/v/<id>/           a version; an orphan while no record names it
+ *   tables/<table>/staging/.work-<task>-<nonce>/   a build under way
+ *   tables/<table>/staging/<task>/                 a sealed build
+ *   tables/<table>/staging/.gc-…                   what gc took away to remove it
+ *   tables/<table>/v/<id>/                         a version; an orphan while no record names it
  *
  * Threads: pure functions, and calls on the store. Memory: lists are freed by the caller.
  * Errors: store errors.
@@ -18,6 +20,8 @@
 
 /* Room for every path below; names are checked before they come here. */
 enum { LAYOUT_PATH_MAX = 256 };
+
+#define LAYOUT_WORK_PREFIX ".work-"
 
 void layout_version_dir(const char *table, uint64_t version, char out[LAYOUT_PATH_MAX]);
 void layout_staging_dir(const char *table, const char *task, char out[LAYOUT_PATH_MAX]);
@@ -39,6 +43,13 @@ int layout_list(struct store *store, const char *dir, struct store_list *out, st
 
 /* 1 when path exists, 0 when not. */
 int layout_exists(struct store *store, const char *path, struct err *err);
+
+/*
+ * Says that somebody is at work in a directory: writes a small file into it, which gc takes the age from. -ENOENT when the
+ * directory is gone. layout_unmark() takes the file away, as far as that works.
+ */
+int layout_mark(struct store *store, const char *dir, struct err *err);
+void layout_unmark(struct store *store, const char *dir);
 
 /* Does a record name this version? is_published: and its files are not forgotten. */
 bool layout_is_recorded(const struct state *state, const char *table, uint64_t version);

@@ -24,8 +24,19 @@ void meter_stage(struct meter *meter, enum build_stage stage, uint64_t bytes_tot
     meter_tick(meter);
 }
 
+/* A map may read for hours and write nothing to the store. */
+static void keep(struct meter *meter)
+{
+    double at = meter_seconds(meter);
+    if (!meter->keep || at - meter->kept < METER_KEEP_S)
+        return;
+    meter->kept = at;
+    meter->keep(meter->keep_context);
+}
+
 void meter_tick(struct meter *meter)
 {
+    keep(meter);
     if (!meter->hooks || !meter->hooks->progress)
         return;
     struct build_progress progress = {

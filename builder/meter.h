@@ -12,9 +12,15 @@
 
 #include <stdatomic.h>
 
+/* Far below any age at which gc takes a build for dead. */
+enum { METER_KEEP_S = 60 };
+
 struct meter {
     const struct build_hooks *hooks; /* may be NULL */
     double began;                    /* seconds of CLOCK_MONOTONIC */
+    void (*keep)(void *context);     /* called by a tick, every METER_KEEP_S; may be NULL */
+    void *keep_context;
+    double kept; /* when it was called last, since the build began */
     _Atomic int stage;
     _Atomic uint64_t rows;
     _Atomic uint64_t bytes_done;

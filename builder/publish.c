@@ -104,6 +104,14 @@ static int copy_desc(const struct version_desc *desc, struct version_desc *out, 
     return rc;
 }
 
+static int gone(const struct claim *claim, struct err *err)
+{
+    return err_set(err, -EEXIST,
+                   "table %s: build %s is gone: another publisher or gc took it meanwhile; see: "
+                   "fkv ls %s",
+                   claim->out->table, claim->from.task, claim->out->table);
+}
+
 static int validate_one(struct publishing *p, const struct publish_item *item,
                         const struct validate_limits *limits, struct claim *claim, struct err *err)
 {
@@ -114,6 +122,10 @@ static int validate_one(struct publishing *p, const struct publish_item *item,
     if (rc)
         return rc;
     snprintf(out->task, sizeof out->task, "%s", claim->from.task);
+    struct err why = {0};
+    rc = layout_mark(p->store, claim->from.dir, &why);
+    if (rc)
+        return rc == -ENOENT ? gone(claim, err) : err_set(err, rc, "%s", err_text(&why, rc));
     struct version_reader *build = NULL;
     rc = version_reader_open(p->store, claim->from.dir, NULL, &build, err);
     if (rc)
@@ -176,10 +188,7 @@ static int take_number(struct publishing *p, struct claim *claim, struct err *er
         rc = 0;
     }
     if (rc == -ENOENT)
-        return err_set(err, -EEXIST,
-                       "table %s: build %s was taken by another publisher while this one checked "
-                       "it; see: fkv ls %s",
-                       table, claim->from.task, table);
+        return gone(claim, err);
     if (rc)
         return err_set(err, rc, "%s", err_text(&why, rc));
     claim->number = number;
@@ -199,6 +208,7 @@ static int write_number(struct publishing *p, struct claim *claim, struct err *e
     if (!rc)
         digest_of(text.data, text.len, &claim->digest);
     buf_release(&text);
+    layout_unmark(p->store, dir);
     return rc;
 }
 
@@ -243,9 +253,7 @@ static int check_claim(struct publishing *p, const struct claim *claim, const st
     layout_version_json(dir, path);
     rc = layout_exists(p->store, path, err);
     if (rc == 0)
-        return err_set(err, -EEXIST,
-                       "table %s: %s is gone: another publisher or gc took it; see: fkv ls %s",
-                       table, dir, table);
+        return gone(claim, err);
     return rc < 0 ? rc : 0;
 }
 
@@ -287,18 +295,40 @@ static int claim_and_append(struct publishing *p, const char *reason, uint64_t *
                    ROUNDS_MAX);
 }
 
-/* After a refusal nothing of ours is in the log: builds go back to where they can be published from again.
- * Best effort: what stays in v/ is adopted by the next publish all the same. */
-static void put_back(struct publishing *p)
+/* Does the directory hold the version now? 1, or 0. */
+static int is_in_place(struct publishing *p, const struct claim *claim, const char *dir,
+                       struct err *err)
 {
-    for (size_t i = 0; i < p->n_claims; i++) {
-        const struct claim *claim = &p->claims[i];
-        char to[LAYOUT_PATH_MAX];
-        if (!claim->number)
-            continue;
-        layout_staging_dir(claim->out->table, claim->from.task, to);
-        layout_withdraw(p->store, p->manifest, claim->out->table, claim->number, to, NULL);
-    }
+    char path[LAYOUT_PATH_MAX];
+    layout_version_json(dir, path);
+    int rc = layout_exists(p->store, path, err);
+    return rc < 0 ? err_wrap(err, rc, "table %s version %" PRIu64, claim->out->table, claim->number)
+                  : rc;
+}
+
+/*
+ * The record is in the log, so the directory must be there. A gc that took it for an orphan puts it back when it sees the
+ * record; one that was killed in between does not.
+ */
+static int see_in_place(struct publishing *p, const struct claim *claim, struct err *err)
+{
+    const char *table = claim->out->table;
+    char dir[LAYOUT_PATH_MAX], away[LAYOUT_PATH_MAX];
+    layout_version_dir(table, claim->number, dir);
+    snprintf(away, sizeof away, "tables/%s/staging/.gc-%" PRIu64, table, claim->number);
+    int rc = is_in_place(p, claim, dir, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    store_rename(p->store, away, dir, NULL);
+    rc = is_in_place(p, claim, dir, err);
+    if (rc)
+        return rc < 0 ? rc : 0;
+    return err_set(err, -EBADMSG,
+                   "table %s: version %" PRIu64
+                   " is published, but its directory %s is gone: expected it where it was when the "
+                   "record was written. Do not activate it: fkv retire %s %" PRIu64
+                   ", then build and publish again",
+                   table, claim->number, dir, table, claim->number);
 }
 
 int publish_run(struct store *store, struct manifest *manifest, const struct publish_item *items,
@@ -319,11 +349,10 @@ int publish_run(struct store *store, struct manifest *manifest, const struct pub
     rc = manifest_refresh(manifest, NULL, err);
     for (size_t i = 0; !rc && i < n_items; i++)
         rc = validate_one(&p, &items[i], limits, &claims[i], err);
-    if (!rc) {
+    if (!rc)
         rc = claim_and_append(&p, reason, seq, err);
-        if (rc == -EPERM || rc == -ESTALE)
-            put_back(&p);
-    }
+    for (size_t i = 0; !rc && i < n_items; i++)
+        rc = see_in_place(&p, &claims[i], err);
     for (size_t i = 0; i < n_items; i++)
         version_desc_release(&claims[i].desc);
     return rc;

@@ -5,7 +5,8 @@
  *   validate -> number -> rename staging/<task> to v/<id> -> version.json with the number -> append the record
  *
  * The rename is the claim: of two publishers of one build, one gets it. Only what lies in v/<id> is written after that, and
- * everybody who may write there writes the same bytes.
+ * everybody who may write there writes the same bytes. Once claimed, a directory is nobody's to take away: another publisher
+ * may have adopted it.
  *
  * Killed between rename and record, v/<id> is an orphan that nobody sees: publishing the same build again adopts it where it
  * lies (under a new number if that one has been passed), and gc removes it in the end.
@@ -24,7 +25,7 @@ enum { PUBLISH_ITEMS_MAX = 256 };
 
 struct publish_item {
     const char *table;
-    const char *task; /* NULL: the last sealed one */
+    const char *task; /* NULL: the one sealed last */
 };
 
 struct publish_version {
@@ -40,7 +41,8 @@ struct publish_version {
 
 /*
  * Publishes several sealed builds in one record. versions has room for n_items, and is filled as far as things went also when the
- * call fails, so that the reports can be shown. Builds that were refused go back to staging. *seq is the record's number.
+ * call fails, so that the reports can be shown. Builds that the validators refuse stay in staging; one that is overtaken after its
+ * claim stays in v/<id>, an orphan that may be published or collected. *seq is the record's number.
  */
 int publish_run(struct store *store, struct manifest *manifest, const struct publish_item *items,
                 size_t n_items, const struct validate_limits *limits, const char *reason,

@@ -9,18 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes a candidate when it is the one asked for, or the newest so far. */
-static void consider(const char *table, const char *task, const char *wanted, uint64_t orphan,
-                     struct sealed *best)
+/* Created later, or at the same moment and later by name. What cannot be read has no time, and is the last choice. */
+static bool is_later(const struct sealed *best, const char *task, const char *created)
 {
-    if (wanted ? strcmp(task, wanted) != 0 : best->task[0] && strcmp(task, best->task) <= 0)
+    int by_time = strcmp(created, best->created);
+    return !best->task[0] || by_time > 0 || (by_time == 0 && strcmp(task, best->task) > 0);
+}
+
+/* Takes a candidate when it is the one asked for, or the last so far. */
+static void consider(const char *table, const char *task, const char *created, const char *wanted,
+                     uint64_t orphan, struct sealed *best)
+{
+    if (wanted ? strcmp(task, wanted) != 0 : !is_later(best, task, created))
         return;
     snprintf(best->task, sizeof best->task, "%s", task);
+    snprintf(best->created, sizeof best->created, "%s", created);
     best->orphan = orphan;
     if (orphan)
         layout_version_dir(table, orphan, best->dir);
     else
         layout_staging_dir(table, task, best->dir);
+}
+
+static void look_at_staged(struct store *store, const char *table, const char *task,
+                           const char *wanted, struct sealed *best)
+{
+    char dir[LAYOUT_PATH_MAX];
+    struct version_desc desc = {0};
+    layout_staging_dir(table, task, dir);
+    if (!wanted)
+        version_desc_read(store, dir, NULL, &desc, NULL);
+    consider(table, task, desc.created ? desc.created : "", wanted, 0, best);
+    version_desc_release(&desc);
 }
 
 static int look_in_staging(struct store *store, const char *table, const char *wanted,
@@ -38,7 +58,7 @@ static int look_in_staging(struct store *store, const char *table, const char *w
         layout_version_json(build, json);
         rc = layout_exists(store, json, err);
         if (rc > 0)
-            consider(table, list.names[i], wanted, 0, best);
+            look_at_staged(store, table, list.names[i], wanted, best);
         rc = rc < 0 ? rc : 0;
     }
     store_list_release(&list);
@@ -55,7 +75,7 @@ static void look_at_orphan(struct store *store, const char *table, uint64_t id, 
     if (version_desc_read(store, dir, NULL, &desc, NULL))
         return;
     if (desc.task && !task_name_check(desc.task, NULL))
-        consider(table, desc.task, wanted, id, best);
+        consider(table, desc.task, desc.created ? desc.created : "", wanted, id, best);
     version_desc_release(&desc);
 }
 

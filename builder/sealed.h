@@ -15,11 +15,12 @@
 
 struct sealed {
     char task[TASK_NAME_MAX + 1];
-    uint64_t orphan; /* its number when it lies in v/<id>; 0: in staging */
+    char created[32]; /* version.json's, when builds were compared */
+    uint64_t orphan;  /* its number when it lies in v/<id>; 0: in staging */
     char dir[LAYOUT_PATH_MAX];
 };
 
-/* The build of that task, or the last one by name for NULL. */
+/* The build of that task, or for NULL the one sealed last: by its version.json's `created`, then by name. */
 int sealed_find(struct store *store, const struct state *state, const char *table, const char *task,
                 struct sealed *out, struct err *err);
 

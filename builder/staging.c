@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/staging.h"
 
-#include "builder/build.h"
-
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,78 +22,76 @@ static void task_name(char out[TASK_NAME_MAX + 1])
              (long)getpid(), atomic_fetch_add(&count, 1) + 1);
 }
 
-static int is_sealed(struct store *store, const char *dir, struct err *err)
+static int name_directories(struct staging *staging, const struct job *job, struct err *err)
 {
-    char path[STORE_PATH_MAX + 16];
-    struct store_stat st;
-    struct err missing = {0};
-    snprintf(path, sizeof path, "%s/version.json", dir);
-    int ret = store_stat(store, path, &st, &missing);
-    if (ret == 0)
-        return 1;
-    if (ret == -ENOENT)
-        return 0;
-    if (err)
-        *err = missing;
-    return ret;
+    char work[2 * TASK_NAME_MAX];
+    uint64_t nonce = 0;
+    if (getrandom(&nonce, sizeof nonce, 0) != sizeof nonce)
+        return err_sys(err, -errno, "naming the build");
+    if (job->task)
+        snprintf(staging->task, sizeof staging->task, "%s", job->task);
+    else
+        task_name(staging->task);
+    snprintf(work, sizeof work, LAYOUT_WORK_PREFIX "%s-%016" PRIx64, staging->task, nonce);
+    snprintf(staging->table, sizeof staging->table, "%s", job->table);
+    layout_staging_dir(job->table, work, staging->dir);
+    layout_staging_dir(job->table, staging->task, staging->sealed_dir);
+    return 0;
+}
+
+static int taken(const struct staging *staging, struct store *store, struct err *err)
+{
+    return err_set(err, -EEXIST,
+                   "task %s: expected no build of that name, found %s/%s: publish that one "
+                   "(fkv publish %s=%s), remove it, or build with another --task",
+                   staging->task, store_url(store), staging->sealed_dir, staging->table,
+                   staging->task);
 }
 
 int staging_open(struct staging *staging, struct store *store, const struct job *job,
                  struct err *err)
 {
-    char parts[STORE_PATH_MAX + 16];
-    if (job->task)
-        snprintf(staging->task, sizeof staging->task, "%s", job->task);
-    else
-        task_name(staging->task);
-    snprintf(staging->dir, sizeof staging->dir, "tables/%s/staging/%s", job->table, staging->task);
-    int sealed = is_sealed(store, staging->dir, err);
-    if (sealed < 0)
-        return sealed;
-    if (sealed)
-        return err_set(err, -EEXIST,
-                       "%s is a sealed build already: publish it, remove it, or choose another "
-                       "--task",
-                       staging->dir);
-    int ret = store_remove_tree(store, staging->dir, err);
+    char parts[STORE_PATH_MAX];
+    int ret = name_directories(staging, job, err);
+    if (!ret)
+        ret = layout_exists(store, staging->sealed_dir, err);
+    if (ret)
+        return ret < 0 ? ret : taken(staging, store, err);
     snprintf(parts, sizeof parts, "%s/parts", staging->dir);
-    return ret ? ret : store_mkdir(store, parts, err);
+    ret = store_mkdir(store, parts, err);
+    if (!ret)
+        ret = layout_mark(store, staging->dir, err);
+    if (ret)
+        staging_drop(staging, store);
+    return ret;
+}
+
+void staging_mark(const struct staging *staging, struct store *store)
+{
+    layout_mark(store, staging->dir, NULL);
+}
+
+int staging_seal(const struct staging *staging, struct store *store, struct err *err)
+{
+    struct err why = {0};
+    layout_unmark(store, staging->dir);
+    int ret = store_rename(store, staging->dir, staging->sealed_dir, &why);
+    if (ret == -EEXIST)
+        return taken(staging, store, err);
+    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
+int staging_explain(const struct staging *staging, struct store *store, int code, struct err *err)
+{
+    if (code != -ENOENT || layout_exists(store, staging->dir, NULL) != 0)
+        return code;
+    return err_set(err, -ESTALE,
+                   "%s/%s: expected the directory of this build, found none: fkv gc with too short "
+                   "a --staging-age, or somebody, removed it; build again",
+                   store_url(store), staging->dir);
 }
 
 void staging_drop(const struct staging *staging, struct store *store)
 {
     store_remove_tree(store, staging->dir, NULL);
-}
-
-int build_find_sealed(struct store *store, const char *table, char task[TASK_NAME_MAX + 1],
-                      struct err *err)
-{
-    char path[STORE_PATH_MAX];
-    struct store_list list = {0};
-    const char *last = NULL;
-    int ret = table_name_check(table, err);
-    if (ret)
-        return ret;
-    snprintf(path, sizeof path, "tables/%s/staging", table);
-    ret = store_list(store, path, &list, err);
-    if (ret && ret != -ENOENT)
-        return ret;
-    for (size_t i = 0; !ret && i < list.n_names; i++) {
-        char dir[STORE_PATH_MAX];
-        const char *name = list.names[i];
-        if (task_name_check(name, NULL) || (last && strcmp(name, last) < 0))
-            continue;
-        snprintf(dir, sizeof dir, "tables/%s/staging/%s", table, name);
-        int sealed = is_sealed(store, dir, err);
-        if (sealed < 0)
-            ret = sealed;
-        if (sealed > 0)
-            last = name;
-    }
-    if (last && !ret)
-        snprintf(task, TASK_NAME_MAX + 1, "%s", last);
-    else if (!ret || ret == -ENOENT)
-        ret = err_set(err, -ENOENT, "table %s has no sealed build: run fkv build first", table);
-    store_list_release(&list);
-    return ret;
 }

@@ -258,17 +258,18 @@ def test_a_builder_killed_at_any_moment_leaves_nothing_visible(store, work_dir):
 def test_a_build_that_is_interrupted_cleans_up(store, work_dir):
     store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
     fifo = os.path.join(work_dir, "slow.tsv")
+    staging = os.path.join(store.path, "tables/ads/staging")
     os.mkfifo(fifo)
     process = spawn(store, "build", "ads", fifo, "--task", "slow")
     with open(fifo, "w", encoding="utf-8") as file:
         file.write("1\tx\n" * 10)
         file.flush()
-        fkvtest.wait_until(lambda: os.path.exists(os.path.join(store.path, "tables/ads/staging/slow")), "the build began")
+        fkvtest.wait_until(lambda: any(name.startswith(".work-slow-") for name in os.listdir(staging)), "the build began")
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
     _, err = process.communicate(timeout=20)
     assert process.returncode != 0
-    assert not os.path.exists(os.path.join(store.path, "tables/ads/staging/slow/version.json")), err
+    assert os.listdir(staging) == [], err
 
 
 # --- full disks ---

@@ -8,6 +8,7 @@
 #define FKV_TESTS_BUILD_FIXTURE_H
 
 #include "builder/build.h"
+#include "builder/sealed.h"
 #include "builder/version_reader.h"
 #include "memory_backend.h"
 #include "table_fixture.h"
@@ -143,6 +144,16 @@ static inline struct version_reader *build_fixture_open_task(struct build_fixtur
     char dir[STORE_PATH_MAX];
     snprintf(dir, sizeof dir, "tables/t/staging/%s", result->task);
     return build_fixture_open(f, dir);
+}
+
+/* The build that was sealed last; -ENOENT. */
+static inline int build_fixture_sealed(struct store *store, char task[TASK_NAME_MAX + 1])
+{
+    struct state empty = {0};
+    struct sealed sealed = {0};
+    int ret = sealed_find(store, &empty, "t", NULL, &sealed, NULL);
+    snprintf(task, TASK_NAME_MAX + 1, "%s", sealed.task);
+    return ret;
 }
 
 #endif

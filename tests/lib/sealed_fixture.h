@@ -80,6 +80,9 @@ static inline void fixture_store_other(const struct fixture_store *fs, struct fi
     sealed_must(manifest_open(out->store, &out->manifest, &err), &err, "manifest");
 }
 
+/* When the builds that are sealed from now on say they were. */
+static const char *sealed_created = "2026-01-01T00:00:00Z";
+
 struct sealed_build {
     const char *table;
     const char *task;
@@ -183,7 +186,7 @@ static inline void fixture_seal(struct fixture_store *fs, const struct sealed_bu
     sealed_text(&desc.task, build->task);
     sealed_text(&desc.builder, "fixture");
     sealed_text(&desc.author, "test@host");
-    sealed_text(&desc.created, "2026-01-01T00:00:00Z");
+    sealed_text(&desc.created, sealed_created);
     sealed_text(&desc.source, "");
     sealed_must(version_desc_encode(&desc, &text, &err), &err, "encode");
     layout_version_json(dir, json);

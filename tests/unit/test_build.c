@@ -509,30 +509,6 @@ static void build__a_delta_over_a_damaged_base_is_refused(void **state)
     build_fixture_release(&f);
 }
 
-/* ---- tasks ---- */
-
-static void build__a_task_name_is_sealed_once(void **state)
-{
-    struct build_fixture f;
-    char task[TASK_NAME_MAX + 1];
-    build_fixture_init(&f);
-    assert_int_equal(build_find_sealed(f.store, "t", task, NULL), -ENOENT);
-    build_fixture_text(&f, "a.tsv", "a\t1\n");
-    struct job job = build_fixture_job(&f, KEY_BYTES, "bytes");
-    job.task = "monday";
-    must_build(&f, &job);
-    struct build_result result = {0};
-    struct err err = {0};
-    assert_int_equal(build_fixture_run(&f, &job, &result, &err), -EEXIST);
-    assert_non_null(strstr(err.text, "monday"));
-    job.task = "friday";
-    must_build(&f, &job);
-    assert_int_equal(store_mkdir(f.store, "tables/t/staging/zunsealed/parts", NULL), 0);
-    assert_int_equal(build_find_sealed(f.store, "t", task, NULL), 0);
-    assert_string_equal(task, "monday");
-    build_fixture_release(&f);
-}
-
 static void build__progress_is_told_and_cancel_obeyed(void **state)
 {
     struct build_fixture f;
@@ -580,7 +556,7 @@ static void build__every_failure_of_the_store_is_survived(void **state)
         }
         assert_int_equal(ret, -EIO);
         assert_true(err.text[0]);
-        assert_int_equal(build_find_sealed(f.store, "t", task, NULL), -ENOENT);
+        assert_int_equal(build_fixture_sealed(f.store, task), -ENOENT);
     }
     assert_true(nth > 10);
     store_close(store);
@@ -697,7 +673,7 @@ static void build__killed_anywhere_it_leaves_nothing_that_counts(void **state)
         char task[TASK_NAME_MAX + 1];
         int status = in_child(build_on_directory, &f, 1000 + i * i * 300);
         n_killed += status == 1000 + SIGKILL;
-        int sealed = build_find_sealed(store, "t", task, NULL);
+        int sealed = build_fixture_sealed(store, task);
         if (sealed == 0) {
             /* It got as far as version.json: then it is whole. */
             struct version_reader *reader = NULL;
@@ -806,7 +782,6 @@ int main(void)
         cmocka_unit_test(build__a_delta_lies_over_its_base),
         cmocka_unit_test(build__a_delta_needs_a_base_that_can_carry_it),
         cmocka_unit_test(build__a_delta_over_a_damaged_base_is_refused),
-        cmocka_unit_test(build__a_task_name_is_sealed_once),
         cmocka_unit_test(build__progress_is_told_and_cancel_obeyed),
         cmocka_unit_test(build__every_failure_of_the_store_is_survived),
         cmocka_unit_test(build__memory_is_bounded_whatever_the_input),

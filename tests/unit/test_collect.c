@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SECOND_NS 1000000000LL
 
@@ -247,6 +248,102 @@ static void collect__removes_builds_by_age(void **state)
     fixture_store_release(&fs);
 }
 
+/* A publisher must find a build whole or not at all. */
+static void see_removal(void *context, const char *op, const char *path)
+{
+    static const char own[] = "tables/ads/staging/sealed";
+    if (!strcmp(op, "remove"))
+        assert_int_not_equal(strncmp(path, own, strlen(own)), 0);
+}
+
+static void collect__takes_a_build_away_before_it_removes_it(void **state)
+{
+    struct fixture_store fs;
+    struct collect_options options = now_options();
+    make_versions(&fs, 1);
+    fixture_seal_numbers(&fs, "ads", "sealed", 10, 1);
+    options.sealed_age_ns = 0;
+    fs.faulty->before = see_removal;
+    assert_int_equal(run(&fs, &options).n_staging, 1);
+    fs.faulty->before = NULL;
+    struct store_list left = {0};
+    assert_int_equal(layout_list(fs.store, "tables/ads/staging", &left, NULL), 0);
+    assert_int_equal(left.n_names, 0);
+    store_list_release(&left);
+    fixture_store_release(&fs);
+}
+
+/* Somebody begins to work on the build when gc has found it old. */
+static void mark_late(void *context, const char *op, const char *path)
+{
+    struct fixture_store *other = context;
+    if (!strcmp(op, "rename") && strstr(path, ".gc-build-sealed"))
+        layout_mark(other->store, "tables/ads/staging/sealed", NULL);
+}
+
+static void collect__looks_again_before_it_removes_a_build(void **state)
+{
+    struct fixture_store fs, other;
+    struct collect_options options = now_options();
+    make_versions(&fs, 1);
+    fixture_seal_numbers(&fs, "ads", "sealed", 10, 1);
+    fixture_store_other(&fs, &other);
+    options.sealed_age_ns = SECOND_NS;
+    sleep(1);
+    fs.faulty->before = mark_late;
+    fs.faulty->context = &other;
+    assert_int_equal(run(&fs, &options).n_staging, 0);
+    fs.faulty->before = NULL;
+    assert_true(fixture_exists(&fs, "tables/ads/staging/sealed/version.json"));
+    fixture_store_release(&other);
+    fixture_store_release(&fs);
+}
+
+static void collect__leaves_a_build_that_a_publisher_looks_at(void **state)
+{
+    struct fixture_store fs;
+    struct collect_options options = now_options();
+    struct validate_limits limits;
+    struct publish_item item = {"ads", "few"};
+    struct publish_version out;
+    uint64_t seq = 0;
+    make_versions(&fs, 1);
+    fixture_seal_numbers(&fs, "ads", "few", 0, 1);
+    options.sealed_age_ns = SECOND_NS;
+    sleep(1);
+    validate_limits_default(&limits);
+    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &limits, "", &out, &seq, NULL),
+                     -EPERM);
+    assert_int_equal(run(&fs, &options).n_staging, 0);
+    assert_true(fixture_exists(&fs, "tables/ads/staging/few/version.json"));
+    fixture_store_release(&fs);
+}
+
+static void collect__finishes_builds_that_a_killed_run_took(void **state)
+{
+    static const char *const away[] = {"tables/ads/staging/.gc-build-half",
+                                       "tables/ads/staging/.gc-build-.work-dead-1"};
+    struct fixture_store fs;
+    struct collect_options options = now_options();
+    make_versions(&fs, 1);
+    fixture_seal_numbers(&fs, "ads", "2", 10, 1);
+    assert_int_equal(
+        store_rename(fs.store, "tables/ads/staging/2", "tables/ads/staging/.gc-build-2", NULL), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(store_mkdir(fs.store, away[i], NULL), 0);
+    run(&fs, &options);
+    for (size_t i = 0; i < 2; i++)
+        assert_false(fixture_exists(&fs, away[i]));
+    /* A fresh one that is whole may still be wanted. */
+    assert_true(fixture_exists(&fs, "tables/ads/staging/2/version.json"));
+    assert_int_equal(store_mkdir(fs.store, "tables/ads/staging/.work-t-1/parts", NULL), 0);
+    assert_int_equal(layout_mark(fs.store, "tables/ads/staging/.work-t-1", NULL), 0);
+    options.staging_age_ns = 0;
+    assert_int_equal(run(&fs, &options).n_staging, 1);
+    assert_false(fixture_exists(&fs, "tables/ads/staging/.work-t-1"));
+    fixture_store_release(&fs);
+}
+
 static void collect__removes_temporary_files_by_age(void **state)
 {
     static const char *const files[] = {
@@ -429,6 +526,10 @@ int main(void)
         cmocka_unit_test(collect__waits_for_nodes_that_have_not_read_the_log),
         cmocka_unit_test(collect__removes_orphans_by_age),
         cmocka_unit_test(collect__removes_builds_by_age),
+        cmocka_unit_test(collect__takes_a_build_away_before_it_removes_it),
+        cmocka_unit_test(collect__looks_again_before_it_removes_a_build),
+        cmocka_unit_test(collect__leaves_a_build_that_a_publisher_looks_at),
+        cmocka_unit_test(collect__finishes_builds_that_a_killed_run_took),
         cmocka_unit_test(collect__removes_temporary_files_by_age),
         cmocka_unit_test(collect__changes_nothing_in_a_dry_run),
         cmocka_unit_test(collect__finishes_what_a_killed_run_withdrew),

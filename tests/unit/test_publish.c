@@ -61,6 +61,23 @@ static void publish__takes_the_last_sealed_build(void **state)
     fixture_store_release(&fs);
 }
 
+static void publish__takes_the_build_sealed_last_whatever_its_name(void **state)
+{
+    struct fixture_store fs;
+    fixture_store_init(&fs);
+    sealed_created = "2026-01-02T00:00:00.001Z";
+    fixture_seal_numbers(&fs, "ads", "afternoon", 100, 2);
+    sealed_created = "2026-01-02T00:00:00.000Z";
+    fixture_seal_numbers(&fs, "ads", "morning", 100, 1);
+    sealed_created = "2026-01-01T00:00:00Z";
+    fixture_seal_numbers(&fs, "ads", "yesterday", 100, 3);
+    assert_int_equal(store_mkdir(fs.store, "tables/ads/staging/zz", NULL), 0);
+    assert_int_equal(store_put(fs.store, "tables/ads/staging/zz/version.json", "{}", 2, NULL), 0);
+    assert_int_equal(fixture_tag(&fs, "ads", must_publish(&fs, "ads", NULL)), 2);
+    assert_int_equal(fixture_tag(&fs, "ads", must_publish(&fs, "ads", NULL)), 1);
+    fixture_store_release(&fs);
+}
+
 static void publish__says_what_is_missing(void **state)
 {
     struct fixture_store fs;
@@ -427,6 +444,89 @@ static void publish__lets_one_of_two_deltas_through(void **state)
     race("theirs", 1);
 }
 
+/* What a gc that is killed, or worse, does to a version between the check and the record. */
+struct thief {
+    struct fixture_store *fs;
+    const char *to; /* NULL: removed */
+    bool done;
+};
+
+static void steal(void *context, const char *op, const char *path)
+{
+    struct thief *thief = context;
+    if (thief->done || strncmp(path, "log/", 4) != 0 || strcmp(op, "link") != 0)
+        return;
+    thief->done = true;
+    struct backend *inner = thief->fs->faulty->inner;
+    struct err err = {0};
+    const char *to = thief->to ? thief->to : "tables/ads/lost";
+    sealed_must(inner->ops->rename(inner, "tables/ads/v/1", to, false, &err), &err, "steal");
+}
+
+static int publish_with_a_thief(struct fixture_store *fs, const char *to, struct err *err)
+{
+    struct thief thief = {.fs = fs, .to = to};
+    fixture_store_init(fs);
+    fixture_seal_numbers(fs, "ads", "a", 10, 1);
+    fs->faulty->before = steal;
+    fs->faulty->context = &thief;
+    int rc = publish(fs, "ads", "a", NULL, err);
+    fs->faulty->before = NULL;
+    assert_true(thief.done);
+    return rc;
+}
+
+static void publish__brings_back_what_a_dead_gc_took_before_the_record(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    assert_int_equal(publish_with_a_thief(&fs, "tables/ads/staging/.gc-1", &err), 0);
+    assert_int_equal(fixture_tag(&fs, "ads", 1), 1);
+    fixture_store_release(&fs);
+}
+
+static void publish__is_loud_when_its_directory_is_gone(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    assert_int_equal(publish_with_a_thief(&fs, NULL, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "fkv retire ads 1"));
+    fixture_store_release(&fs);
+}
+
+static void overtake(void *context, const char *op, const char *path)
+{
+    struct rival *rival = context;
+    if (!rival->calls_left || strncmp(path, "log/", 4) != 0 || strcmp(op, "link") != 0)
+        return;
+    rival->calls_left = 0;
+    rival->rc = publish(&rival->fs, "ads", rival->task, &rival->version, NULL);
+}
+
+/* Somebody may have adopted it, so nobody takes it away; it can still be found. */
+static void publish__leaves_an_overtaken_claim_where_it_is(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    struct rival rival = {.calls_left = 1, .task = "theirs", .rc = 1};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "0", 10, 9);
+    assert_int_equal(must_publish(&fs, "ads", "0"), 1);
+    fixture_seal_delta(&fs, "ads", "mine", 1, 1);
+    fixture_seal_delta(&fs, "ads", "theirs", 1, 2);
+    fixture_store_other(&fs, &rival.fs);
+    fs.faulty->before = overtake;
+    fs.faulty->context = &rival;
+    assert_int_equal(publish(&fs, "ads", "mine", NULL, &err), -ESTALE);
+    fs.faulty->before = NULL;
+    assert_int_equal(rival.rc, 0);
+    assert_int_equal(rival.version, 3);
+    assert_true(fixture_exists(&fs, "tables/ads/v/2/version.json"));
+    assert_false(fixture_exists(&fs, "tables/ads/staging/mine"));
+    fixture_store_release(&rival.fs);
+    fixture_store_release(&fs);
+}
+
 static int setup(void **state)
 {
     validate_limits_default(&limits);
@@ -438,6 +538,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(publish__numbers_versions_from_1),
         cmocka_unit_test(publish__takes_the_last_sealed_build),
+        cmocka_unit_test(publish__takes_the_build_sealed_last_whatever_its_name),
         cmocka_unit_test(publish__says_what_is_missing),
         cmocka_unit_test(publish__refuses_names_that_climb),
         cmocka_unit_test(publish__leaves_a_refused_build_in_staging),
@@ -453,6 +554,9 @@ int main(void)
         cmocka_unit_test(publish__loses_nothing_to_a_rival_with_another_build),
         cmocka_unit_test(publish__publishes_a_build_once_when_two_try),
         cmocka_unit_test(publish__lets_one_of_two_deltas_through),
+        cmocka_unit_test(publish__brings_back_what_a_dead_gc_took_before_the_record),
+        cmocka_unit_test(publish__is_loud_when_its_directory_is_gone),
+        cmocka_unit_test(publish__leaves_an_overtaken_claim_where_it_is),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
