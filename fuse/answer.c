@@ -21,39 +21,38 @@ static uint64_t now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* The file was opened under the current version's owner and mode (or under nobody's, without one).
- * Another version may answer when everybody may read it, or when its own owner and mode would have
- * decided the same. */
-static bool may_answer_for(const struct version *current, const struct version *other)
+struct answer_access answer_access_now(struct table *table)
 {
-    uid_t uid[2];
-    gid_t gid[2];
-    uint32_t mode[2];
-    version_access(other, &uid[0], &gid[0], &mode[0]);
-    if ((mode[0] & 0444) == 0444)
+    struct answer_access access;
+    uint32_t mode = 0;
+    table_access(table, &access.uid, &access.gid, &mode);
+    access.read_bits = mode & 0444;
+    return access;
+}
+
+/* A file stays open when versions change. One answers when everybody may read it, or when its owner,
+ * group and mode are those by which the kernel decided at open (nobody's, without a version then). */
+static bool may_answer(const struct answer_access *opened, const struct version *version)
+{
+    uid_t uid = 0;
+    gid_t gid = 0;
+    uint32_t mode = 0;
+    version_access(version, &uid, &gid, &mode);
+    if ((mode & 0444) == 0444)
         return true;
-    if (!current)
-        return false;
-    version_access(current, &uid[1], &gid[1], &mode[1]);
-    return uid[0] == uid[1] && gid[0] == gid[1] && mode[0] == mode[1];
+    return uid == opened->uid && gid == opened->gid && (mode & 0444) == opened->read_bits;
 }
 
 /* An exact version other than the current one: the previous one, mostly, which stays loaded after a
  * switch. */
-static int pin_exact(struct table *table, const struct version *current, uint64_t id,
-                     struct version **out)
+static int pin_exact(struct table *table, uint64_t id, struct version **out)
 {
     struct version *version = table_pin_version(table, id);
     if (!version)
         return -ESTALE;
-    int ret = 0;
-    if (!version_mem(version))
-        ret = -ESTALE;
-    else if (!may_answer_for(current, version))
-        ret = -EACCES;
-    if (ret) {
+    if (!version_mem(version)) {
         version_unpin(version);
-        return ret;
+        return -ESTALE;
     }
     *out = version;
     return 0;
@@ -79,13 +78,17 @@ static int choose_version(const struct answer_source *source, const struct wire_
     int ret = version ? 0 : -ENOENT;
     if (want == FKV_WANT_EXACT && id != request->version) {
         struct version *exact = NULL;
-        ret = pin_exact(source->table, version, request->version, &exact);
+        ret = pin_exact(source->table, request->version, &exact);
         version_unpin(version);
         version = exact;
     } else if (want == FKV_WANT_AT_LEAST && id < request->version) {
         version_unpin(version);
         version = NULL;
         ret = -EAGAIN;
+    }
+    if (!ret && !may_answer(&source->opened_under, version)) {
+        version_unpin(version);
+        ret = -EACCES;
     }
     if (!ret)
         *out = version;

@@ -7,7 +7,7 @@
  *
  * Threads: any number at once. Memory: none allocated; nothing is kept.
  * Errors: all in reply->error: -ENOENT no version yet, -ESTALE and -EAGAIN as FKV_WANT_* say,
- * -EINVAL keys of the wrong type, -ETIMEDOUT, -EFAULT when keys or out could not be touched, and
+ * -EACCES a version that may be closed to whoever opened the file, -EINVAL keys of the wrong type, -ETIMEDOUT, -EFAULT when keys or out could not be touched, and
  * those of batch_run().
  */
 #ifndef FKV_FUSE_ANSWER_H
@@ -17,11 +17,22 @@
 #include "node/table.h"
 #include "wire/request.h"
 
+/* Who may read a version. */
+struct answer_access {
+    uid_t uid;
+    gid_t gid;
+    uint32_t read_bits;
+};
+
 struct answer_source {
     struct table *table;
     struct version *pinned; /* answers always from it; NULL: from what is current */
     struct table_stats *stats;
+    struct answer_access opened_under; /* what the kernel decided by; unless pinned */
 };
+
+/* Whom a table that is opened now is open to. */
+struct answer_access answer_access_now(struct table *table);
 
 /* Where keys are and the body goes. guard: the range whose pages may fail (an arena), or NULL. */
 struct answer_space {

@@ -40,7 +40,7 @@ int session_open(struct table *table, struct version *pinned, struct stats *stat
         free(session);
         return -ENOMEM;
     }
-    session->source = (struct answer_source){table, pinned, table_stats};
+    session->source = (struct answer_source){table, pinned, table_stats, answer_access_now(table)};
     session->stats = stats;
     session->user = user;
     pthread_mutex_init(&session->lock, NULL);

@@ -122,6 +122,8 @@ static int explain(struct fkv_batch *batch, const struct question *question, int
     case ETIMEDOUT:
         return err_set(err, code, "%s: the deadline passed before %u keys were answered", file,
                        question->keys.n);
+    case EACCES:
+        return err_set(err, code, "%s: not everybody may read the version that would answer", file);
     case ENOTSUP:
         return err_set(err, code, "%s: the values are not vectors and cannot come as floats", file);
     case ENOSPC:
@@ -165,8 +167,15 @@ static int ask_until(struct fkv_batch *batch, const struct question *question, s
 {
     if (channel_now_ns() >= question->deadline_ns)
         return err_set(err, -ETIMEDOUT, "the deadline had passed before the batch began");
+    bool reopened = false;
     for (unsigned attempt = 0;; attempt++) {
         int r = try_once(batch, question, out, err);
+        if (r == -EACCES && !reopened) {
+            /* Modes have changed since the file was opened: whoever opens it now is judged anew. */
+            reopened = true;
+            channel_close(&batch->channel);
+            continue;
+        }
         if (!r || !channel_is_broken(r))
             return r;
         channel_close(&batch->channel);

@@ -153,11 +153,13 @@ int copied_ask(struct carrier *carrier, struct channel *channel, const struct qu
     for (;;) {
         uint32_t n_done = 0;
         int r = ask_pieces(carrier, channel, question, use_inline, out, &n_done, err);
-        bool moved = !r && out->reply.error == -ESTALE && n_done &&
+        int error = r ? 0 : out->reply.error;
+        bool moved = (error == -ESTALE || error == -EACCES) && n_done &&
                      (question->flags & FKV_WANT_MASK) != FKV_WANT_EXACT;
         if (!moved)
             return r;
-        /* The version that answered the first keys was retired before the last: ask all again. */
+        /* The version that answered the first keys was retired, or closed, before the last: ask all
+         * again. */
         if (channel_now_ns() >= question->deadline_ns)
             return err_set(err, -ETIMEDOUT,
                            "versions change faster than %u keys can be asked this way",

@@ -4,6 +4,8 @@
 import errno
 import os
 import stat
+import threading
+import time
 
 import pytest
 from fkvtest import NOBODY, Lookup, as_user, wait_until
@@ -90,6 +92,26 @@ def test_a_stricter_version_closes_the_table(store, served):
     wait_until(lambda: mode(served.path("open")) == 0o500, "the kernel sees the new mode")
     assert as_user(NOBODY, try_read(served, "open")) == -errno.EACCES
     assert as_user(4243, try_read_current(served)) == 0
+
+
+def test_an_open_file_does_not_outlive_a_stricter_version(store, served):
+    def call():
+        with Lookup(served.path("open", "batch")) as lookup:
+            assert lookup.ask_inline([5]).values() == [b"v5"]
+            wait_until(lambda: lookup.ask_inline([5]).error == -errno.EACCES, "the file is closed to him")
+            assert lookup.ask_message([5]).error == -errno.EACCES
+            os.open(served.path("open", "batch"), os.O_RDWR)
+
+    answers = {}
+    asker = threading.Thread(target=lambda: answers.update(end=as_user(NOBODY, call)))
+    asker.start()
+    wait_until(lambda: served.status()["daemon"]["sessions"] > 0, "the file is open")
+    time.sleep(0.2)
+    store.publish("open", ROWS, "--mode", "0400", "--owner", "4243")
+    asker.join()
+    assert answers["end"] == -errno.EACCES
+    with Lookup(served.path("open", "batch")) as lookup:  # root's, opened under the new mode
+        assert lookup.ask_inline([5]).values() == [b"v5"]
 
 
 def try_read_current(served):

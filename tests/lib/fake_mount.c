@@ -17,6 +17,7 @@ enum { FD_BASE = 1000, N_FDS = 16 };
 struct fake_fd {
     bool open;
     int generation;
+    uint64_t opened_under;
     uint64_t pinned; /* from ".../v/<id>/batch" */
     uint8_t *arena;
     size_t arena_len;
@@ -104,7 +105,8 @@ static int fake_open(const char *path, int flags)
     for (int i = 0; i < N_FDS; i++) {
         if (fds[i].open)
             continue;
-        fds[i] = (struct fake_fd){.open = true, .generation = generation, .pinned = pinned};
+        fds[i] = (struct fake_fd){
+            .open = true, .generation = generation, .opened_under = fake.current, .pinned = pinned};
         return FD_BASE + i;
     }
     return fail(EMFILE);
@@ -234,6 +236,8 @@ static int refuse(const struct fake_fd *fd, const struct wire_request *request, 
     uint32_t want = request->flags & FKV_WANT_MASK;
     if (fake.reply_error)
         return fake.reply_error;
+    if (fake.closes && fd->opened_under != fake.current)
+        return -EACCES;
     if (!*version)
         return -ENOENT;
     if (request->key_type != fake.key_type)

@@ -36,6 +36,7 @@ struct fake_mount {
     bool forge_stride;      /* replies point outside the body */
     bool forge_served;      /* replies name another version */
     bool wrong_protocol;
+    bool closes;    /* a file answers only from the version that was current when it was opened */
     bool read_only; /* open for writing gives EACCES */
     /* what it saw */
     int n_open, n_attach, n_lookup, n_inline, n_message;

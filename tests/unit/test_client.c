@@ -315,6 +315,37 @@ static void version__each_batch_follows_the_switch(void **state)
     end(&f);
 }
 
+static void version__a_table_that_was_closed_since_is_opened_again_once(void **state)
+{
+    uint64_t key = 1;
+    fkv_result result;
+    for (int transport = FKV_SHARED; transport <= FKV_INLINE; transport++) {
+        fake_mount_reset();
+        struct fixture f = begin((enum fkv_transport)transport);
+        fake.closes = true;
+        assert_get(&f, 100, 7);
+        int n_open = fake.n_open;
+        fake.current = 8;
+        assert_get(&f, 100, 8);
+        assert_int_equal(fake.n_open, n_open + 1);
+        fake.reply_error = -EACCES;
+        assert_int_equal(fkv_get_u64(f.batch, &key, 1, NULL, &result), -EACCES);
+        assert_int_equal(fake.n_open, n_open + 2);
+        end(&f);
+    }
+}
+
+static void message__a_version_that_closes_between_pieces_begins_anew(void **state)
+{
+    enum { N = 400000 };
+    fake_mount_reset();
+    struct fixture f = begin(FKV_MESSAGE);
+    fake.closes = true;
+    fake.lookups_to_switch = 2;
+    assert_get(&f, N, 8);
+    end(&f);
+}
+
 static void pinned__stays_on_its_version(void **state)
 {
     fake_mount_reset();
@@ -587,6 +618,8 @@ int main(void)
         cmocka_unit_test(message__an_exact_version_that_goes_is_stale_even_between_pieces),
         cmocka_unit_test(version__constraints_are_passed_on_and_explained),
         cmocka_unit_test(version__each_batch_follows_the_switch),
+        cmocka_unit_test(version__a_table_that_was_closed_since_is_opened_again_once),
+        cmocka_unit_test(message__a_version_that_closes_between_pieces_begins_anew),
         cmocka_unit_test(pinned__stays_on_its_version),
         cmocka_unit_test(pinned__comes_back_to_its_version_after_a_restart),
         cmocka_unit_test(pinned__is_stale_when_the_restarted_daemon_lacks_the_version),
