@@ -91,7 +91,7 @@ static void restore_version(struct node *node, struct table *table,
 {
     struct err err = {0};
     struct version *version = NULL;
-    int ret = version_new_cached(node->cache, node->memory, table->name, table->index, cached->id,
+    int ret = version_new_cached(node->cache, node->memory, table->name, cached->id,
                                  &cached->digest, &version, &err);
     if (ret) {
         node_tell(node, NODE_EVENT_WARNING, table, cached->id,

@@ -127,8 +127,8 @@ static int files_fill(struct version_files *files, uint64_t id, const char *name
 }
 
 int version_new_cached(const struct cache *cache, struct part_memory *registry,
-                       const char *table_name, uint32_t table_index, uint64_t id,
-                       const struct digest *digest, struct version **out, struct err *err)
+                       const char *table_name, uint64_t id, const struct digest *digest,
+                       struct version **out, struct err *err)
 {
     char name[CACHE_PATH_MAX];
     cache_version_path(table_name, id, name);
@@ -140,7 +140,6 @@ int version_new_cached(const struct cache *cache, struct part_memory *registry,
     }
     counted_init(&files->counted, files_release);
     files->cache = cache;
-    files->table_index = table_index;
     files->digest = *digest;
     int ret = cache_version_get(cache, table_name, id, digest, &files->json, err);
     if (!ret)
@@ -203,11 +202,6 @@ void version_unpin(struct version *version)
 uint64_t version_id(const struct version *version)
 {
     return version->files->desc.version;
-}
-
-uint32_t version_table_index(const struct version *version)
-{
-    return version->files->table_index;
 }
 
 struct timespec version_time(const struct version *version)

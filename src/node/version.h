@@ -27,7 +27,6 @@ void version_pin(struct version *version);   /* one more; the caller has one alr
 void version_unpin(struct version *version); /* NULL is fine */
 
 uint64_t version_id(const struct version *version);
-uint32_t version_table_index(const struct version *version); /* its table's index in the node */
 struct timespec
 version_time(const struct version *version); /* when it was built: mtime of its files */
 

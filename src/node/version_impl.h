@@ -18,7 +18,6 @@
 struct version_files {
     struct counted counted;
     const struct cache *cache;
-    uint32_t table_index;
     struct digest digest; /* of json */
     struct buf json;
     struct version_desc desc;
@@ -42,8 +41,8 @@ struct version {
 
 /* A cached version, from version.json in the cache. cache and registry outlive it. */
 int version_new_cached(const struct cache *cache, struct part_memory *registry,
-                       const char *table_name, uint32_t table_index, uint64_t id,
-                       const struct digest *digest, struct version **out, struct err *err);
+                       const char *table_name, uint64_t id, const struct digest *digest,
+                       struct version **out, struct err *err);
 
 /* The loaded form of a cached version. parts: desc.n_parts held parts; takes the array and the holds over, on failure too. */
 int version_new_loaded(const struct version *cached, struct loaded_part **parts,

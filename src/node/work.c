@@ -157,8 +157,8 @@ static void do_fetch(struct node *node, const struct task *task)
     struct version *cached = NULL;
     int ret = fetch_into_cache(node, task, &err);
     if (!ret)
-        ret = version_new_cached(node->cache, node->memory, table->name, table->index, slot->id,
-                                 &slot->digest, &cached, &err);
+        ret = version_new_cached(node->cache, node->memory, table->name, slot->id, &slot->digest,
+                                 &cached, &err);
     if (!ret)
         warn_of_owner(node, table, cached);
     pthread_mutex_lock(&node->lock);

@@ -332,9 +332,6 @@ static void node__tables_change_together_and_are_found_by_index(void **state)
     assert_int_equal(table_index(node_table_find(node, "abc")), 1);
     assert_null(node_table_at(node, 2));
     assert_null(node_table_find(node, "none"));
-    struct version *version = table_pin_current(node_table_at(node, 1));
-    assert_int_equal(version_table_index(version), 1);
-    version_unpin(version);
     node_close(node);
 }
 
