@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "format/version.h"
+#include "node/mismatch.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -163,12 +164,8 @@ int cache_version_get(const struct cache *cache, const char *table, uint64_t id,
     if (digest_equal(&found, digest))
         return 0;
     out->len = before;
-    char expected[DIGEST_HEX_LEN + 1];
-    char hex[DIGEST_HEX_LEN + 1];
-    digest_to_hex(digest, expected);
-    digest_to_hex(&found, hex);
-    return err_set(err, -EBADMSG, "%s/%s: expected digest %s, found %s", cache->dir, path, expected,
-                   hex);
+    ret = digest_mismatch(digest, &found, err);
+    return err_wrap(err, ret, "%s/%s", cache->dir, path);
 }
 
 int cache_version_put(const struct cache *cache, const char *table, uint64_t id, const void *json,

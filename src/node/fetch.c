@@ -2,6 +2,7 @@
 #include "node/fetch.h"
 
 #include "base/scope.h"
+#include "node/mismatch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,13 +45,9 @@ static bool chunk_is_good(const struct transfer *transfer, uint32_t i, struct di
 static int bad_chunk(const struct transfer *transfer, uint32_t i, const struct digest *found,
                      struct err *err)
 {
-    char expected[DIGEST_HEX_LEN + 1];
-    char hex[DIGEST_HEX_LEN + 1];
-    digest_to_hex(&transfer->part->chunks[i], expected);
-    digest_to_hex(found, hex);
-    return err_set(err, -EBADMSG,
-                   "%s in the store: chunk %u of %u is corrupt: expected digest %s, found %s",
-                   transfer->path, i, transfer->part->n_chunks, expected, hex);
+    int ret = digest_mismatch(&transfer->part->chunks[i], found, err);
+    return err_wrap(err, ret, "%s in the store: chunk %u of %u is corrupt", transfer->path, i,
+                    transfer->part->n_chunks);
 }
 
 /* A chunk from the store; a bad one may have been damaged on the way and is read again. */
@@ -124,15 +121,10 @@ static int check_whole(const struct transfer *transfer, struct err *err)
     digest_state_finish(transfer->digest, &found);
     if (digest_equal(&found, &transfer->part->digest))
         return 0;
-    char expected[DIGEST_HEX_LEN + 1];
-    char hex[DIGEST_HEX_LEN + 1];
-    digest_to_hex(&transfer->part->digest, expected);
-    digest_to_hex(&found, hex);
-    return err_set(
-        err, -EBADMSG,
-        "%s in the store: all chunks are as version.json says, but not the whole: expected "
-        "digest %s, found %s",
-        transfer->path, expected, hex);
+    int ret = digest_mismatch(&transfer->part->digest, &found, err);
+    return err_wrap(err, ret,
+                    "%s in the store: all chunks are as version.json says, but not the whole",
+                    transfer->path);
 }
 
 static int run_transfer(struct transfer *transfer, struct err *err)
@@ -256,13 +248,8 @@ static int get_json(const struct fetch_job *job, const char *path, struct buf *j
     digest_of(json->data, json->len, &found);
     if (digest_equal(&found, &job->digest))
         return 0;
-    char expected[DIGEST_HEX_LEN + 1];
-    char hex[DIGEST_HEX_LEN + 1];
-    digest_to_hex(&job->digest, expected);
-    digest_to_hex(&found, hex);
-    return err_set(err, -EBADMSG,
-                   "%s in the store: expected digest %s (from the manifest), found %s", path,
-                   expected, hex);
+    ret = digest_mismatch(&job->digest, &found, err);
+    return err_wrap(err, ret, "%s in the store is not the one from the manifest", path);
 }
 
 int fetch_version(const struct fetch_job *job, struct err *err)

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "io/load.h"
+#include "node/mismatch.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -29,13 +30,10 @@ static int check_chunk(void *context, uint64_t off, const void *data, size_t len
         progress_add(loading->progress, len);
         return 0;
     }
-    char expected[DIGEST_HEX_LEN + 1];
-    char hex[DIGEST_HEX_LEN + 1];
-    digest_to_hex(&loading->part->chunks[i], expected);
-    digest_to_hex(&found, hex);
     loading->is_corrupt = true;
-    return err_set(err, -EBADMSG, "chunk %llu of %u is corrupt: expected digest %s, found %s",
-                   (unsigned long long)i, loading->part->n_chunks, expected, hex);
+    ret = digest_mismatch(&loading->part->chunks[i], &found, err);
+    return err_wrap(err, ret, "chunk %llu of %u is corrupt", (unsigned long long)i,
+                    loading->part->n_chunks);
 }
 
 /* The part's bytes, checked, in memory. */
