@@ -22,7 +22,7 @@ static void *map_anonymous(size_t len)
     return p == MAP_FAILED ? NULL : p;
 }
 
-/* One huge page more than needed, cut at both ends: mmap() promises no more than 4 KiB alignment. */
+/* One huge page more than needed, cut at both ends: mmap() aligns to 4 KiB only. */
 static void *map_huge(size_t len)
 {
     uint8_t *p = map_anonymous(len + HUGE_PAGE);
@@ -61,8 +61,9 @@ int memory_protect(const struct memory *memory)
 }
 
 /*
- * The pages go first, in slices: munmap() of many gigabytes at once would hold the address space's lock for long, and
- * with it every page fault of the threads that answer lookups; MADV_DONTNEED takes it shared.
+ * The pages go first, in slices: munmap() of many gigabytes at once would hold the address space's
+ * lock for long, and with it every page fault of the threads that answer lookups; MADV_DONTNEED
+ * takes it shared.
  */
 void memory_release(struct memory *memory)
 {
@@ -77,7 +78,8 @@ void memory_release(struct memory *memory)
     *memory = (struct memory){0};
 }
 
-/* Direct reads leave the page cache alone. Returns the flags to restore, or -1 when they cannot be had. */
+/* Direct reads leave the page cache alone. Returns the flags to restore, or -1 when they cannot be
+ * had. */
 static int direct_begin(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
@@ -93,7 +95,8 @@ static void direct_end(int fd, int *flags)
     *flags = -1;
 }
 
-/* Fills data[0, len) from off. Direct reads ask for whole pages (data has room for them); only the end of the file makes them short. */
+/* Fills data[0, len) from off. Direct reads ask for whole pages (data has room for them); only the
+ * end of the file makes them short. */
 static int read_range(int fd, const char *name, uint8_t *data, size_t len, uint64_t off,
                       int *direct_flags, struct err *err)
 {
@@ -107,7 +110,8 @@ static int read_range(int fd, const char *name, uint8_t *data, size_t len, uint6
             continue;
         bool is_odd = n > 0 && (size_t)n < len - done && n % SMALL_PAGE != 0;
         if (*direct_flags >= 0 && ((n < 0 && errno == EINVAL) || is_odd)) {
-            /* The file system takes the flag but not the read, or stops at an odd place: go on buffered. */
+            /* The file system takes the flag but not the read, or stops at an odd place: go on
+             * buffered. */
             direct_end(fd, direct_flags);
             continue;
         }
@@ -138,7 +142,8 @@ static int read_chunks(int fd, const char *name, size_t chunk, load_check_fn che
     return 0;
 }
 
-/* Touches the pages the content did not reach, so that the whole mapping is backed before anyone is timed. */
+/* Touches the pages the content did not reach, so that the whole mapping is backed before anyone is
+ * timed. */
 static void touch_tail(const struct memory *memory)
 {
     volatile uint8_t *data = memory->data;

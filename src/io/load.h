@@ -2,8 +2,9 @@
 /*
  * load: a local file into memory made for random reads, checked on the way.
  *
- * Memory of 2 MiB and more is anonymous, aligned to 2 MiB and advised to be huge pages; it is filled with O_DIRECT reads (buffered where the
- * file system has none), so the page cache others need is left alone, and every page is touched before a lookup can.
+ * Memory of 2 MiB and more is anonymous, aligned to 2 MiB and advised to be huge pages; it is
+ * filled with O_DIRECT reads (buffered where the file system has none), so the page cache others
+ * need is left alone, and every page is touched before a lookup can.
  *
  * Threads: pure functions over their arguments. Memory: memory_release().
  * Errors: -ENOMEM, -EIO …; -EBADMSG from the check; -ENODATA when the file is shorter than len.
@@ -33,7 +34,8 @@ void memory_release(struct memory *memory);
 typedef int (*load_check_fn)(void *context, uint64_t off, const void *data, size_t len,
                              struct err *err);
 
-/* Reads exactly len bytes of fd from 0 into new memory, chunk by chunk (chunk a multiple of 4096). name is for errors. */
+/* Reads exactly len bytes of fd from 0 into new memory, chunk by chunk (chunk a multiple of 4096).
+ * name is for errors. */
 int load_file(int fd, const char *name, size_t len, size_t chunk, load_check_fn check,
               void *context, struct memory *out, struct err *err);
 

@@ -22,8 +22,8 @@ enum {
 };
 
 /*
- * The small files go through a directory store, which knows how to replace a file atomically and durably; parts are written in
- * place and resumed, which no store does.
+ * The small files go through a directory store, which knows how to replace a file atomically and
+ * durably; parts are written in place and resumed, which no store does.
  */
 struct cache {
     char *dir;

@@ -8,9 +8,11 @@
  *   <cache>/parts/<digest>.partial             one that is being fetched
  *   <cache>/tables/<table>/<id>/version.json
  *
- * Nothing read from it is believed: version.json is checked against its digest here, parts chunk by chunk when they are loaded.
+ * Nothing read from it is believed: version.json is checked against its digest here, parts chunk by
+ * chunk when they are loaded.
  *
- * Threads: everything from any thread; two threads must not write one name at a time. Memory: cache_close().
+ * Threads: everything from any thread; two threads must not write one name at a time. Memory:
+ * cache_close().
  * Errors: -EBUSY when another daemon has the lock, -EBADMSG, -ENOENT, -errno with the path.
  */
 #ifndef FKV_NODE_CACHE_H
@@ -48,7 +50,8 @@ int cache_part_open(const struct cache *cache, const struct digest *digest);
 bool cache_part_is_there(const struct cache *cache, const struct digest *digest, uint64_t len);
 void cache_part_remove(const struct cache *cache, const struct digest *digest);
 
-/* A part on its way in: a descriptor to write (and to read what an earlier try left), then its durable name. */
+/* A part on its way in: a descriptor to write (and to read what an earlier try left), then its
+ * durable name. */
 int cache_partial_open(const struct cache *cache, const struct digest *digest, struct err *err);
 int cache_partial_commit(const struct cache *cache, const struct digest *digest, int fd,
                          struct err *err);

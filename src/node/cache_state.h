@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cache_state: state.json of the cache, what a daemon must know to serve on after a restart without its store.
+ * cache_state: state.json of the cache, what a daemon must know to serve on after a restart without
+ * its store.
  *
- *   {"format":1,"store_id":"…","seq":7,"contact_ns":…,"tables":[{"name":"ads","serving":43,"previous":42,"local_pin":0,
- *    "pin_seq":0,"switched_ns":…,"versions":[{"version":42,"digest":"<32 hex>"},…]},…]}
+ *   {"format":1,"store_id":"…","seq":7,"contact_ns":…,"tables":[
+ *    {"name":"ads","serving":43,"previous":42,"local_pin":0,"pin_seq":0,"switched_ns":…,
+ *     "versions":[{"version":42,"digest":"<32 hex>"},…]},…]}
  *
  * With a local pin there is "pin_ns" too. The digests make version.json of a cached version
  * believable, and through it every chunk of its parts.
  *
- * Threads: plain data. Memory: cache_state_release(). Errors: -EBADMSG with member, expected, found; -ENOTSUP for a newer format.
+ * Threads: plain data. Memory: cache_state_release(). Errors: -EBADMSG with member, expected,
+ * found; -ENOTSUP for a newer format.
  */
 #ifndef FKV_NODE_CACHE_STATE_H
 #define FKV_NODE_CACHE_STATE_H

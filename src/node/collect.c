@@ -63,8 +63,8 @@ static bool is_kept(void *context, const struct digest *digest)
     return bsearch(digest, kept->digests, kept->n, sizeof *digest, compare_digests) != NULL;
 }
 
-/* Under the lock: may a sweep be done now? Not while a version is to come whose parts are not known. One that failed before they
- * were is not waited for: it may never come. */
+/* Under the lock: may a sweep be done now? Not while a version is to come whose parts are not
+ * known. One that failed before they were is not waited for: it may never come. */
 static size_t count_parts(struct node *node, bool *may_sweep)
 {
     size_t n = 0;

@@ -2,7 +2,8 @@
 /*
  * collect: takes out of the cache what the plan calls gone and nobody has open.
  *
- * Threads: the work thread only. Errors: none; what cannot be removed is tried again after the next removal or start.
+ * Threads: the work thread only. Errors: none; what cannot be removed is tried again after the next
+ * removal or start.
  */
 #ifndef FKV_NODE_COLLECT_H
 #define FKV_NODE_COLLECT_H

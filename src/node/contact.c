@@ -2,8 +2,9 @@
 /*
  * The follow thread's dealings with the store: open, fold what is new, notice when it is lost.
  *
- * The state last folded is kept as a copy, so that plans go on from it while the store is away; when it comes back, the store and
- * the log are opened anew, which also survives a store that was remounted under us.
+ * The state last folded is kept as a copy, so that plans go on from it while the store is away;
+ * when it comes back, the store and the log are opened anew, which also survives a store that was
+ * remounted under us.
  */
 #include "node/node_impl.h"
 
@@ -57,7 +58,8 @@ void node_lose_contact(struct node *node, const struct err *err, int code)
     follower->retry_ns = clock_now_ns(CLOCK_MONOTONIC) + follower->retry_wait_ns;
 }
 
-/* The cache knows versions by number: numbers of another store, or of a log that was set back, mean other content. */
+/* The cache knows versions by number: numbers of another store, or of a log that was set back, mean
+ * other content. */
 static int check_same_store(struct node *node, struct err *err)
 {
     const struct manifest *manifest = node->follower.manifest;

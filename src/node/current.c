@@ -2,24 +2,28 @@
 /*
  * Split reference counts.
  *
- * The difficulty: between reading the pointer and counting itself in, a reader owns nothing, and the object may be freed under
- * it. So the word holds both the pointer (low 48 bits, all that user space has) and a count of tickets (high 16 bits), and one
- * fetch_add takes the pointer and a ticket at once. While tickets are out, the object cannot go:
+ * The difficulty: between reading the pointer and counting itself in, a reader owns nothing, and
+ * the object may be freed under it. So the word holds both the pointer (low 48 bits, all that user
+ * space has) and a count of tickets (high 16 bits), and one fetch_add takes the pointer and a
+ * ticket at once. While tickets are out, the object cannot go:
  *
  *   pin      fetch_add(word, one ticket) -> pointer p; p.count += 1 (the pin); give the ticket back
- *   give     if the word still holds p and has tickets: CAS one away; else the switcher has moved it into
+ *   give     if the word still holds p and has tickets: CAS one away; else the switcher moved it to
  *            p.count: p.count -= 1
  *   switch   old = exchange(word, new pointer, no tickets); old.count += tickets - HELD
  *
- * A link's own hold on its object is HELD, far more than all tickets and pins together, so that p.count cannot pass through zero
- * between a reader giving its ticket back to p.count and the switcher having moved it there.
+ * A link's own hold on its object is HELD, far more than all tickets and pins together, so that
+ * p.count cannot pass through zero between a reader giving its ticket back to p.count and the
+ * switcher having moved it there.
  *
- * Tickets of one object are alike. With A -> B -> A a reader from the first A may take another's ticket from the word of the second;
- * the other then finds none there and takes from p.count the one moved for the first. Each ticket put out is taken back once, from
- * either place: word + moved always equals the tickets out, and who finds the word empty owns one that was moved.
+ * Tickets of one object are alike. With A -> B -> A a reader from the first A may take another's
+ * ticket from the word of the second; the other then finds none there and takes from p.count the
+ * one moved for the first. Each ticket put out is taken back once, from either place: word + moved
+ * always equals the tickets out, and who finds the word empty owns one that was moved.
  *
- * Why not a lock: a reader preempted inside it would stop all lookups. Why not hazard slots: they need a slot for each thread, and
- * the threads are libfuse's. 16 bits of tickets stand for threads between two instructions, not for pins.
+ * Why not a lock: a reader preempted inside it would stop all lookups. Why not hazard slots: they
+ * need a slot for each thread, and the threads are libfuse's. 16 bits of tickets stand for threads
+ * between two instructions, not for pins.
  */
 #include "node/current.h"
 

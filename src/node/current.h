@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * current: a counted object, and the link that lets readers pin the object of the moment without a lock.
+ * current: a counted object, and the link that lets readers pin the object of the moment without
+ * a lock.
  *
- * Invariant: an object's release runs exactly once, after the last pin was dropped and no link holds it.
+ * Invariant: an object's release runs exactly once, after the last pin was dropped and no link
+ * holds it.
  *
- * Threads: everything from any thread. counted_* and current_pin() never wait; current_switch() is one exchange.
+ * Threads: everything from any thread. counted_* and current_pin() never wait; current_switch() is
+ * one exchange.
  * Memory: an object pinned by current_pin() lives until counted_unpin(). Errors: none.
  */
 #ifndef FKV_NODE_CURRENT_H
@@ -32,7 +35,8 @@ struct current {
 /* The object of the moment, pinned; NULL when there is none. */
 struct counted *current_pin(struct current *current);
 
-/* Makes object (NULL: none) the one of the moment; the link holds a pin of its own on it. Pins on the former one stay good. */
+/* Makes object (NULL: none) the one of the moment; the link holds a pin of its own on it. Pins on
+ * the former one stay good. */
 void current_switch(struct current *current, struct counted *object);
 
 #endif

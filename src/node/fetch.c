@@ -73,7 +73,8 @@ static int read_chunk(struct transfer *transfer, uint32_t i, struct err *err)
     return bad_chunk(transfer, i, &found, err);
 }
 
-/* Direct writes of whole pages leave the page cache alone and make the final fsync cheap; anything else goes buffered. */
+/* Direct writes of whole pages leave the page cache alone and make the final fsync cheap; anything
+ * else goes buffered. */
 static int write_chunk(struct transfer *transfer, uint32_t i, struct err *err)
 {
     off_t off = (off_t)i * PART_CHUNK_LEN;

@@ -2,12 +2,14 @@
 /*
  * load_version: a cached version into memory.
  *
- * Parts that another version has loaded are shared; the others are read, each chunk checked against version.json, opened, and
- * made read-only. A part whose bytes are not what they should be is removed from the cache, so that the next fetch brings it anew.
+ * Parts that another version has loaded are shared; the others are read, each chunk checked against
+ * version.json, opened, and made read-only. A part whose bytes are not what they should be is
+ * removed from the cache, so that the next fetch brings it anew.
  *
  * Threads: one load at a time a registry. Memory: version_unpin() what comes out.
- * Errors: -EUCLEAN when the cache was bad (a part corrupt, cut or gone: fetch again, then load again); -EBADMSG when the bytes are
- * those that were published and yet are no good part; -ECANCELED, -ETIMEDOUT from stop; -ENOMEM, -EIO.
+ * Errors: -EUCLEAN when the cache was bad (a part corrupt, cut or gone: fetch again, then load
+ * again); -EBADMSG when the bytes are those that were published and yet are no good part;
+ * -ECANCELED, -ETIMEDOUT from stop; -ENOMEM, -EIO.
  */
 #ifndef FKV_NODE_LOAD_VERSION_H
 #define FKV_NODE_LOAD_VERSION_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Loading: one at a time, by the work thread or by a node-local switch. Who loads holds the loader, and with it the registry of
- * parts: only its holder adds, shares and frees parts, so that room can be counted before it is taken.
+ * Loading: one at a time, by the work thread or by a node-local switch. Who loads holds the loader,
+ * and with it the registry of parts: only its holder adds, shares and frees parts, so that room can
+ * be counted before it is taken.
  */
 #include "node/node_impl.h"
 

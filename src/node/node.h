@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * node: this machine's part in the fleet: follows the manifest, keeps versions in its cache and memory, switches.
+ * node: this machine's part in the fleet: follows the manifest, keeps versions in its cache and
+ * memory, switches.
  *
- *   follow   short: reads the manifest, decides what should be here, switches what is ready, writes the heartbeat
+ *   follow   short: reads the manifest, decides what should be here, switches what is ready,
+ *            writes the heartbeat
  *   work     long: fetches, verifies and loads the next version that is wanted
  *
- * The daemon runs each in a thread of its own; lookups go on meanwhile. A store that cannot be reached stops neither: what is cached
- * and loaded is served, and node_open() itself works from the cache alone.
+ * The daemon runs each in a thread of its own; lookups go on meanwhile. A store that cannot be
+ * reached stops neither: what is cached and loaded is served, and node_open() itself works from the
+ * cache alone.
  *
- * Threads: follow and work from one thread each; everything else from any. Memory: node_close() after both threads ended and all
- * pins are dropped.
- * Errors: as in base/err.h; failures of fetching or loading one version are that version's state, not an error of follow or work.
+ * Threads: follow and work from one thread each; everything else from any. Memory: node_close()
+ * after both threads ended and all pins are dropped.
+ * Errors: as in base/err.h; failures of fetching or loading one version are that version's state,
+ * not an error of follow or work.
  */
 #ifndef FKV_NODE_NODE_H
 #define FKV_NODE_NODE_H
@@ -47,7 +51,8 @@ typedef void (*node_event_fn)(void *context, enum node_event_kind kind, struct t
 
 struct node;
 
-/* Opens the cache and loads from it the versions served last, so that tables answer when it returns. */
+/* Opens the cache and loads from it the versions served last, so that tables answer when it
+ * returns. */
 int node_open(const struct node_config *config, node_event_fn event, void *context,
               struct node **out, struct err *err);
 void node_close(struct node *node);
@@ -69,8 +74,9 @@ struct table *node_table_at(struct node *node, size_t index);
 struct table *node_table_find(struct node *node, const char *name);
 
 /*
- * The node-local switch (ln -sfn v/<id> current): pins this machine to id, flips at once when it is loaded, else loads it from
- * the cache first (up to 60 s). Survives restarts, needs no store. id 0 takes the pin off (rm current).
+ * The node-local switch (ln -sfn v/<id> current): pins this machine to id, flips at once when it is
+ * loaded, else loads it from the cache first (up to 60 s). Survives restarts, needs no store. id 0
+ * takes the pin off (rm current).
  * -ENOENT: not on this machine; -ENOMEM: over budget; -EBADMSG: bad in the cache; -ETIMEDOUT.
  */
 int node_switch_local(struct node *node, struct table *table, uint64_t id, struct err *err);

@@ -8,8 +8,9 @@
  *   collect.c   takes out of the cache what is over  switch.c   the node-local switch
  *   contact.c   the follow thread's store            report.c   status and metrics
  *
- * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only: never across I/O, loading or an
- * event. Loads are done one at a time, by work or by a node-local switch: `loader_is_busy`.
+ * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only:
+ * never across I/O, loading or an event. Loads are done one at a time, by work or by a node-local
+ * switch: `loader_is_busy`.
  */
 #ifndef FKV_NODE_NODE_IMPL_H
 #define FKV_NODE_NODE_IMPL_H
@@ -90,7 +91,8 @@ int64_t clock_now_ns(int clock_id);
 void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* Under the lock: a SWITCHED or VERSION event to be told by node_tell_notes(), which comes after it is dropped. */
+/* Under the lock: a SWITCHED or VERSION event to be told by node_tell_notes(), which comes after it
+ * is dropped. */
 void node_note(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version);
 void node_tell_notes(struct node *node);
 
@@ -101,8 +103,8 @@ struct table *node_add_table(struct node *node, const char *name);
 int node_restore(struct node *node, struct err *err);
 void node_save_if_dirty(struct node *node);
 
-/* room.c, under the lock: makes room in memory for a version of that rank, dropping what matters less when that is enough.
- * -ENOMEM with the figures. */
+/* room.c, under the lock: makes room in memory for a version of that rank, dropping what matters
+ * less when that is enough. -ENOMEM with the figures. */
 int node_make_room(struct node *node, const struct version *cached, enum rank rank,
                    struct err *err);
 /* Under the lock: takes a version out of memory; pins keep it. */
@@ -113,7 +115,8 @@ void node_serve(struct node *node, struct table *table, struct slot *slot);
 /* loading.c: loads a cached slot, whoever calls; switches when it is wanted. */
 int node_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
               const struct stop *stop, struct err *err);
-/* Under the lock: waits until no load is going on and takes its place; -ETIMEDOUT past the deadline (CLOCK_MONOTONIC). */
+/* Under the lock: waits until no load is going on and takes its place; -ETIMEDOUT past the deadline
+ * (CLOCK_MONOTONIC). */
 int node_take_loader(struct node *node, int64_t deadline_ns);
 void node_leave_loader(struct node *node);
 
@@ -122,7 +125,8 @@ bool node_contact(struct node *node, bool *is_new);
 void node_lose_contact(struct node *node, const struct err *err, int code);
 void follower_close(struct follower *follower);
 
-/* follow.c: plans one table anew, switches when what it wants is loaded. Returns when the plan changes by itself; 0: never. */
+/* follow.c: plans one table anew, switches when what it wants is loaded. Returns when the plan
+ * changes by itself; 0: never. */
 int64_t node_plan_table(struct node *node, struct table *table);
 /* The flips whose instant has come, by the plans already made: needs no store. */
 void node_flip_due(struct node *node);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * part_memory: the parts in memory, by digest, shared by all versions that hold them: a delta costs its own parts only.
+ * part_memory: the parts in memory, by digest, shared by all versions that hold them: a delta costs
+ * its own parts only.
  *
- * A part leaves memory when the last version that holds it is freed. Versions die in whatever thread drops the last pin, often
- * one that answers lookups; returning gigabytes to the kernel there would make that lookup wait. So a dead version is only
- * put on a list here (part_memory_bury), and the loader empties it (part_memory_reap).
+ * A part leaves memory when the last version that holds it is freed. Versions die in whatever
+ * thread drops the last pin, often one that answers lookups; returning gigabytes to the kernel
+ * there would make that lookup wait. So a dead version is only put on a list here
+ * (part_memory_bury), and the loader empties it (part_memory_reap).
  *
  * Threads: everything from any thread, but add and reap from loaders only, one at a time.
  * Memory: a loaded part lives while it is held. Errors: -ENOMEM.

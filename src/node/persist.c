@@ -139,8 +139,8 @@ static int restore_serving(struct node *node, struct table *table, uint64_t id, 
 }
 
 /*
- * What was served last serves again. When its cached copy is bad, the one before it does, until the store has
- * been asked: an older whole version is better than none.
+ * What was served last serves again. When its cached copy is bad, the one before it does, until the
+ * store has been asked: an older whole version is better than none.
  */
 static void serve_again(struct node *node, struct table *table, const struct cached_table *cached)
 {

@@ -31,7 +31,8 @@ static const struct version_entry *find_entry(const struct plan_input *input, ui
     return input->fleet ? table_state_find(input->fleet, id) : NULL;
 }
 
-/* Asks for a version in memory. One that is neither here nor to be had is left out. The room was made by plan_make(). */
+/* Asks for a version in memory. One that is neither here nor to be had is left out. The room was
+ * made by plan_make(). */
 static void want(struct plan *plan, const struct plan_input *input, uint64_t id, enum rank rank)
 {
     if (id == 0)
@@ -49,7 +50,8 @@ static void want(struct plan *plan, const struct plan_input *input, uint64_t id,
         item->rank = rank;
 }
 
-/* The newest candidates above current: those that may be activated next. An older one must not take the newest one's memory. */
+/* The newest candidates above current: those that may be activated next. An older one must not take
+ * the newest one's memory. */
 static void want_candidates(struct plan *plan, const struct plan_input *input)
 {
     const struct table_state *fleet = input->fleet;
@@ -84,7 +86,8 @@ static bool is_over(const struct version_entry *entry)
     return entry && (entry->state == VERSION_RETIRED || entry->state == VERSION_FORGOTTEN);
 }
 
-/* A node that goes with the fleet has the fleet's previous version; one that is pinned elsewhere has what it served before. */
+/* A node that goes with the fleet has the fleet's previous version; one that is pinned elsewhere
+ * has what it served before. */
 static uint64_t former_link(const struct plan *plan, const struct plan_input *input)
 {
     const struct table_state *fleet = input->fleet;
@@ -97,7 +100,8 @@ static uint64_t former_link(const struct plan *plan, const struct plan_input *in
     return input->previous;
 }
 
-/* Former versions that are not in use: the newest keep_cached stay on disk. Without a manifest everything stays. */
+/* Former versions that are not in use: the newest keep_cached stay on disk. Without a manifest
+ * everything stays. */
 static void place_rest(struct plan *plan, const struct plan_input *input)
 {
     uint32_t n_kept = 0;

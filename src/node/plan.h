@@ -2,8 +2,9 @@
 /*
  * plan: what should be on this machine, and what should be served: a pure decision.
  *
- * From what the manifest says of a table, what this machine has, its pins and the time follows, for every version: should it be
- * in memory, on disk, or gone; how much does it matter; and which one should answer.
+ * From what the manifest says of a table, what this machine has, its pins and the time follows, for
+ * every version: should it be in memory, on disk, or gone; how much does it matter; and which one
+ * should answer.
  *
  * Threads: pure functions. Memory: plan_release(). Errors: -ENOMEM.
  */
@@ -24,12 +25,13 @@ enum place {
     PLACE_LOADED, /* in memory (and so on disk) */
 };
 
-/* Why a version should be in memory; the smaller the more it matters. Memory is taken from larger ranks for smaller ones. */
+/* Why a version should be in memory; the smaller the more it matters. Memory is taken from larger
+ * ranks for smaller ones. */
 enum rank {
     RANK_SERVE,     /* should answer now */
     RANK_NEXT,      /* will answer at a known time */
     RANK_CANDIDATE, /* the newest published one, being prepared */
-    RANK_STANDBY, /* an older candidate, or what a rollback or an unpin would return to; given up when memory is short */
+    RANK_STANDBY,   /* an older candidate, or what a rollback or an unpin would return to */
     RANK_NONE,
 };
 

@@ -15,7 +15,8 @@ struct progress {
     _Atomic uint64_t total; /* bytes; 0: not known yet */
 };
 
-/* Asked before every chunk: 0 to go on, -ECANCELED to give way (the work will be resumed), -ETIMEDOUT. */
+/* Asked before every chunk: 0 to go on, -ECANCELED to give way (the work will be resumed),
+ * -ETIMEDOUT. */
 struct stop {
     int (*check)(void *context);
     void *context;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prometheus text, exposition format 0.0.4. Table names need no escaping: their alphabet has nothing to escape. */
+/* Prometheus text, exposition format 0.0.4. Table names need no escaping: their alphabet has
+ * nothing to escape. */
 #include "node/node_impl.h"
 
 #include "base/scope.h"

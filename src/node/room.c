@@ -2,9 +2,10 @@
 /*
  * The memory budget.
  *
- * A load is refused before it begins, never half-way. What may be dropped for it: loaded versions that do not answer, matter less
- * than the new one, and that nobody has pinned (dropping a pinned one frees nothing now). Parts are shared, so what a drop frees is
- * counted part by part: part->planned is how many holders would remain. Nothing is dropped unless it is enough.
+ * A load is refused before it begins, never half-way. What may be dropped for it: loaded versions
+ * that do not answer, matter less than the new one, and that nobody has pinned (dropping a pinned
+ * one frees nothing now). Parts are shared, so what a drop frees is counted part by part:
+ * part->planned is how many holders would remain. Nothing is dropped unless it is enough.
  */
 #include "node/node_impl.h"
 
@@ -22,7 +23,8 @@ static uint64_t bytes_missing(struct node *node, const struct version_desc *desc
     return need;
 }
 
-/* Counts every holder anew; the new version counts as one, so that what it shares is never counted as freed. */
+/* Counts every holder anew; the new version counts as one, so that what it shares is never counted
+ * as freed. */
 static void plan_holders(struct node *node, const struct version_desc *wanted)
 {
     size_t n_tables = atomic_load(&node->n_tables);

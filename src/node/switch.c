@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The node-local switch, the emergency brake: it uses nothing but the cache and the caller's own thread, so that neither a hung
- * store nor a long fetch stands in its way.
+ * The node-local switch, the emergency brake: it uses nothing but the cache and the caller's own
+ * thread, so that neither a hung store nor a long fetch stands in its way.
  */
 #include "node/node_impl.h"
 
@@ -36,7 +36,8 @@ static void set_wanted(struct node *node, struct table *table, uint64_t id)
         node_serve(node, table, slot);
 }
 
-/* Brings the version into memory unless it is there, and holds it there. Takes and leaves the loader. */
+/* Brings the version into memory unless it is there, and holds it there. Takes and leaves the
+ * loader. */
 static int load_for_switch(struct node *node, struct table *table, uint64_t id, struct slot **out,
                            struct err *err)
 {

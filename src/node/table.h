@@ -4,8 +4,9 @@
  *
  * Tables are found by index (stable while the daemon runs) and never go away once seen.
  *
- * Threads: everything here may be called from any thread; table_pin_current() takes no lock and never waits for a switch or
- * a load. Memory: names live as long as the node; versions are pinned by the caller.
+ * Threads: everything here may be called from any thread; table_pin_current() takes no lock and
+ * never waits for a switch or a load. Memory: names live as long as the node; versions are pinned
+ * by the caller.
  */
 #ifndef FKV_NODE_TABLE_H
 #define FKV_NODE_TABLE_H

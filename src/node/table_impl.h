@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * table_impl: a table's slots, one for each version this machine has or should have; for src/node/ only.
+ * table_impl: a table's slots, one for each version this machine has or should have; for
+ * src/node/ only.
  *
- * Threads: all fields but `current`, `name` and `index` are under the node's lock (*table->lock). Slots are added by follow and removed
- * by work; a slot that is not IDLE is never removed.
+ * Threads: all fields but `current`, `name` and `index` are under the node's lock (*table->lock).
+ * Slots are added by follow and removed by work; a slot that is not IDLE is never removed.
  * Memory: table_free().
  */
 #ifndef FKV_NODE_TABLE_IMPL_H
@@ -29,8 +30,7 @@ struct slot {
     enum slot_activity activity;
     bool is_held; /* by a node-local switch under way: not dropped, not removed */
     struct progress progress;
-    struct digest *
-        expected; /* of a version on its way: its parts, so that no sweep takes them; NULL: not known */
+    struct digest *expected; /* the parts of a version on its way; NULL: not known */
     size_t n_expected;
     int failure; /* -errno of the last try; 0: none */
     char *reason;
@@ -74,7 +74,8 @@ void slot_free(struct slot *slot);
 /* Nobody but the slot has it: no pin on the cached version, no loaded one that shares its files. */
 bool slot_is_unused(const struct slot *slot);
 
-/* True when the listing of v/ shows it: a version that is over stays whole for those who have it open. */
+/* True when the listing of v/ shows it: a version that is over stays whole for those who have it
+ * open. */
 static inline bool slot_is_visible(const struct slot *slot)
 {
     return (slot->cached || slot->loaded) && (slot->place != PLACE_GONE || !slot_is_unused(slot));

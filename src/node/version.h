@@ -2,11 +2,13 @@
 /*
  * version: one version of a table on this machine.
  *
- * Built privately, immutable once visible, freed by whoever drops the last pin. A version may be loaded (its parts are in
- * memory and it can answer) or only cached (its files are on local disk: parts/ and version.json can be read). Loading makes a new
- * struct version in place of the cached one; pins on the old one stay good.
+ * Built privately, immutable once visible, freed by whoever drops the last pin. A version may be
+ * loaded (its parts are in memory and it can answer) or only cached (its files are on local disk:
+ * parts/ and version.json can be read). Loading makes a new struct version in place of the cached
+ * one; pins on the old one stay good.
  *
- * Threads: pin and unpin from any thread, never blocking. Accessors on a pinned version are pure reads.
+ * Threads: pin and unpin from any thread, never blocking. Accessors on a pinned version are pure
+ * reads.
  * Memory: a pinned version, and all that its accessors return, lives until version_unpin().
  */
 #ifndef FKV_NODE_VERSION_H
@@ -39,7 +41,8 @@ void version_access(const struct version *version, uid_t *uid, gid_t *gid, uint3
 /* The bytes of version.json. */
 const char *version_json(const struct version *version, size_t *len);
 
-/* Part files: count, name and length of the i-th, and a descriptor to read it (caller closes), or -errno. */
+/* Part files: count, name and length of the i-th, and a descriptor to read it (caller closes), or
+ * -errno. */
 size_t version_n_parts(const struct version *version);
 const char *version_part_name(const struct version *version, size_t i);
 uint64_t version_part_len(const struct version *version, size_t i);

@@ -3,7 +3,8 @@
  * version_impl: how versions are made; for src/node/ and its tests only.
  *
  * Threads, Memory: as in version.h. A version made here has one pin, the maker's.
- * Errors: -EBADMSG when the cached version.json is not the one of that digest, -ENOENT when it is not there, -ENOMEM.
+ * Errors: -EBADMSG when the cached version.json is not the one of that digest, -ENOENT when it is
+ * not there, -ENOMEM.
  */
 #ifndef FKV_NODE_VERSION_IMPL_H
 #define FKV_NODE_VERSION_IMPL_H
@@ -25,8 +26,7 @@ struct version_files {
     struct timespec time;
     uid_t uid;
     gid_t gid;
-    bool
-        owner_unknown; /* the schema names a user or group this host has not; uid and gid are the daemon's own */
+    bool owner_unknown; /* to this host, or its group: uid and gid are the daemon's own */
 };
 
 struct version {
@@ -44,7 +44,8 @@ int version_new_cached(const struct cache *cache, struct part_memory *registry,
                        const char *table_name, uint64_t id, const struct digest *digest,
                        struct version **out, struct err *err);
 
-/* The loaded form of a cached version. parts: desc.n_parts held parts; takes the array and the holds over, on failure too. */
+/* The loaded form of a cached version. parts: desc.n_parts held parts; takes the array and the
+ * holds over, on failure too. */
 int version_new_loaded(const struct version *cached, struct loaded_part **parts,
                        struct version **out, struct err *err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The work thread: one fetch or load at a time, the most wanted first. A fetch for later gives way to a version that should
- * answer now; what it fetched stays, and it is resumed.
+ * The work thread: one fetch or load at a time, the most wanted first. A fetch for later gives way
+ * to a version that should answer now; what it fetched stays, and it is resumed.
  */
 #include "node/node_impl.h"
 
@@ -60,8 +60,8 @@ struct giving_way {
     struct slot *slot;
 };
 
-/* To a version that should answer now, unless this is one; and when it is not wanted any more. Both may have changed since the
- * task was picked. */
+/* To a version that should answer now, unless this is one; and when it is not wanted any more. Both
+ * may have changed since the task was picked. */
 static int should_stop(void *context)
 {
     const struct giving_way *way = context;
@@ -128,7 +128,7 @@ static void end_fetch(struct node *node, struct table *table, struct slot *slot,
     free(slot->expected);
     slot->expected = NULL;
     slot->n_expected = 0;
-    /* A failure count of loads survives: a part that is bad each time must not be fetched for ever. */
+    /* A failure count of loads survives: what is bad each time must not be fetched for ever. */
     if (slot->failure != -EUCLEAN)
         slot_clear_failure(slot);
     node->is_dirty = true;
@@ -212,7 +212,8 @@ static void reap(struct node *node)
     node_leave_loader(node);
 }
 
-/* Under the lock. While it waited for a node-local switch, the slot's load may have become needless. */
+/* Under the lock. While it waited for a node-local switch, the slot's load may have become
+ * needless. */
 static bool take_loader_for(struct node *node, const struct slot *slot)
 {
     int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
