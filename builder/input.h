@@ -7,7 +7,7 @@
  * number of its first line, so order and error texts do not depend on who decoded it.
  *
  * Text rules, the same for every format: lines end in LF or CRLF, empty lines are skipped, a UTF-8 byte order mark at the
- * start of a file is skipped, the last line may lack its end.
+ * start of a file is skipped, the last line may lack its end (but then it deletes nothing: a file cut short would).
  *   TSV    no quoting; \t \n \r \\ \0 and \xHH stand for bytes, any other backslash is an error
  *   CSV    RFC 4180: fields may be quoted, "" is a quote, quoted fields may hold commas and line ends
  *   JSONL  one object a line; strings are UTF-8, {"b64": "…"} holds any bytes
@@ -59,6 +59,7 @@ struct input_row {
     struct field key;
     struct field value;
     bool deleted; /* the row says so itself (JSON) */
+    bool is_cut;  /* the last line, and it has no end (TSV, CSV) */
 };
 
 struct input_block {

@@ -153,6 +153,7 @@ static int row_decode(const struct input_columns *columns, struct input_block *b
         *n_fields = i + 1;
         bool at_end = pos >= block->len || block->data[pos] == '\n';
         block->line += pos < block->len && at_end;
+        row->is_cut = pos >= block->len;
         pos++;
         if (at_end)
             break;

@@ -99,6 +99,7 @@ static int tsv_next(const struct input_columns *columns, struct input_block *blo
     int got = input_block_line(block, &row->line, &text, &len);
     if (got <= 0)
         return got;
+    row->is_cut = block->data[block->pos - 1] != '\n';
     uint32_t n = line_split(columns, text, len, row);
     int ret = input_columns_count(columns, n, row, "tab", err);
     if (!ret)

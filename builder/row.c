@@ -158,6 +158,10 @@ int row_parse(struct row_parser *parser, const struct input_row *row, struct par
                                           : parse_bytes_key(schema, &row->key, entry, err);
     if (ret)
         return ret;
+    if (row->is_cut && row->value.form == FIELD_ABSENT && parser->bare_key_deletes)
+        return err_set(err, -EBADMSG,
+                       "expected a line end after a key that is to be deleted, found the end of "
+                       "the file: it may have been cut short");
     if (row->deleted || (row->value.form == FIELD_ABSENT && parser->bare_key_deletes))
         return parse_deletion(parser, row, entry, err);
     if (row->value.form == FIELD_ABSENT)
