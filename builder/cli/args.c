@@ -100,6 +100,18 @@ uint64_t arg_need_u64(struct argp_state *state, const char *flag, const char *te
     return n;
 }
 
+uint32_t arg_need_u32(struct argp_state *state, const char *flag, const char *text, uint32_t min,
+                      uint32_t max)
+{
+    uint64_t n = 0;
+    if (arg_u64(text, &n) || n < min || n > max) {
+        argp_error(state, "%s: expected a whole number from %u to %u, found '%s'", flag, min, max,
+                   text);
+        return min;
+    }
+    return (uint32_t)n;
+}
+
 uint64_t arg_need_size(struct argp_state *state, const char *flag, const char *text)
 {
     uint64_t n = 0;

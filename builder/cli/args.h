@@ -22,6 +22,9 @@ int arg_percent(const char *text, double *out);
 
 /* As above, and on a mistake tells the user and exits: "--memory: expected bytes like 512M or 2G, found 'x'". */
 uint64_t arg_need_u64(struct argp_state *state, const char *flag, const char *text);
+/* Within [min, max] too. */
+uint32_t arg_need_u32(struct argp_state *state, const char *flag, const char *text, uint32_t min,
+                      uint32_t max);
 uint64_t arg_need_size(struct argp_state *state, const char *flag, const char *text);
 int64_t arg_need_duration(struct argp_state *state, const char *flag, const char *text);
 double arg_need_percent(struct argp_state *state, const char *flag, const char *text);

@@ -97,9 +97,7 @@ static error_t parse_schema(int key, char *arg, struct argp_state *state)
         args->has_value = true;
         return 0;
     case OPTION_SHARDS:
-        schema->n_shards = (uint32_t)arg_need_u64(state, "--shards", arg);
-        if (schema->n_shards < 1 || schema->n_shards > SHARDS_MAX)
-            argp_error(state, "--shards: expected 1 to %d, found '%s'", SHARDS_MAX, arg);
+        schema->n_shards = arg_need_u32(state, "--shards", arg, 1, SHARDS_MAX);
         args->has_shards = true;
         return 0;
     case OPTION_SEED:
@@ -190,7 +188,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         job->memory = arg_need_size(state, "--memory", arg);
         return 0;
     case OPTION_THREADS:
-        job->n_threads = (uint32_t)arg_need_u64(state, "--threads", arg);
+        job->n_threads = arg_need_u32(state, "--threads", arg, 1, THREADS_MAX);
         return 0;
     case OPTION_SCRATCH:
         job->scratch = arg;

@@ -131,6 +131,19 @@ int session_version(const struct session *session, const char *name, const char 
     return 0;
 }
 
+/* version.json has the digest in the manifest; these figures are in both. */
+static int check_entry(const char *table, const struct version_entry *v,
+                       const struct version_desc *desc, struct err *err)
+{
+    if (desc->version == v->version && desc->n_keys == v->n_keys && desc->base == v->base)
+        return 0;
+    return err_set(err, -EBADMSG,
+                   "table %s: the manifest says version %" PRIu64 ", %" PRIu64
+                   " keys, base %" PRIu64 "; its version.json says version %" PRIu64 ", %" PRIu64
+                   " keys, base %" PRIu64,
+                   table, v->version, v->n_keys, v->base, desc->version, desc->n_keys, desc->base);
+}
+
 int session_read_version(const struct session *session, const char *table,
                          const struct version_entry *version, struct version_reader **out,
                          struct err *err)
@@ -141,7 +154,17 @@ int session_read_version(const struct session *session, const char *table,
                        "table %s: gc has removed the files of version %" PRIu64 "; see: fkv ls %s",
                        table, version->version, table);
     layout_version_dir(table, version->version, dir);
-    return version_reader_open(session->store, dir, &version->digest, out, err);
+    struct version_reader *reader = NULL;
+    int rc = version_reader_open(session->store, dir, &version->digest, &reader, err);
+    if (!rc)
+        rc = check_entry(table, version, version_reader_desc(reader), err);
+    if (rc)
+        version_reader_close(reader);
+    else
+        *out = reader;
+    if (rc == -ENOENT) /* the manifest names it, so it must be there */
+        return err_wrap(err, -EBADMSG, "a file of a published version is missing");
+    return rc;
 }
 
 static int fixed_ops(void *context, const struct state *state, struct op_list *ops, struct err *err)

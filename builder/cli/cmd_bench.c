@@ -63,7 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         args->duration_ns = arg_need_duration(state, "--time", arg);
         return 0;
     case OPTION_THREADS:
-        args->n_threads = (uint32_t)arg_need_u64(state, "--threads", arg);
+        args->n_threads = arg_need_u32(state, "--threads", arg, 1, LOAD_THREADS_MAX);
         return 0;
     case ARGP_KEY_ARG:
         if (args->table)

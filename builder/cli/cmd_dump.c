@@ -80,8 +80,9 @@ static int add_row(struct buf *out, const struct schema *schema, const struct pa
     return rc ? rc : buf_printf(out, json ? "}\n" : "\n");
 }
 
-static int dump(const struct version_reader *reader, bool json, struct err *err)
+static int dump(const struct version_reader *reader, const char *name, bool json, struct err *err)
 {
+    uint64_t n = 0;
     const struct schema *schema = &version_reader_desc(reader)->schema;
     scope_free float *floats = calloc(schema->dim + 1, sizeof *floats);
     struct version_cursor cursor = {0};
@@ -90,9 +91,15 @@ static int dump(const struct version_reader *reader, bool json, struct err *err)
     int rc = floats ? 0 : -ENOMEM;
     while (!rc && (rc = version_reader_next(reader, &cursor, &entry)) > 0) {
         rc = add_row(&text, schema, &entry, floats, json);
+        n++;
         if (!rc && text.len >= FLUSH_LEN)
             rc = write_out(&text, err);
     }
+    if (rc == -EBADMSG)
+        rc = err_set(err, rc,
+                     "table %s version %" PRIu64 ", shard %u, level %u: expected an entry, found "
+                     "bytes that are none; %" PRIu64 " rows came before it. Publish it again",
+                     name, version_reader_desc(reader)->version, cursor.shard, cursor.level, n);
     if (!rc)
         rc = write_out(&text, err);
     buf_release(&text);
@@ -117,7 +124,7 @@ int cmd_dump(int argc, char **argv, struct err *err)
     if (!rc)
         rc = session_read_version(&session, args.table, v, &reader, err);
     if (!rc)
-        rc = dump(reader, args.jsonl, err);
+        rc = dump(reader, args.table, args.jsonl, err);
     version_reader_close(reader);
     return rc;
 }

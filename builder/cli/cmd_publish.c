@@ -15,20 +15,9 @@ struct args {
     size_t n_items;
 };
 
-/* `publish TABLE TASK` is `publish TABLE=TASK`, when TASK cannot be meant as another table. */
-static bool is_task(const struct args *args, const char *arg)
-{
-    return args->n_items && !args->items[args->n_items - 1].task && table_name_check(arg, NULL) &&
-           !task_name_check(arg, NULL);
-}
-
 static void add_item(struct args *args, char *arg, struct argp_state *state)
 {
     size_t i = args->n_items;
-    if (is_task(args, arg)) {
-        args->items[i - 1].task = arg;
-        return;
-    }
     if (i == PUBLISH_ITEMS_MAX)
         argp_error(state, "one record publishes at most %d tables", PUBLISH_ITEMS_MAX);
     arg_split_pair(arg, &args->pairs[i]);
@@ -55,23 +44,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static const char doc[] = "Publishes the last sealed build of each TABLE (or the build TASK) as a "
-                          "new version: the validators look at it, it "
-                          "gets its number, one record in the manifest names it. Then waits until "
-                          "the live nodes have it ready, and activates it: "
-                          "all nodes switch together. Several tables are published and activated "
-                          "in one record each, so that readers see all of "
-                          "them or none."
-                          "\v"
-                          "A build that a validator refuses stays in staging: change the limits, "
-                          "or build again. A delta whose base is no longer the newest "
-                          "version is refused; build it again.\n"
-                          "\n"
-                          "Examples:\n"
-                          "  fkv publish ads\n"
-                          "  fkv publish ads=20260301-120000-4711 users --reason 'hourly'\n"
-                          "  fkv publish ads --no-activate && fkv pin ads 44 --node canary1\n"
-                          "  fkv publish ads --max-change 50 --quorum 3 --timeout 2m\n";
+static const char doc[] =
+    "Publishes the build of each TABLE that was sealed last (or the build TASK) as a "
+    "new version: the validators look at it, it "
+    "gets its number, one record in the manifest names it. Then waits until "
+    "the live nodes have it ready, and activates it: "
+    "all nodes switch together. Several tables are published and activated "
+    "in one record each, so that readers see all of "
+    "them or none."
+    "\v"
+    "A build that a validator refuses stays in staging: change the limits, "
+    "or build again. A delta whose base is no longer the newest "
+    "version is refused; build it again.\n"
+    "\n"
+    "Examples:\n"
+    "  fkv publish ads\n"
+    "  fkv publish ads=20260301-120000-4711 users --reason 'hourly'\n"
+    "  fkv publish ads --no-activate && fkv pin ads 44 --node canary1\n"
+    "  fkv publish ads --max-change 50 --quorum 3 --timeout 2m\n";
 
 int cmd_publish(int argc, char **argv, struct err *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/fleet.h"
 
+#include "builder/cli/history.h"
 #include "builder/cli/progress.h"
 #include "manifest/rollout.h"
 
@@ -130,6 +131,22 @@ static bool is_pinned_away(const struct table_state *table, const struct heartbe
                               now_ns) != version;
 }
 
+/* Nobody will serve what another record took the place of: -ESTALE. */
+static int check_current(const struct fleet_wait *wait, const struct fleet_target *target,
+                         const struct table_state *table, struct err *err)
+{
+    struct history_switch by = {0};
+    if (!table || table->current == target->version)
+        return 0;
+    int rc = history_last(wait->session, target->table, 0, &by, err);
+    if (rc)
+        return rc;
+    return err_set(err, -ESTALE,
+                   "table %s version %" PRIu64 ": superseded by record %" PRIu64
+                   " by %s, which made version %" PRIu64 " current; see: fkv log",
+                   target->table, target->version, by.seq, by.author, table->current);
+}
+
 static int look_serving(const struct fleet_wait *wait, const struct heartbeat_list *nodes,
                         int64_t now_ns, struct look *look, struct err *err)
 {
@@ -140,6 +157,9 @@ static int look_serving(const struct fleet_wait *wait, const struct heartbeat_li
         const struct fleet_target *target = &wait->targets[i];
         const struct table_state *table = state_find_table(state, target->table);
         uint32_t n_there = 0, n_expected = 0;
+        int rc = check_current(wait, target, table, err);
+        if (rc)
+            return rc;
         for (size_t j = 0; table && j < nodes->n_nodes; j++) {
             const struct heartbeat *node = &nodes->nodes[j];
             const struct node_table *t = heartbeat_find_table(node, target->table);

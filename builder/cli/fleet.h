@@ -32,7 +32,7 @@ int fleet_wait_ready(const struct fleet_wait *wait, uint32_t *n_live, struct err
 
 /*
  * Until every live node that should serve a target does (or the quorum). Nodes that are pinned elsewhere, in the manifest or on their
- * host, are named but not waited for.
+ * host, are named but not waited for. -ESTALE when a later record makes another version current.
  */
 int fleet_wait_serving(const struct fleet_wait *wait, uint32_t *n_live, struct err *err);
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TIMES_MAX = 4 << 20, THREADS_MAX = 256 };
+enum { TIMES_MAX = 4 << 20 };
 
 struct worker {
     const struct load_params *params;
@@ -117,8 +117,8 @@ static void sum_up(struct worker *workers, uint32_t n, struct load_result *out)
 int load_run(const struct load_params *params, struct load_result *out, struct err *err)
 {
     uint32_t n = params->n_threads;
-    if (n < 1 || n > THREADS_MAX)
-        return err_set(err, -EINVAL, "expected 1 to %d threads, found %u", THREADS_MAX, n);
+    if (n < 1 || n > LOAD_THREADS_MAX)
+        return err_set(err, -EINVAL, "expected 1 to %d threads, found %u", LOAD_THREADS_MAX, n);
     if (params->batch > params->sample->n)
         return err_set(err, -EINVAL, "a batch of %u keys needs as many keys to ask for, found %zu",
                        params->batch, params->sample->n);

@@ -10,6 +10,8 @@
 #include "builder/cli/sample.h"
 #include "client/fkv.h"
 
+enum { LOAD_THREADS_MAX = 256 };
+
 struct load_params {
     fkv_table *table;
     const struct sample *sample;

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "builder/cli/args.h"
 #include "builder/cli/fleet.h"
+#include "builder/cli/history.h"
 #include "builder/cli/text.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->no_wait = true;
         return 0;
     case OPTION_QUORUM:
-        o->quorum = (uint32_t)arg_need_u64(state, "--quorum", arg);
+        o->quorum = arg_need_u32(state, "--quorum", arg, 0, UINT32_MAX);
         return 0;
     case OPTION_TIMEOUT:
         o->timeout_ns = arg_need_duration(state, "--timeout", arg);
@@ -156,11 +157,33 @@ static json_t *versions_json(const struct publish_version *versions, size_t n, b
 }
 
 struct activation {
+    struct session *session;
     const struct fleet_target *targets;
+    const uint64_t *was; /* each table's current version when ours were published */
+    uint64_t seq;        /* by this record */
     size_t n;
     int64_t effective_ns;
     struct op *ops;
 };
+
+/* What an operator decided while we waited for nodes stands. */
+static int check_not_gone_back(const struct activation *a, struct err *err)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        const struct fleet_target *target = &a->targets[i];
+        struct history_switch back = {0};
+        int rc = history_gone_back(a->session, target->table, a->seq, a->was[i], &back, err);
+        if (rc)
+            return rc;
+        if (back.seq)
+            return err_set(
+                err, -ESTALE,
+                "not activated: record %" PRIu64 " by %s took table %s back to version %" PRIu64
+                " meanwhile; the candidate stays, fkv activate %s=%" PRIu64 " if you insist",
+                back.seq, back.author, target->table, back.version, target->table, target->version);
+    }
+    return 0;
+}
 
 /*
  * A slower publisher must not take the fleet back from a later version: -EALREADY when all targets are superseded; -ESTALE when some
@@ -183,21 +206,22 @@ static int build_activation(void *context, const struct state *state, struct op_
     }
     *list = (struct op_list){.ops = a->ops, .n_ops = a->n};
     if (!late)
-        return 0;
+        return check_not_gone_back(a, err);
     return err_set(err, n_late == a->n ? -EALREADY : -ESTALE,
                    "not activated: %s has a later version than %" PRIu64
                    " as its current one, %" PRIu64,
                    late->table, late->version, state_find_table(state, late->table)->current);
 }
 
-static int append_activation(struct session *session, const struct fleet_target *targets, size_t n,
-                             const char *reason, int64_t effective_ns, struct err *err)
+static int append_activation(struct activation *a, const char *reason, uint32_t n_live,
+                             struct err *err)
 {
-    scope_free struct op *ops = calloc(n, sizeof *ops);
+    scope_free struct op *ops = calloc(a->n, sizeof *ops);
     if (!ops)
         return err_sys(err, -ENOMEM, "activating");
-    struct activation activation = {targets, n, effective_ns, ops};
-    return manifest_append(session->manifest, reason, build_activation, &activation, NULL, err);
+    a->ops = ops;
+    a->effective_ns = fleet_effective_ns(n_live);
+    return manifest_append(a->session->manifest, reason, build_activation, a, NULL, err);
 }
 
 static const char *plural(uint32_t n)
@@ -206,8 +230,8 @@ static const char *plural(uint32_t n)
 }
 
 /* Waits until nodes are ready, and activates; -EALREADY when later versions are current. */
-static int prepare_and_activate(const struct fleet_wait *wait, const struct release_options *o,
-                                uint32_t *n_live, struct err *err)
+static int prepare_and_activate(const struct fleet_wait *wait, struct activation *a,
+                                const struct release_options *o, uint32_t *n_live, struct err *err)
 {
     const struct fleet_target *first = &wait->targets[0];
     int rc =
@@ -217,20 +241,18 @@ static int prepare_and_activate(const struct fleet_wait *wait, const struct rele
                         "not activated; the candidate stays, activate it later with "
                         "fkv activate %s=%" PRIu64,
                         first->table, first->version);
-    return rc ? rc
-              : append_activation(wait->session, wait->targets, wait->n_targets, o->reason,
-                                  fleet_effective_ns(*n_live), err);
+    return rc ? rc : append_activation(a, o->reason, *n_live, err);
 }
 
 /* Waits, activates, waits for the flip. */
-static int activate(struct session *session, const struct fleet_target *targets, size_t n,
-                    const struct release_options *o, bool quiet, bool *activated, struct err *err)
+static int activate(struct activation *a, const struct release_options *o, bool quiet,
+                    bool *activated, struct err *err)
 {
-    struct fleet_wait wait = {session, targets, n, o->quorum, o->timeout_ns};
+    struct fleet_wait wait = {a->session, a->targets, a->n, o->quorum, o->timeout_ns};
     struct err why = {0};
     uint32_t n_live = 0;
     int64_t begin = cli_now_ns();
-    int rc = prepare_and_activate(&wait, o, &n_live, &why);
+    int rc = prepare_and_activate(&wait, a, o, &n_live, &why);
     if (rc == -EALREADY && !quiet)
         printf("%s\n", why.text);
     if (rc)
@@ -257,20 +279,24 @@ int release_run(struct session *session, const struct publish_item *items, size_
 {
     scope_free struct publish_version *versions = calloc(n_items, sizeof *versions);
     scope_free struct fleet_target *targets = calloc(n_items, sizeof *targets);
+    scope_free uint64_t *was = calloc(n_items, sizeof *was);
     uint64_t seq = 0;
-    if (!versions || !targets)
+    if (!versions || !targets || !was)
         return err_sys(err, -ENOMEM, "publishing");
     int rc = publish_run(session->store, session->manifest, items, n_items, &o->limits, o->reason,
                          versions, &seq, err);
     if (!quiet)
         show_versions(versions, n_items);
-    for (size_t i = 0; i < n_items; i++)
+    for (size_t i = 0; !rc && i < n_items; i++) {
         targets[i] = (struct fleet_target){versions[i].table, versions[i].version};
+        was[i] = state_find_table(manifest_state(session->manifest), versions[i].table)->current;
+    }
     if (!rc && !quiet)
         show_published(versions, n_items, seq);
     bool activated = false;
+    struct activation activation = {session, targets, was, seq, n_items, 0, NULL};
     if (!rc && !o->no_activate)
-        rc = activate(session, targets, n_items, o, quiet, &activated, err);
+        rc = activate(&activation, o, quiet, &activated, err);
     if (json)
         *json = versions_json(versions, n_items, activated);
     return rc;

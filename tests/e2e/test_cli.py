@@ -88,7 +88,7 @@ def test_words_that_make_no_sense_are_usage_errors(store):
 
 @pytest.mark.parametrize("flag, value, says", [
     ("--key", "u32", "u32"), ("--value", "f16", "f16"), ("--value", "f16[0]", "f16[0]"), ("--memory", "lots", "expected bytes"),
-    ("--memory", "1M", "64"), ("--shards", "0", "1 to 4096"), ("--shards", "5000", "1 to 4096"),
+    ("--memory", "1M", "64"), ("--shards", "0", "from 1 to 4096"), ("--shards", "5000", "from 1 to 4096"),
     ("--mode", "0999", "octal"), ("--mode", "01777", "octal"), ("--duplicates", "maybe", "error, first, last"),
     ("--format", "xlsx", "auto, tsv, csv, jsonl"), ("--hash-seed", "xyz", "hexadecimal"), ("--max-bad", "-1", "whole number"),
     ("--owner", "x" * 64, "1 to 63 bytes"), ("--task", "../x", "task"), ("--threads", "many", "whole number")])
@@ -410,7 +410,7 @@ def test_verify_names_the_bad_part_and_goes_on(ads):
     os.truncate(path, 4096)
     fails(ads, 5, "verify", "ads", "1")
     os.unlink(path)
-    fails(ads, 1, "verify", "ads", "1")
+    fails(ads, 5, "verify", "ads", "1")
 
 
 def test_a_forged_version_json_is_caught_by_its_digest(ads):
@@ -444,12 +444,69 @@ def test_a_record_that_breaks_the_rules_is_corrupt(ads):
     fails(ads, 5, "ls", says="0000000003.json")
 
 
-def test_a_task_may_stand_beside_its_table(ads):
-    ads.build("ads", ROWS + [(901, "first")], "--task", "T1")
-    ads.build("ads", ROWS + [(902, "second")], "--task", "T2")
-    assert as_json(ads, "publish", "ads", "T1")[0]["task"] == "T1"
+def test_a_task_is_named_with_its_table(ads):
+    ads.build("ads", ROWS + [(901, "first")], "--task", "T2")
+    ads.build("ads", ROWS + [(902, "second")], "--task", "T1")
+    fails(ads, 2, "publish", "ads", "T2", says="T2")
+    assert as_json(ads, "publish", "ads", "--no-activate")[0]["task"] == "T1", "the one sealed last"
+    assert as_json(ads, "publish", "ads=T2")[0]["task"] == "T2"
     assert ads.fkv("get", "ads", "901", "--direct").stdout == "901\tfirst\n"
-    fails(ads, 2, "publish", "T2", says="T2")
+
+
+def test_a_task_name_that_is_taken_is_told_with_what_to_do(ads):
+    ads.build("ads", ROWS, "--task", "mine")
+    done = ads.fkv("build", "ads", os.path.join(os.path.dirname(ads.path), "ads.tsv"), "--task", "mine", check=False)
+    assert done.returncode == 3
+    for text in ("tables/ads/staging/mine", "fkv publish ads=mine", "another --task"):
+        assert text in done.stderr, done.stderr
+
+
+def test_a_delta_refuses_another_layout_than_its_base(store, work_dir):
+    path = os.path.join(work_dir, "in.tsv")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("1\tx\n")
+    store.fkv("build", "t", path, "--key", "u64", "--value", "bytes", "--shards", "3", "--publish")
+    fails(store, 2, "build", "t", path, "--delta", "--shards", "4", says=["--shards", "base's 3, found 4"])
+    fails(store, 2, "build", "t", path, "--delta", "--hash-seed", "1", says="--hash-seed")
+    store.fkv("build", "t", path, "--delta", "--shards", "3", "--publish")
+
+
+@pytest.mark.parametrize("ending, says", [("csv", "cut short"), ("tsv", "cut short")])
+def test_a_delta_that_was_cut_short_deletes_nothing(ads, work_dir, ending, says):
+    path = os.path.join(work_dir, f"delta.{ending}")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("7\n12")  # of "12,new" or "123,new"
+    message = fails(ads, 5, "build", "ads", path, "--delta", says=says)
+    assert f"{path}:2" in message, message
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("\n")
+    ads.fkv("build", "ads", path, "--delta", "--publish")
+    assert ads.fkv("get", "ads", "12", "--direct", check=False).returncode == 1
+
+
+def test_numbers_too_large_are_refused_not_cut(ads, work_dir):
+    path = os.path.join(work_dir, "in.tsv")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("1\tx\n")
+    ads.build("ads", ROWS, "--task", "mine")
+    for args in (["build", "ads", path, "--shards", "4294967297"], ["build", "ads", path, "--threads", "4294967297"],
+                 ["publish", "ads", "--quorum", "4294967297"], ["bench", "ads", "--threads", "4294967297"]):
+        fails(ads, 2, *args, says=[args[-2], "expected a whole number from", "4294967297"])
+
+
+def test_a_directory_is_no_input(ads, work_dir):
+    fails(ads, 2, "build", "ads", work_dir, "--format", "tsv", says=["expected a file of rows, found a directory"])
+
+
+def test_verify_calls_a_missing_part_corrupt_and_names_it(ads):
+    part = part_files(ads, "ads", 1)[0]
+    os.rename(part, part + ".away")
+    done = ads.fkv("verify", check=False)
+    assert done.returncode == 5, done.stdout + done.stderr
+    assert os.path.basename(part) in done.stdout and "is missing" in done.stdout
+    fails(ads, 5, "dump", "ads", says=os.path.basename(part))
+    os.rename(part + ".away", part)
+    assert as_json(ads, "verify")["bad"] == 0
 
 
 def test_a_build_with_a_damaged_part_is_not_published(ads):

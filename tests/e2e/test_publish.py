@@ -193,6 +193,48 @@ def test_get_and_bench_read_through_the_mount(store, daemon):
     assert out["results"][0]["hit_rate"] == 0.5
 
 
+def wait_for_record(store, op, table, n):
+    """Until the log has n records with that op on that table."""
+    def count():
+        return sum(o["op"] == op and o["table"] == table for r in as_json(store, "log")["records"] for o in r["ops"])
+    fkvtest.wait_until(lambda: count() >= n, f"{n} x {op} {table}")
+
+
+def test_a_publisher_that_waits_does_not_undo_a_rollback(store, daemon):
+    for _ in range(2):
+        store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
+    store.build("ads", ROWS)
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        process = spawn(store, "publish", "ads")
+        wait_for_record(store, "publish", "ads", 3)
+        store.fkv("rollback", "ads", "--no-wait")
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, out + err
+    assert "back to version 1 meanwhile" in err and "fkv activate ads=3" in err, err
+    assert as_json(store, "ls", "ads")["current"] == 1
+    store.fkv("activate", "ads=3")
+    assert daemon.link("ads") == "v/3"
+
+
+def test_one_who_waits_for_nodes_is_told_when_another_switches(store, daemon):
+    for _ in range(3):
+        store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        process = spawn(store, "activate", "ads=1")
+        wait_for_record(store, "activate", "ads", 4)
+        store.fkv("activate", "ads=2", "--no-wait")
+        out, err = process.communicate(timeout=20)
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    assert process.returncode == 3, out + err
+    assert "superseded by record" in err and "version 2 current" in err, err
+    daemon.wait_current("ads", 2)
+
+
 # --- kill -9 ---
 
 
