@@ -542,7 +542,7 @@ static void build__every_failure_of_the_store_is_survived(void **state)
     assert_int_equal(store_open_backend(&faulty->backend, "faulty:", &store, NULL), 0);
     unsigned nth = 1;
     for (;; nth++) {
-        char task[TASK_NAME_MAX + 1];
+        struct sealed sealed = {0};
         struct err err = {0};
         faulty_arm(faulty, nth, FAULTY_FAIL, -EIO);
         int ret = build_run(store, &f.state, &job, NULL, &result, &err);
@@ -556,7 +556,7 @@ static void build__every_failure_of_the_store_is_survived(void **state)
         }
         assert_int_equal(ret, -EIO);
         assert_true(err.text[0]);
-        assert_int_equal(build_fixture_sealed(f.store, task), -ENOENT);
+        assert_int_equal(sealed_find(f.store, &f.state, "t", NULL, &sealed, NULL), -ENOENT);
     }
     assert_true(nth > 10);
     store_close(store);
