@@ -8,6 +8,8 @@
 #include <limits.h>
 #include <mntent.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -17,20 +19,52 @@
 
 enum { PROBE_SECONDS = 5 };
 
-/* The type of the topmost file system mounted exactly at path, or "" when none is. */
-static int mounted_type(const char *path, char *type, size_t cap, struct err *err)
+/* What is mounted at a path. */
+struct mounted {
+    char type[64]; /* "" for nothing */
+    pid_t pid;     /* of the fkvd that mounted it, or 0 */
+};
+
+/* The topmost file system mounted exactly at path. */
+static int find_mounted(const char *path, struct mounted *out, struct err *err)
 {
     struct mntent entry;
     char line[2 * PATH_MAX + 512];
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     if (!mounts)
         return err_sys(err, -errno, "/proc/self/mounts");
-    type[0] = 0;
-    while (getmntent_r(mounts, &entry, line, sizeof line))
-        if (strcmp(entry.mnt_dir, path) == 0)
-            snprintf(type, cap, "%s", entry.mnt_type);
+    *out = (struct mounted){0};
+    while (getmntent_r(mounts, &entry, line, sizeof line)) {
+        if (strcmp(entry.mnt_dir, path) != 0)
+            continue;
+        *out = (struct mounted){0};
+        snprintf(out->type, sizeof out->type, "%s", entry.mnt_type);
+        if (sscanf(entry.mnt_fsname, MOUNT_SOURCE "%d", &out->pid) != 1)
+            out->pid = 0;
+    }
     endmntent(mounts);
     return 0;
+}
+
+/* Whether the process has ended, or was killed and only waits for a thread that the kernel holds: one
+ * that waits for a request which nobody will answer any more. */
+static bool is_ending(pid_t pid)
+{
+    char path[64];
+    char line[128];
+    char state = 0;
+    unsigned long long pending = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    scope_fclose FILE *file = fopen(path, "re");
+    if (!file)
+        return true;
+    while (fgets(line, sizeof line, file)) {
+        if (sscanf(line, "State: %c", &state) == 1 && (state == 'Z' || state == 'X'))
+            return true;
+        if (sscanf(line, "ShdPnd: %llx", &pending) == 1)
+            return pending >> (SIGKILL - 1) & 1;
+    }
+    return false;
 }
 
 /*
@@ -93,41 +127,43 @@ static int prepare_dir(const char *path, struct err *err)
 }
 
 /* Something is mounted at path: takes away a dead fkvd's mount, refuses all others. */
-static int clear_mounted(const char *path, const char *type, struct err *err)
+static int clear_mounted(const char *path, const struct mounted *mounted, struct err *err)
 {
-    if (strcmp(type, "fuse." MOUNT_SUBTYPE) != 0)
+    if (strcmp(mounted->type, "fuse." MOUNT_SUBTYPE) != 0)
         return err_set(err, -EBUSY,
                        "mount point %s: a file system of type %s is mounted there already", path,
-                       type);
+                       mounted->type);
     int ret = probe(path);
     if (ret == 0)
         return err_set(err, -EBUSY,
                        "mount point %s: another fkvd serves it (its pid is in "
                        "%s/.fkvd/status.json); stop that one first",
                        path, path);
-    if (ret == -ETIMEDOUT)
+    bool is_hung = ret == -ETIMEDOUT;
+    if (is_hung && !(mounted->pid && is_ending(mounted->pid)))
         return err_set(err, -EBUSY,
                        "mount point %s: the fkvd that is mounted there does not answer within %d "
                        "s; end it, or umount -l %s",
                        path, PROBE_SECONDS, path);
-    if (ret != -ENOTCONN && ret != -ECONNABORTED)
+    if (!is_hung && ret != -ENOTCONN && ret != -ECONNABORTED)
         return err_sys(err, ret, "mount point %s", path);
-    if (umount2(path, MNT_DETACH))
+    /* By force: the requests that hang end with an error, and with them what holds the daemon. */
+    if (umount2(path, is_hung ? MNT_FORCE | MNT_DETACH : MNT_DETACH))
         return err_sys(err, -errno, "mount point %s: unmounting what a dead fkvd left", path);
     return 0;
 }
 
 int mountpoint_prepare(const char *path, struct err *err)
 {
-    char type[64];
+    struct mounted mounted;
     /* Daemons may have been stacked there by force; each round takes one away. */
     for (;;) {
-        int ret = mounted_type(path, type, sizeof type, err);
+        int ret = find_mounted(path, &mounted, err);
         if (ret)
             return ret;
-        if (!type[0])
+        if (!mounted.type[0])
             return prepare_dir(path, err);
-        ret = clear_mounted(path, type, err);
+        ret = clear_mounted(path, &mounted, err);
         if (ret)
             return ret;
     }

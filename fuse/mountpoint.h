@@ -13,9 +13,11 @@
 #include "base/err.h"
 
 #define MOUNT_SUBTYPE "fkvd"
+/* The source of a mount is this and its daemon's pid. */
+#define MOUNT_SOURCE "fkv:"
 
 /* path is absolute. A missing directory is made (its parent must exist). A mount of fkvd whose
- * daemon is dead is unmounted lazily. */
+ * daemon is dead, or dying for ever, is unmounted lazily. */
 int mountpoint_prepare(const char *path, struct err *err);
 
 /* Unmounts; lazily when files are open in it. Not mounted any more is fine. */

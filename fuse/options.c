@@ -27,7 +27,13 @@ enum {
     KEY_OWN_USER,
 };
 
-enum { POLL_MS_DEFAULT = 1000, POLL_MS_MAX = 600000, KEEP_DEFAULT_CACHED = 3, KEEP_MAX = 1000 };
+enum {
+    LINKS_FOLLOWED_MAX = 16,
+    POLL_MS_DEFAULT = 1000,
+    POLL_MS_MAX = 600000,
+    KEEP_DEFAULT_CACHED = 3,
+    KEEP_MAX = 1000
+};
 
 const char *argp_program_version = "fkvd " FKV_VERSION;
 const char *argp_program_bug_address = "<https://github.com/fkv/fkv/issues>";
@@ -106,7 +112,7 @@ static uint64_t size_of(struct argp_state *state, const char *what, const char *
 }
 
 /* Absolute, with its parent resolved; DIR itself may be a dead mount, which cannot be looked at. */
-static char *mount_path(struct argp_state *state, const char *text)
+static char *direct_path(struct argp_state *state, const char *text)
 {
     char parent[PATH_MAX];
     char resolved[PATH_MAX];
@@ -129,6 +135,28 @@ static char *mount_path(struct argp_state *state, const char *text)
     const char *join = strcmp(resolved, "/") == 0 ? "" : "/";
     if (asprintf(&path, "%s%s%.*s", resolved, join, (int)(len - (size_t)(base - text)), base) < 0)
         argp_failure(state, 1, ENOMEM, "--mount");
+    return path;
+}
+
+/* The same, also when DIR is a link: the kernel knows a mount by where it really is. */
+static char *mount_path(struct argp_state *state, const char *text)
+{
+    char target[PATH_MAX];
+    char *path = direct_path(state, text);
+    for (int i = 0; i < LINKS_FOLLOWED_MAX; i++) {
+        ssize_t len = readlink(path, target, sizeof target - 1);
+        char *next = NULL;
+        if (len < 0)
+            return path;
+        target[len] = 0;
+        int parent_len = target[0] == '/' ? 0 : (int)(strrchr(path, '/') + 1 - path);
+        if (asprintf(&next, "%.*s%s", parent_len, path, target) < 0)
+            argp_failure(state, 1, ENOMEM, "--mount");
+        free(path);
+        path = direct_path(state, next);
+        free(next);
+    }
+    argp_failure(state, 1, ELOOP, "--mount %s", text);
     return path;
 }
 

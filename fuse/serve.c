@@ -9,6 +9,7 @@
 #include "fuse/worker.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -105,8 +106,10 @@ static int mount_session(struct serve *serve, struct err *err)
 {
     const struct options *options = serve->options;
     struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-    bool failed = fuse_opt_add_arg(&args, "fkvd") || fuse_opt_add_arg(&args, "-o") ||
-                  fuse_opt_add_arg(&args, "fsname=fkv,subtype=" MOUNT_SUBTYPE
+    char source[64];
+    snprintf(source, sizeof source, "-ofsname=" MOUNT_SOURCE "%d", (int)getpid());
+    bool failed = fuse_opt_add_arg(&args, "fkvd") || fuse_opt_add_arg(&args, source) ||
+                  fuse_opt_add_arg(&args, "-osubtype=" MOUNT_SUBTYPE
                                           ",default_permissions,nosuid,nodev,noexec");
     if (!failed && options->allow_other)
         failed = fuse_opt_add_arg(&args, "-oallow_other");

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting, stopping, dying, and starting again."""
 
+import ctypes
 import errno
 import json
 import os
@@ -37,6 +38,40 @@ def test_a_signal_unmounts_and_ends_it(served, signo):
     served.process.send_signal(signo)
     assert served.process.wait(timeout=PATIENCE_S) == 0
     assert not is_mounted(served.mount) and os.listdir(served.mount) == []
+
+
+def test_a_mount_that_holds_its_dead_daemon_is_taken_away(served):
+    """A thread in the kernel keeps the connection open after kill -9: here, this process does."""
+    pidfd = os.pidfd_open(served.process.pid)
+    for fd in os.listdir(f"/proc/{served.process.pid}/fd"):
+        if os.readlink(f"/proc/{served.process.pid}/fd/{fd}") == "/dev/fuse":
+            held = ctypes.CDLL(None).syscall(438, pidfd, int(fd), 0)  # pidfd_getfd
+    assert held >= 0
+    served.kill()
+    stuck = subprocess.Popen(["cat", served.path("ads", "current", "key", "7")], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    served.start()
+    assert stuck.wait(timeout=PATIENCE_S) != 0
+    assert served.read("ads", "current", "key", 7) == b"value-7"
+    os.close(held)
+    os.close(pidfd)
+
+
+def test_the_mount_point_may_be_a_link(store, make_daemon, work_dir):
+    store.publish("ads", ROWS, *SHAPE)
+    os.mkdir(os.path.join(work_dir, "real"))
+    os.symlink("real", os.path.join(work_dir, "link"))
+    daemon = make_daemon(start=False)
+    daemon.mount = os.path.join(work_dir, "link")
+    try:
+        daemon.start()
+        daemon.wait_current("ads", 1)
+        daemon.kill()
+        daemon.start()  # the dead mount is found, and replaced
+        assert daemon.read("ads", "current", "key", 7) == b"value-7"
+    finally:
+        daemon.clean()
+        unmount(os.path.join(work_dir, "real"))
 
 
 def test_sighup_is_nothing(served):
