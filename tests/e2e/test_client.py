@@ -255,6 +255,20 @@ def test_batches_follow_the_switch_and_pinned_ones_do_not(store, make_daemon):
         assert refusal(pinned.get, "u64", 1).code == errno.ESTALE
 
 
+def test_version_under_a_lease_stays_whole(store, make_daemon):
+    publish(store, 1)
+    daemon = make_daemon()
+    daemon.wait_current("t", 1)
+    with Probe(daemon.path("t", "v", 1)) as held:
+        assert held.get("u64", 40)[40] == b"1"
+        for version in range(2, 9):  # beyond what the cache keeps
+            publish(store, version)
+            daemon.wait_current("t", version)
+        with Probe(daemon.path("t", "v", 1)) as again:
+            assert again.get("u64", 40)[40] == b"1"
+    wait_until(lambda: not os.path.exists(daemon.path("t", "v", 1)), "it goes with its last lease")
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_threads_share_a_table_across_switches(store, make_daemon, transport):
     publish(store, 1)
