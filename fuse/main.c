@@ -45,7 +45,11 @@ static int serve_until_signal(const struct options *options, struct serve *serve
         log_info("stopping: %s", strsignal(signo));
         detach_notify("STOPPING=1");
     }
-    serve_stop(serve);
+    if (serve_stop(serve)) {
+        /* As after kill -9, the next start takes up what is on disk. */
+        log_warning("reading the store or the cache hangs; ending without it");
+        _exit(err_exit_status(ret));
+    }
     node_close(node);
     return ret;
 }

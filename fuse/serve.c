@@ -162,9 +162,9 @@ static void stop_threads(struct serve *serve)
     handle_close_all(view);
 }
 
-void serve_stop(struct serve *serve)
+int serve_stop(struct serve *serve)
 {
-    watch_stop(serve->watch);
+    int ret = watch_stop(serve->watch);
     invalidate_stop(serve->view.invalidate);
     if (serve->session)
         fuse_session_exit(serve->session);
@@ -177,4 +177,5 @@ void serve_stop(struct serve *serve)
     if (serve->session)
         fuse_session_destroy(serve->session);
     serve->session = NULL;
+    return ret;
 }

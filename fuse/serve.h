@@ -20,8 +20,9 @@ struct watch *serve_watch(struct serve *serve);
  * without serve_stop(). */
 int serve_start(struct serve *serve, struct node *node, void (*ended)(void), struct err *err);
 
-/* Unmounts and ends all threads; half-started is fine. */
-void serve_stop(struct serve *serve);
+/* Unmounts and ends all threads; half-started is fine. -ETIMEDOUT when the node's hang in I/O:
+ * nothing may be freed then, only the process ended. */
+int serve_stop(struct serve *serve);
 void serve_free(struct serve *serve);
 
 #endif

@@ -12,6 +12,8 @@
 /* How often the worker looks for work nobody announced: a failed fetch to be tried again. */
 #define WORK_PAUSE_NS INT64_C(1000000000)
 #define WAIT_MIN_NS   INT64_C(1000000)
+/* How long stopping waits for I/O that cannot be cancelled. */
+enum { STOP_SECONDS = 5 };
 
 struct watch {
     struct invalidate *invalidate;
@@ -25,7 +27,6 @@ struct watch {
     bool stopping;
     uint64_t n_followed; /* rounds of follow */
     uint64_t n_rested;   /* the round of follow after which work last found nothing to do */
-    char last_error[ERR_TEXT_MAX]; /* follow's, so that it is logged when it changes */
 };
 
 int watch_new(struct invalidate *invalidate, int64_t poll_ns, struct watch **out)
@@ -152,26 +153,13 @@ static struct timespec after_ns(int64_t ns)
     return at;
 }
 
-/* A store that stays away is reported once, and once when it is back. */
-static void report(struct watch *watch, int ret, const struct err *err)
-{
-    const char *text = ret ? err_text(err, ret) : "";
-    if (strcmp(text, watch->last_error) == 0)
-        return;
-    if (ret)
-        log_warning("following the manifest: %s", text);
-    else
-        log_info("following the manifest again");
-    snprintf(watch->last_error, sizeof watch->last_error, "%s", text);
-}
-
 static void *follow(void *context)
 {
     struct watch *watch = context;
     for (;;) {
         struct err err = {0};
         int64_t wait_ns = watch->poll_ns;
-        report(watch, node_follow(watch->node, &wait_ns, &err), &err);
+        node_follow(watch->node, &wait_ns, &err);
         scope_lock(&watch->lock);
         watch->n_followed++;
         pthread_cond_broadcast(&watch->changed);
@@ -248,16 +236,19 @@ void watch_settle(struct watch *watch, int64_t max_ns)
         ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
 }
 
-void watch_stop(struct watch *watch)
+int watch_stop(struct watch *watch)
 {
+    struct timespec until;
     if (!watch->started)
-        return;
+        return 0;
     watch->started = false;
     pthread_mutex_lock(&watch->lock);
     watch->stopping = true;
     pthread_cond_broadcast(&watch->changed);
     pthread_mutex_unlock(&watch->lock);
     node_cancel(watch->node);
-    pthread_join(watch->follower, NULL);
-    pthread_join(watch->worker, NULL);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_SECONDS;
+    int ret = pthread_timedjoin_np(watch->follower, NULL, &until);
+    return ret ? -ret : -pthread_timedjoin_np(watch->worker, NULL, &until);
 }

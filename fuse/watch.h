@@ -27,7 +27,8 @@ int watch_start(struct watch *watch, struct node *node);
 /* Waits until the manifest was read once and nothing is left to fetch or load, but no longer than
  * max_ns. */
 void watch_settle(struct watch *watch, int64_t max_ns);
-/* Cancels what is under way and ends both threads. */
-void watch_stop(struct watch *watch);
+/* Cancels what is under way and ends both threads. -ETIMEDOUT when one hangs in the store or on a
+ * disk: it goes on then, so neither the watch nor the node may be freed. */
+int watch_stop(struct watch *watch);
 
 #endif
