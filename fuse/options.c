@@ -73,7 +73,7 @@ static const struct argp_option option_table[] = {
     {"node", KEY_NODE, "NAME", 0, "This node's name in the fleet (default: the host name)", 2},
     {"label", KEY_LABEL, "LABEL", 0, "A group this node is in, for `fkv pin`; may be repeated", 2},
     {"poll", KEY_POLL, "MS", 0, "Look for new manifest records this often (default 1000)", 2},
-    {"threads", KEY_THREADS, "N", 0, "Threads that answer (default: one a CPU, at least 2)", 3},
+    {"threads", KEY_THREADS, "N", 0, "Threads that answer (default: two a CPU, 4 to 64)", 3},
     {"own-user-only", KEY_OWN_USER, NULL, 0,
      "Do not let other users in (else table modes decide; an ordinary user needs user_allow_other "
      "in /etc/fuse.conf for that)",

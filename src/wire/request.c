@@ -102,7 +102,8 @@ int wire_request_decode(const void *data, size_t len, enum wire_carrier carrier,
     if (ret)
         return ret;
     if (lookup.value_len || lookup.reserved1[0] || lookup.reserved1[1])
-        return err_set(err, -EPROTO, "reserved fields: expected zeros, found other bits");
+        return err_set(err, -EPROTO,
+                       "value_len and reserved fields: expected zeros, found other bits");
     ret = keys_check(lookup.key_type, lookup.n_keys, lookup.keys_len, err);
     if (ret)
         return ret;
