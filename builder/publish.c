@@ -127,7 +127,8 @@ static int validate_one(struct publishing *p, const struct publish_item *item,
     if (rc)
         return rc == -ENOENT ? gone(claim, err) : err_set(err, rc, "%s", err_text(&why, rc));
     struct version_reader *build = NULL;
-    rc = version_reader_open(p->store, claim->from.dir, NULL, &build, err);
+    rc = version_reader_open_within(p->store, claim->from.dir, NULL, limits->memory,
+                                    limits->scratch, &build, err);
     if (rc)
         return err_wrap(err, rc, "build %s of table %s", claim->from.task, item->table);
     const struct version_desc *desc = version_reader_desc(build);

@@ -16,6 +16,8 @@ struct validate_limits {
     uint64_t min_rows;       /* default 1 */
     uint64_t max_not_finite; /* vectors with NaN or Inf; default 0 */
     bool allow_schema_change;
+    uint64_t memory;     /* to read the build into; 0: up to half the host's */
+    const char *scratch; /* where the rest lies; NULL: $TMPDIR or /var/tmp */
 };
 
 enum validate_rule {

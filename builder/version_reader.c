@@ -42,8 +42,10 @@ int version_desc_read(struct store *store, const char *dir, const struct digest 
 }
 
 /* How long a part may be to be kept in memory: any, unless the whole takes more than half of the host's. */
-static uint64_t heap_max_of(const struct version_desc *desc)
+static uint64_t heap_max_of(const struct version_desc *desc, uint64_t memory)
 {
+    if (memory && version_desc_len(desc) > memory)
+        return 0;
     long pages = sysconf(_SC_PHYS_PAGES);
     long page_len = sysconf(_SC_PAGESIZE);
     if (pages < 0 || page_len < 0)
@@ -52,17 +54,17 @@ static uint64_t heap_max_of(const struct version_desc *desc)
 }
 
 static int reader_load(struct version_reader *reader, struct store *store, const char *dir,
-                       struct err *err)
+                       uint64_t memory, const char *scratch_dir, struct err *err)
 {
     const struct version_desc *desc = &reader->desc;
     reader->memories = calloc(desc->n_parts + 1, sizeof *reader->memories);
     reader->parts = calloc(desc->n_parts + 1, sizeof *reader->parts);
-    uint64_t heap_max = heap_max_of(desc);
+    uint64_t heap_max = heap_max_of(desc, memory);
     if (!reader->memories || !reader->parts)
         return err_sys(err, -ENOMEM, "%s: %zu parts", dir, desc->n_parts);
     for (size_t i = 0; i < desc->n_parts; i++) {
         int ret = part_memory_load(&reader->memories[i], store, dir, &desc->parts[i], heap_max,
-                                   NULL, err);
+                                   scratch_dir, err);
         if (ret)
             return ret;
         reader->parts[i] = reader->memories[i].part;
@@ -74,12 +76,19 @@ static int reader_load(struct version_reader *reader, struct store *store, const
 int version_reader_open(struct store *store, const char *dir, const struct digest *digest,
                         struct version_reader **out, struct err *err)
 {
+    return version_reader_open_within(store, dir, digest, 0, NULL, out, err);
+}
+
+int version_reader_open_within(struct store *store, const char *dir, const struct digest *digest,
+                               uint64_t memory, const char *scratch_dir,
+                               struct version_reader **out, struct err *err)
+{
     struct version_reader *reader = calloc(1, sizeof *reader);
     if (!reader)
         return err_sys(err, -ENOMEM, "%s", dir);
     int ret = version_desc_read(store, dir, digest, &reader->desc, err);
     if (!ret)
-        ret = reader_load(reader, store, dir, err);
+        ret = reader_load(reader, store, dir, memory, scratch_dir, err);
     if (ret) {
         version_reader_close(reader);
         return ret;

@@ -18,6 +18,10 @@ struct version_reader;
 /* dir is tables/<table>/v/<id> or …/staging/<task>. digest, when not NULL, must be version.json's. */
 int version_reader_open(struct store *store, const char *dir, const struct digest *digest,
                         struct version_reader **out, struct err *err);
+/* The same in at most about `memory` bytes: a longer version lies in unnamed files below scratch_dir (NULL: as above). 0: no limit. */
+int version_reader_open_within(struct store *store, const char *dir, const struct digest *digest,
+                               uint64_t memory, const char *scratch_dir,
+                               struct version_reader **out, struct err *err);
 void version_reader_close(struct version_reader *reader);
 const struct version_desc *version_reader_desc(const struct version_reader *reader);
 const struct mem_table *version_reader_table(const struct version_reader *reader);

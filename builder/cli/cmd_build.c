@@ -152,6 +152,8 @@ int cmd_build(int argc, char **argv, struct err *err)
         show_result(&args, &result);
     struct publish_item item = {args.job.table, result.task};
     json_t *published = NULL;
+    args.release.limits.memory = args.job.memory;
+    args.release.limits.scratch = args.job.scratch;
     if (args.publish)
         rc = release_run(&session, &item, 1, &args.release, out != NULL, out ? &published : NULL,
                          err);

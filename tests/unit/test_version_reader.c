@@ -74,6 +74,26 @@ static void version_reader__a_missing_version_is_not_found(void **state)
     build_fixture_release(&f);
 }
 
+static void version_reader__what_exceeds_the_memory_lies_in_scratch(void **state)
+{
+    struct build_fixture f;
+    struct version_reader *reader = NULL;
+    struct version_cursor cursor = {0};
+    struct part_entry entry;
+    struct err err = {0};
+    uint64_t n = 0;
+    const char *dir = make_chain(&f);
+    assert_true(version_reader_open_within(f.store, dir, NULL, 1, "/no/such", &reader, &err) < 0);
+    assert_non_null(strstr(err.text, "/no/such"));
+    assert_null(reader);
+    assert_int_equal(version_reader_open_within(f.store, dir, NULL, 1, f.dir, &reader, NULL), 0);
+    while (version_reader_next(reader, &cursor, &entry) > 0)
+        n++;
+    assert_int_equal(n, version_reader_desc(reader)->n_keys);
+    version_reader_close(reader);
+    build_fixture_release(&f);
+}
+
 static void version_reader__the_manifest_vouches_for_version_json(void **state)
 {
     struct build_fixture f;
@@ -154,6 +174,7 @@ int main(void)
         cmocka_unit_test(version_reader__walks_each_live_key_once),
         cmocka_unit_test(version_reader__closing_nothing_is_fine),
         cmocka_unit_test(version_reader__a_missing_version_is_not_found),
+        cmocka_unit_test(version_reader__what_exceeds_the_memory_lies_in_scratch),
         cmocka_unit_test(version_reader__the_manifest_vouches_for_version_json),
         cmocka_unit_test(version_reader__every_damaged_part_is_named),
     };
