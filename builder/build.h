@@ -20,6 +20,7 @@
 #include "builder/job.h"
 #include "manifest/manifest.h"
 #include "store/store.h"
+#include <stdatomic.h>
 
 enum build_stage { BUILD_MAP, BUILD_REDUCE, BUILD_SEAL, BUILD_VERIFY };
 
@@ -34,7 +35,7 @@ struct build_progress {
 struct build_hooks {
     void (*progress)(void *context, const struct build_progress *progress); /* may be NULL */
     void (*bad_row)(void *context, const char *place_and_reason);           /* may be NULL */
-    const volatile bool *cancel;                                            /* may be NULL */
+    const atomic_bool *cancel;                                              /* may be NULL */
     void *context;
 };
 

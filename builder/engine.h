@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,8 +34,8 @@ struct engine {
 struct engine_local {
     struct engine engine;
     uint32_t n_threads;
-    const volatile bool *cancel; /* may be NULL */
+    const atomic_bool *cancel; /* may be NULL */
 };
-void engine_local_init(struct engine_local *local, uint32_t n_threads, const volatile bool *cancel);
+void engine_local_init(struct engine_local *local, uint32_t n_threads, const atomic_bool *cancel);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -15,7 +16,7 @@ enum { TICK_NS = 250 * 1000 * 1000 };
 
 struct crew {
     const struct engine_work *work;
-    const volatile bool *cancel;
+    const atomic_bool *cancel;
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t done;
     uint32_t next;
@@ -110,8 +111,7 @@ static int crew_result(struct crew *crew, struct err *err)
     return 0;
 }
 
-static void crew_init(struct crew *crew, const struct engine_work *work,
-                      const volatile bool *cancel)
+static void crew_init(struct crew *crew, const struct engine_work *work, const atomic_bool *cancel)
 {
     pthread_condattr_t monotonic;
     *crew = (struct crew){.work = work, .cancel = cancel, .end = work->n_tasks};
@@ -149,7 +149,7 @@ static int local_run(struct engine *engine, const struct engine_work *work, stru
     return ret;
 }
 
-void engine_local_init(struct engine_local *local, uint32_t n_threads, const volatile bool *cancel)
+void engine_local_init(struct engine_local *local, uint32_t n_threads, const atomic_bool *cancel)
 {
     *local = (struct engine_local){
         .engine = {.run = local_run}, .n_threads = n_threads, .cancel = cancel};

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { BAD_ROWS_SHOWN = 20 };
@@ -20,7 +21,7 @@ struct build_progress_line {
     uint64_t n_bad;
 };
 
-static volatile bool cancelled;
+static atomic_bool cancelled; /* lock-free, so a signal handler may set it */
 
 static void on_interrupt(int sig)
 {

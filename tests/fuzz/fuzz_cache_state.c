@@ -11,6 +11,7 @@ static void must(int condition)
         abort();
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct cache_state state = {0};

@@ -162,6 +162,7 @@ static void edit(struct buf *bytes, const uint8_t *p)
     memcpy(bytes->data + at, &value, len);
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct buf bytes = {0};

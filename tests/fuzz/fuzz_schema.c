@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct schema schema = {.kind = KIND_MEM, .key_type = KEY_U64, .n_shards = 1};

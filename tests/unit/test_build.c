@@ -513,7 +513,7 @@ static void build__progress_is_told_and_cancel_obeyed(void **state)
 {
     struct build_fixture f;
     struct build_result result = {0};
-    static const volatile bool cancel = true;
+    static const atomic_bool cancel = true;
     struct build_hooks hooks = {.cancel = &cancel};
     build_fixture_init(&f);
     build_fixture_text(&f, "a.tsv", "a\t1\n");

@@ -288,7 +288,7 @@ static void scratch__a_directory_that_is_not_there_is_named(void **state)
 struct tasks {
     _Atomic uint32_t n_done;
     uint32_t fail_from; /* tasks from here on fail */
-    volatile bool cancel;
+    atomic_bool cancel;
     uint32_t cancel_at;
 };
 
