@@ -239,6 +239,7 @@ def test_exact_and_at_least_versions(tables, transport):
         assert refusal(probe.get, "u64", 5).code == errno.EAGAIN
 
 
+@pytest.mark.concurrent
 def test_batches_follow_the_switch_and_pinned_ones_do_not(store, make_daemon):
     publish(store, 1)
     daemon = make_daemon()
@@ -269,6 +270,7 @@ def test_version_under_a_lease_stays_whole(store, make_daemon):
     wait_until(lambda: not os.path.exists(daemon.path("t", "v", 1)), "it goes with its last lease")
 
 
+@pytest.mark.concurrent
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_threads_share_a_table_across_switches(store, make_daemon, transport):
     publish(store, 1)
@@ -287,6 +289,7 @@ def test_threads_share_a_table_across_switches(store, make_daemon, transport):
 # --- A daemon that goes away ---
 
 
+@pytest.mark.concurrent
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_killed_daemon_is_found_again(store, make_daemon, transport):
     publish(store, 1)

@@ -80,6 +80,7 @@ def test_sighup_is_nothing(served):
     assert served.read("ads", "current", "key", 1) == b"value-1"
 
 
+@pytest.mark.concurrent
 def test_it_stops_although_files_are_open(served):
     with Lookup(served.path("ads", "batch")) as lookup:
         lookup.attach()
@@ -283,6 +284,7 @@ def load(path, stop, counts, errors):
         lookup.close()
 
 
+@pytest.mark.concurrent
 def test_killed_under_load_it_comes_back_by_itself(served):
     stop, counts, errors = threading.Event(), [0], []
     readers = [threading.Thread(target=load, args=(served.path("ads", "batch"), stop, counts, errors))
@@ -304,6 +306,7 @@ def test_killed_under_load_it_comes_back_by_itself(served):
     assert not errors
 
 
+@pytest.mark.concurrent
 def test_killed_while_versions_arrive_it_recovers(store, served):
     for version in range(2, 6):
         store.build("ads", [(k, f"{version}-{k}") for k, _ in ROWS])
@@ -317,6 +320,7 @@ def test_killed_while_versions_arrive_it_recovers(store, served):
         assert served.read("ads", "current", "key", 4) == f"{version}-4".encode()
 
 
+@pytest.mark.concurrent
 def test_a_lease_outlives_switches(store, served):
     pinned = Lookup(served.path("ads", "v", 1, "batch"))
     parts = os.open(served.path("ads", "v", 1, "parts"), os.O_RDONLY)

@@ -7,6 +7,7 @@ import subprocess
 import threading
 
 import fkvtest
+import pytest
 
 ROWS = [(i, f"v{i}") for i in range(1, 21)]
 
@@ -115,6 +116,7 @@ def test_of_deltas_on_one_base_one_gets_through(store, work_dir):
     assert len(check_log(store, "ads")) == 9
 
 
+@pytest.mark.concurrent
 def test_everything_at_once(store, work_dir, daemon):
     """Publishers of two tables, an operator who rolls back, gc, and a node that follows; readers see whole versions."""
     rows = [[(k, f"{v}-{i}") for k, v in ROWS] for i in range(2)]

@@ -82,6 +82,7 @@ def test_the_pin_survives_a_restart_and_a_lost_store(store, served):
         os.rename(store.path + ".away", store.path)
 
 
+@pytest.mark.concurrent
 def test_readers_go_on_through_many_switches(served):
     errors, stop = [], threading.Event()
 
@@ -164,6 +165,7 @@ def test_nobody_else_may_switch(served):
     assert served.link("ads") == "v/3"
 
 
+@pytest.mark.concurrent
 def test_it_stops_while_links_are_being_changed(served):
     """Switches that come in at the very end get an answer or a dead mount, and keep nobody waiting."""
     stop, results = threading.Event(), []
