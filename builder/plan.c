@@ -4,8 +4,8 @@
 #include "builder/input.h"
 #include "builder/reduce.h"
 
-/* The program itself, the store, the lists of runs. */
-#define OVERHEAD (8ULL << 20)
+/* The program itself, the two buffers of a store writer, the lists of runs. */
+#define OVERHEAD (12ULL << 20)
 /* A run is read in pieces of this at least, so that seeks do not rule. */
 #define READ_GOOD (64ULL << 10)
 #define READ_POOR (16ULL << 10)
