@@ -12,9 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct schema schema = {.kind = KIND_MEM, .key_type = KEY_U64, .n_shards = 1};
     struct err err = {0};
     char back[VALUE_TEXT_MAX];
-    char *text = strndup((const char *)data, len);
+    char *text = calloc(len + 1, 1);
     if (!text)
         return 0;
+    if (len)
+        memcpy(text, data, len);
     int ret = schema_set_value(&schema, text, &err);
     if (ret == 0) {
         schema_value_text(&schema, back);

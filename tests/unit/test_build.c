@@ -162,14 +162,8 @@ static void build__a_table_may_have_many_shards(void **state)
 static void build__the_word_vectors(void **state)
 {
     struct build_fixture f;
-    char path[512];
-    const char *slash = strrchr(__FILE__, '/');
-    snprintf(path, sizeof path, "%.*s/../../examples/data/word-vectors.tsv.zst",
-             (int)(slash - __FILE__), __FILE__);
-    if (access(path, R_OK))
-        skip();
     build_fixture_init(&f);
-    f.inputs[f.n_inputs++] = strdup(path);
+    f.inputs[f.n_inputs++] = strdup(FKV_SOURCE_DIR "/examples/data/word-vectors.tsv.zst");
     struct job job = build_fixture_job(&f, KEY_BYTES, "f16[100]");
     struct build_result result = must_build(&f, &job);
     assert_int_equal(result.rows, 5000);
