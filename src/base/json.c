@@ -82,6 +82,15 @@ int json_get_u32(struct json_at at, const char *key, uint32_t max, uint32_t *out
     return 0;
 }
 
+int json_get_ns(struct json_at at, const char *key, int64_t *out, struct err *err)
+{
+    uint64_t ns = 0;
+    int ret = json_get_u64(at, key, INT64_MAX, &ns, err);
+    if (!ret)
+        *out = (int64_t)ns;
+    return ret;
+}
+
 int json_get_bool(struct json_at at, const char *key, bool *out, struct err *err)
 {
     const json_t *value = json_object_get(at.object, key);

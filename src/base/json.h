@@ -44,6 +44,8 @@ int json_parse(const void *text, size_t len, const char *name, json_t **out, str
 /* Required members. max is inclusive. String length limits are in bytes, NUL excluded. */
 int json_get_u64(struct json_at at, const char *key, uint64_t max, uint64_t *out, struct err *err);
 int json_get_u32(struct json_at at, const char *key, uint32_t max, uint32_t *out, struct err *err);
+/* A moment in nanoseconds since 1970, not negative. */
+int json_get_ns(struct json_at at, const char *key, int64_t *out, struct err *err);
 int json_get_bool(struct json_at at, const char *key, bool *out, struct err *err);
 int json_get_string(struct json_at at, const char *key, size_t max_len, const char **out,
                     struct err *err);

@@ -140,15 +140,6 @@ int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct 
     return 0;
 }
 
-static int time_decode(struct json_at at, const char *key, int64_t *out, struct err *err)
-{
-    uint64_t ns = 0;
-    int ret = json_get_u64(at, key, INT64_MAX, &ns, err);
-    if (!ret)
-        *out = (int64_t)ns;
-    return ret;
-}
-
 static int state_decode_name(struct json_at at, enum node_version_state *out, struct err *err)
 {
     const char *name = NULL;
@@ -202,7 +193,7 @@ static int table_decode(struct json_at at, struct node_table *out, struct err *e
     if (!ret)
         ret = json_get_u64(at, "local_pin", INT64_MAX, &out->local_pin, err);
     if (!ret)
-        ret = time_decode(at, "switched_ns", &out->switched_ns, err);
+        ret = json_get_ns(at, "switched_ns", &out->switched_ns, err);
     if (!ret)
         ret = json_get_array(at, "versions", COUNT_MAX, &versions, err);
     if (ret)
@@ -260,9 +251,9 @@ static int members_decode(struct json_at at, struct heartbeat *out, struct err *
     if (node_name_check(node, err))
         return err_wrap(err, -EBADMSG, "%s", at.name);
     strcpy(out->node, node);
-    ret = time_decode(at, "time_ns", &out->time_ns, err);
+    ret = json_get_ns(at, "time_ns", &out->time_ns, err);
     if (!ret)
-        ret = time_decode(at, "started_ns", &out->started_ns, err);
+        ret = json_get_ns(at, "started_ns", &out->started_ns, err);
     if (!ret)
         ret = json_get_u64(at, "pid", INT64_MAX, &out->pid, err);
     if (!ret)

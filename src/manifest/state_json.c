@@ -107,15 +107,6 @@ int state_encode(const struct state *state, struct buf *out, struct err *err)
     return ret ? err_sys(err, ret, "encoding a snapshot") : 0;
 }
 
-static int ns_decode(struct json_at at, const char *key, int64_t *out, struct err *err)
-{
-    uint64_t ns = 0;
-    int ret = json_get_u64(at, key, INT64_MAX, &ns, err);
-    if (!ret)
-        *out = (int64_t)ns;
-    return ret;
-}
-
 static int version_state_decode(struct json_at at, enum version_state *out, struct err *err)
 {
     const char *name = NULL;
@@ -147,9 +138,9 @@ static int version_decode(struct json_at at, struct version_entry *out, struct e
     if (!ret)
         ret = json_get_digest(at, "digest", &out->digest, err);
     if (!ret)
-        ret = ns_decode(at, "published_ns", &out->published_ns, err);
+        ret = json_get_ns(at, "published_ns", &out->published_ns, err);
     if (!ret)
-        ret = ns_decode(at, "activated_ns", &out->activated_ns, err);
+        ret = json_get_ns(at, "activated_ns", &out->activated_ns, err);
     return ret;
 }
 
@@ -167,7 +158,7 @@ static int array_decode(struct json_at at, const char *key, size_t size, const j
     return 0;
 }
 
-static int versions_decode(struct json_at at, struct table_state *out, struct err *err)
+static int versiojson_get_ns(struct json_at at, struct table_state *out, struct err *err)
 {
     const json_t *array = NULL;
     int ret = array_decode(at, "versions", sizeof *out->versions, &array, &out->versions, err);
@@ -192,7 +183,7 @@ static int name_decode(const json_t *json, const char *where, char *name, size_t
     return ret;
 }
 
-static int pins_decode(struct json_at at, struct table_state *out, struct err *err)
+static int pijson_get_ns(struct json_at at, struct table_state *out, struct err *err)
 {
     const json_t *array = NULL;
     int ret = array_decode(at, "pins", sizeof *out->pins, &array, &out->pins, err);
@@ -227,15 +218,15 @@ static int table_decode(struct json_at at, struct table_state *out, struct err *
     if (!ret)
         ret = json_get_u64(at, "previous", INT64_MAX, &out->previous, err);
     if (!ret)
-        ret = ns_decode(at, "effective_ns", &out->effective_ns, err);
+        ret = json_get_ns(at, "effective_ns", &out->effective_ns, err);
     if (!ret)
         ret = json_get_u64(at, "before", INT64_MAX, &out->before, err);
     if (!ret)
         ret = json_get_u32(at, "keep", RECORD_KEEP_MAX, &out->keep, err);
     if (!ret)
-        ret = versions_decode(at, out, err);
+        ret = versiojson_get_ns(at, out, err);
     if (!ret)
-        ret = pins_decode(at, out, err);
+        ret = pijson_get_ns(at, out, err);
     if (!ret)
         ret = tags_decode(at, out, err);
     return ret;
