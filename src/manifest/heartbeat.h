@@ -37,7 +37,8 @@ struct node_version {
     enum node_version_state state;
     uint64_t done; /* bytes fetched or loaded */
     uint64_t total;
-    char *reason; /* of a failure; else NULL */
+    char *reason;     /* of a failure; else NULL */
+    int64_t since_ns; /* when it came into this state; 0: not said */
 };
 
 struct node_table {
@@ -53,12 +54,18 @@ struct heartbeat {
     char node[NODE_NAME_MAX + 1];
     char *labels[HEARTBEAT_LABELS_MAX];
     size_t n_labels;
-    int64_t time_ns; /* CLOCK_REALTIME of the node */
+    char instance[RECORD_NONCE_LEN +
+                  1]; /* drawn at each start: tells two daemons of one name apart */
+    int64_t time_ns;  /* by the store's clock, as all times in here */
     int64_t started_ns;
+    int64_t clock_ahead_ns; /* the node's own clock less the store's */
+    int64_t poll_ns;        /* how often it looks for new records; 0: not said */
     uint64_t pid;
     uint64_t seq; /* manifest record it has folded */
     uint64_t memory_used;
     uint64_t memory_budget;
+    uint64_t cache_used; /* bytes of parts on its disk */
+    uint64_t cache_limit;
     struct node_table *tables;
     size_t n_tables;
 };

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "manifest/name.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -54,6 +55,7 @@ struct op {
     struct digest digest;         /* PUBLISH: of version.json */
     int64_t effective_ns;         /* ACTIVATE, ROLLBACK: CLOCK_REALTIME, 0: at once */
     bool force;                   /* ACTIVATE, ROLLBACK: over a quarantine */
+    bool canary;                  /* PIN: see pin_entry */
     uint32_t keep;                /* KEEP */
     char name[NODE_NAME_MAX + 1]; /* PIN, UNPIN: node, or "label:<label>"; TAG, UNTAG: the tag */
 };

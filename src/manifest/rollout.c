@@ -37,6 +37,27 @@ struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *ta
     return out;
 }
 
+enum { POLL_MS_UNSAID = 1000, MARGIN_MS = 150 };
+
+int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns)
+{
+    static const int64_t ms_ns = 1000000;
+    uint32_t n_live = 0;
+    int64_t poll_ns = 0;
+    for (size_t i = 0; i < nodes->n_nodes; i++) {
+        const struct heartbeat *node = &nodes->nodes[i];
+        if (!heartbeat_is_live(node, now_ns))
+            continue;
+        int64_t its_ns = node->poll_ns > 0 ? node->poll_ns : POLL_MS_UNSAID * ms_ns;
+        poll_ns = its_ns > poll_ns ? its_ns : poll_ns;
+        n_live++;
+    }
+    if (n_live < 2)
+        return 0;
+    poll_ns = poll_ns < ROLLOUT_AHEAD_MAX_NS ? poll_ns : ROLLOUT_AHEAD_MAX_NS;
+    return now_ns + poll_ns + MARGIN_MS * ms_ns;
+}
+
 /* Does the host's own pin keep the node away from version? */
 static bool is_pinned_away(const struct node_table *table, uint64_t version)
 {

@@ -35,6 +35,14 @@ struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *ta
                               uint64_t version, uint32_t quorum, int64_t now_ns);
 
 /*
+ * When a switch should take effect: far enough ahead that every live node has read the record by then (its own poll, at most
+ * ROLLOUT_AHEAD_MAX_NS, and a margin for the request itself), so that all flip at that instant. 0, at once, for at most one
+ * live node. now_ns by the store's clock, as the result.
+ */
+#define ROLLOUT_AHEAD_MAX_NS (5 * 1000000000LL)
+int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns);
+
+/*
  * After an activation: how many live nodes serve the version. Nodes that their own host's root pinned to another one
  * will not, and are counted neither here nor in *n_live.
  */

@@ -36,9 +36,14 @@ struct version_entry {
         activated_ns; /* last time it became current, made to ascend within the table; 0: never */
 };
 
+/*
+ * A canary pin tries a candidate out on some nodes. It counts while its version is ahead of the current one (or until the switch
+ * that overtakes it takes effect), so that activating the candidate promotes it, and quarantining it ends the pin.
+ */
 struct pin_entry {
     char name[NODE_NAME_MAX + 1];
     uint64_t version;
+    bool canary;
 };
 struct tag_entry {
     char name[TAG_NAME_MAX + 1];

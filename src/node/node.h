@@ -35,6 +35,9 @@ struct node_config {
     size_t n_labels;
     uint64_t memory_budget; /* bytes of loaded parts, all tables together */
     uint32_t keep_cached;   /* former versions a table keeps in the disk cache */
+    uint64_t cache_limit;   /* bytes of parts in the disk cache; 0: what the disk holds */
+    uint64_t fetch_limit;   /* bytes a second from the store, all fetches together; 0: no limit */
+    int64_t poll_ns;        /* how often the caller calls node_follow(), for the heartbeat */
 };
 
 enum node_event_kind {

@@ -38,6 +38,8 @@ struct backend_ops {
                   struct err *err);
     int (*mkdir)(struct backend *backend, const char *path, struct err *err);
     int (*remove)(struct backend *backend, const char *path, bool is_dir, struct err *err);
+    /* Requests sent over the network so far; NULL: none ever. */
+    uint64_t (*n_requests)(const struct backend *backend);
 };
 
 struct backend {

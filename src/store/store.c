@@ -50,6 +50,12 @@ const char *store_url(const struct store *store)
     return store->url;
 }
 
+uint64_t store_n_requests(const struct store *store)
+{
+    const struct backend_ops *ops = store->backend->ops;
+    return ops->n_requests ? ops->n_requests(store->backend) : 0;
+}
+
 int store_stat(struct store *store, const char *path, struct store_stat *out, struct err *err)
 {
     int ret = path_check(path, err);

@@ -3,7 +3,8 @@
  * store: named blobs on a URL, with the few atomic steps that publishing needs.
  *
  *   file:///srv/fkv                  a directory, the embedded default
- *   nfs://server/export/dir          reserved: refused by this build
+ *   nfs://server/export/dir?options  NFSv3 or v4 through libnfs, in user space; options as libnfs knows them (version=4,
+ *                                    nfsport=, mountport=, uid=, gid=)
  *
  * Paths are relative to the URL, '/'-separated, without empty, "." or ".." components; every call checks that.
  * No call follows a symbolic link out of the store.
@@ -37,6 +38,9 @@ void store_close(struct store *store);
 /* The URL it was opened with, in canonical form. Lives as long as the store. */
 const char *store_url(const struct store *store);
 
+/* Requests sent over the network since it was opened; 0 for a directory. */
+uint64_t store_n_requests(const struct store *store);
+
 struct store_stat {
     uint64_t len;
     struct timespec mtime; /* by the store's clock */
@@ -58,7 +62,10 @@ bool store_is_temporary(const char *name);
 /* Reads a whole small blob of at most max bytes into out (appended); -E2BIG when it is longer. */
 int store_get(struct store *store, const char *path, size_t max, struct buf *out, struct err *err);
 
-/* Reading a large blob by offset. read returns the bytes read through *n_read, short only at the end. */
+/*
+ * Reading a large blob by offset. read returns the bytes read through *n_read, short only at the end. A long read goes
+ * over the network as several requests in flight at once; threads that want more in flight open a reader each.
+ */
 struct store_reader;
 int store_reader_open(struct store *store, const char *path, struct store_reader **out,
                       struct err *err);

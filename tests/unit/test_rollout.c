@@ -181,7 +181,7 @@ static void settled__minds_the_pins_of_the_log(void **state)
 {
     struct fleet fleet = {0};
     uint32_t n_live = 0;
-    struct pin_entry pins[] = {{"host-1", 5}, {"label:canary", 4}};
+    struct pin_entry pins[] = {{"host-1", 5, false}, {"label:canary", 4, false}};
     struct table_state table = {.name = "ads",
                                 .current = CANDIDATE,
                                 .before = 6,
