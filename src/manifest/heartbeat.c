@@ -23,12 +23,22 @@ void heartbeat_release(struct heartbeat *heartbeat)
     *heartbeat = (struct heartbeat){0};
 }
 
-bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns)
+static bool is_within(const struct heartbeat *heartbeat, int64_t now_ns, int64_t limit_ns)
 {
     int64_t age = 0;
     if (__builtin_sub_overflow(now_ns, heartbeat->time_ns, &age))
         return false;
-    return age < HEARTBEAT_LIVE_NS && age > -HEARTBEAT_LIVE_NS;
+    return age < limit_ns && age > -limit_ns;
+}
+
+bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns)
+{
+    return is_within(heartbeat, now_ns, HEARTBEAT_LIVE_NS);
+}
+
+bool heartbeat_is_abandoned(const struct heartbeat *heartbeat, int64_t now_ns)
+{
+    return !is_within(heartbeat, now_ns, HEARTBEAT_ABANDONED_NS);
 }
 
 const struct node_table *heartbeat_find_table(const struct heartbeat *heartbeat, const char *table)

@@ -2,7 +2,8 @@
 /*
  * heartbeat: nodes/<node>.json, what a daemon says of itself, and the rule that reads it.
  *
- * Readers ignore members they do not know, so that daemons and commands of different age understand each other.
+ * Readers ignore members they do not know and do without those that were added later, so that daemons and commands of different
+ * age understand each other.
  *
  * Threads: plain data. Memory: heartbeat_release() what decode filled.
  * Errors: decode: -EBADMSG with file, member, expected, found. encode: -EINVAL for a bad name, -E2BIG.
@@ -18,10 +19,13 @@ enum {
     HEARTBEAT_JSON_MAX = 4 << 20,
     HEARTBEAT_LABELS_MAX = 16,
     HEARTBEAT_REASON_MAX = 1024,
+    HEARTBEAT_WORD_MAX = 127, /* bytes of host and fkvd */
 };
 
 /* A node is live while its heartbeat is younger than this. */
 #define HEARTBEAT_LIVE_NS (30 * 1000000000LL)
+/* One that was not heard of for longer than this was taken out of service. */
+#define HEARTBEAT_ABANDONED_NS (30 * 24 * 3600 * 1000000000LL)
 
 enum node_version_state {
     NODE_FETCHING,
@@ -37,8 +41,9 @@ struct node_version {
     enum node_version_state state;
     uint64_t done; /* bytes fetched or loaded */
     uint64_t total;
-    char *reason;     /* of a failure; else NULL */
-    int64_t since_ns; /* when it came into this state; 0: not said */
+    char *reason;      /* of a failure; else NULL */
+    uint64_t failures; /* in a row, of fetching and loading it */
+    int64_t since_ns;  /* when it came into this state; 0: not said */
 };
 
 struct node_table {
@@ -54,9 +59,11 @@ struct heartbeat {
     char node[NODE_NAME_MAX + 1];
     char *labels[HEARTBEAT_LABELS_MAX];
     size_t n_labels;
-    char instance[RECORD_NONCE_LEN +
-                  1]; /* drawn at each start: tells two daemons of one name apart */
-    int64_t time_ns;  /* by the store's clock, as all times in here */
+    char host[HEARTBEAT_WORD_MAX + 1]; /* what the machine calls itself; "": not said */
+    char fkvd[HEARTBEAT_WORD_MAX + 1]; /* the daemon's version; "": not said */
+    /* 32 hex digits drawn at each start, which tell two daemons of one name apart; "": not said */
+    char instance[RECORD_NONCE_LEN + 1];
+    int64_t time_ns; /* by the store's clock, as all times in here */
     int64_t started_ns;
     int64_t clock_ahead_ns; /* the node's own clock less the store's */
     int64_t poll_ns;        /* how often it looks for new records; 0: not said */
@@ -75,12 +82,14 @@ const char *node_version_state_name(enum node_version_state state);
 
 /* Is it young enough to count? One from the future by more than HEARTBEAT_LIVE_NS is not: its clock says nothing. */
 bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns);
+/* May gc remove it? Farther than HEARTBEAT_ABANDONED_NS from now, either way. A daemon that lives all the same writes it anew. */
+bool heartbeat_is_abandoned(const struct heartbeat *heartbeat, int64_t now_ns);
 /* The node's word on a table or a version of it, or NULL. */
 const struct node_table *heartbeat_find_table(const struct heartbeat *heartbeat, const char *table);
 const struct node_version *node_table_find_version(const struct node_table *table,
                                                    uint64_t version);
 
-/* Appends. Numbers beyond INT64_MAX are written as that; bytes of a reason that JSON cannot carry become '?'. */
+/* Appends. Numbers beyond INT64_MAX are written as that; bytes of host, fkvd and a reason that JSON cannot carry become '?'. */
 int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct err *err);
 int heartbeat_decode(const void *text, size_t len, const char *name, struct heartbeat *out,
                      struct err *err);

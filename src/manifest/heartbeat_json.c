@@ -33,21 +33,26 @@ static int put_time(json_t *json, const char *key, int64_t ns)
     return json_put_u64(json, key, ns < 0 ? 0 : (uint64_t)ns);
 }
 
-/* A reason may quote anything: make it text that every reader takes. */
-static int put_reason(json_t *json, const char *reason)
+static int put_signed(json_t *json, const char *key, int64_t n)
+{
+    return json_put(json, key, json_integer(n));
+}
+
+/* A reason may quote anything, a host may be called anything: make it text that every reader takes. */
+static int put_text(json_t *json, const char *key, const char *text, size_t max)
 {
     char clean[HEARTBEAT_REASON_MAX + 1];
-    size_t len = strnlen(reason, HEARTBEAT_REASON_MAX);
-    memcpy(clean, reason, len);
+    size_t len = strnlen(text, max);
+    memcpy(clean, text, len);
     clean[len] = '\0';
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)clean[i] < 0x20 || clean[i] == 0x7F)
             clean[i] = ' ';
-    bool is_utf8 = text_check("reason", clean, HEARTBEAT_REASON_MAX, NULL) == 0;
+    bool is_utf8 = text_check(key, clean, max, NULL) == 0;
     for (size_t i = 0; i < len && !is_utf8; i++)
         if ((unsigned char)clean[i] >= 0x80)
             clean[i] = '?';
-    return json_put_string(json, "reason", clean);
+    return json_put_string(json, key, clean);
 }
 
 static json_t *version_encode(const struct node_version *version)
@@ -56,7 +61,9 @@ static json_t *version_encode(const struct node_version *version)
     if (put_count(json, "version", version->version) ||
         json_put_string(json, "state", node_version_state_name(version->state)) ||
         put_count(json, "done", version->done) || put_count(json, "total", version->total) ||
-        (version->reason && put_reason(json, version->reason))) {
+        put_count(json, "failures", version->failures) ||
+        put_time(json, "since_ns", version->since_ns) ||
+        (version->reason && put_text(json, "reason", version->reason, HEARTBEAT_REASON_MAX))) {
         json_decref(json);
         return NULL;
     }
@@ -99,9 +106,20 @@ static int lists_encode(json_t *json, const struct heartbeat *heartbeat)
     return ret;
 }
 
+static int instance_check(const char *instance, struct err *err)
+{
+    struct digest ignored;
+    if (!instance[0] || digest_from_hex(instance, &ignored) == 0)
+        return 0;
+    return err_set(err, -EINVAL, "member \"instance\": expected %d hex digits, found \"%.80s\"",
+                   RECORD_NONCE_LEN, instance);
+}
+
 static int names_check(const struct heartbeat *heartbeat, struct err *err)
 {
     int ret = node_name_check(heartbeat->node, err);
+    if (!ret)
+        ret = instance_check(heartbeat->instance, err);
     if (!ret && heartbeat->n_labels > HEARTBEAT_LABELS_MAX)
         ret = err_set(err, -EINVAL, "heartbeat: at most %d labels", HEARTBEAT_LABELS_MAX);
     for (size_t i = 0; i < heartbeat->n_labels && !ret; i++)
@@ -117,6 +135,31 @@ static int names_check(const struct heartbeat *heartbeat, struct err *err)
     return ret;
 }
 
+static int words_encode(json_t *json, const struct heartbeat *heartbeat)
+{
+    if (json_put_string(json, "node", heartbeat->node) ||
+        put_text(json, "host", heartbeat->host, HEARTBEAT_WORD_MAX) ||
+        put_text(json, "fkvd", heartbeat->fkvd, HEARTBEAT_WORD_MAX) ||
+        json_put_string(json, "instance", heartbeat->instance))
+        return -ENOMEM;
+    return 0;
+}
+
+static int numbers_encode(json_t *json, const struct heartbeat *heartbeat)
+{
+    if (put_time(json, "time_ns", heartbeat->time_ns) ||
+        put_time(json, "started_ns", heartbeat->started_ns) ||
+        put_signed(json, "clock_ahead_ns", heartbeat->clock_ahead_ns) ||
+        put_time(json, "poll_ns", heartbeat->poll_ns) || put_count(json, "pid", heartbeat->pid) ||
+        put_count(json, "seq", heartbeat->seq) ||
+        put_count(json, "memory_used", heartbeat->memory_used) ||
+        put_count(json, "memory_budget", heartbeat->memory_budget) ||
+        put_count(json, "cache_used", heartbeat->cache_used) ||
+        put_count(json, "cache_limit", heartbeat->cache_limit))
+        return -ENOMEM;
+    return 0;
+}
+
 int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct err *err)
 {
     int ret = names_check(heartbeat, err);
@@ -124,19 +167,51 @@ int heartbeat_encode(const struct heartbeat *heartbeat, struct buf *out, struct 
         return ret;
     size_t before = out->len;
     scope_json json_t *json = json_object();
-    if (json_put_u64(json, "format", HEARTBEAT_FORMAT) ||
-        json_put_string(json, "node", heartbeat->node) ||
-        put_time(json, "time_ns", heartbeat->time_ns) ||
-        put_time(json, "started_ns", heartbeat->started_ns) ||
-        put_count(json, "pid", heartbeat->pid) || put_count(json, "seq", heartbeat->seq) ||
-        put_count(json, "memory_used", heartbeat->memory_used) ||
-        put_count(json, "memory_budget", heartbeat->memory_budget) ||
-        lists_encode(json, heartbeat) || json_write(json, false, out))
+    if (json_put_u64(json, "format", HEARTBEAT_FORMAT) || words_encode(json, heartbeat) ||
+        numbers_encode(json, heartbeat) || lists_encode(json, heartbeat) ||
+        json_write(json, false, out))
         return err_sys(err, -ENOMEM, "encoding a heartbeat");
     if (out->len - before > HEARTBEAT_JSON_MAX) {
         out->len = before;
         return err_set(err, -E2BIG, "heartbeat: longer than %d bytes", HEARTBEAT_JSON_MAX);
     }
+    return 0;
+}
+
+/* Members that older daemons do not write stay as they are. */
+static int optional_u64(struct json_at at, const char *key, uint64_t *out, struct err *err)
+{
+    return json_has(at, key) ? json_get_u64(at, key, INT64_MAX, out, err) : 0;
+}
+
+static int optional_ns(struct json_at at, const char *key, int64_t *out, struct err *err)
+{
+    return json_has(at, key) ? json_get_ns(at, key, out, err) : 0;
+}
+
+static int optional_signed(struct json_at at, const char *key, int64_t *out, struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!json_has(at, key))
+        return 0;
+    if (!json_is_integer(value))
+        return err_set(err, -EBADMSG, "%s: member \"%s\": expected an integer", at.name, key);
+    *out = json_integer_value(value);
+    return 0;
+}
+
+/* Into out, of max + 1 bytes. */
+static int optional_text(struct json_at at, const char *key, size_t max, char *out, struct err *err)
+{
+    const char *text = NULL;
+    if (!json_has(at, key))
+        return 0;
+    int ret = json_get_string(at, key, max, &text, err);
+    if (ret)
+        return ret;
+    if (text_check(key, text, max, err))
+        return err_wrap(err, -EBADMSG, "%s: member", at.name);
+    strcpy(out, text);
     return 0;
 }
 
@@ -167,6 +242,10 @@ static int version_decode(struct json_at at, struct node_version *out, struct er
         ret = json_get_u64(at, "done", INT64_MAX, &out->done, err);
     if (!ret)
         ret = json_get_u64(at, "total", INT64_MAX, &out->total, err);
+    if (!ret)
+        ret = optional_u64(at, "failures", &out->failures, err);
+    if (!ret)
+        ret = optional_ns(at, "since_ns", &out->since_ns, err);
     if (ret || !json_has(at, "reason"))
         return ret;
     const char *reason = NULL;
@@ -242,7 +321,7 @@ static int tables_decode(struct json_at at, struct heartbeat *out, struct err *e
     return ret;
 }
 
-static int members_decode(struct json_at at, struct heartbeat *out, struct err *err)
+static int words_decode(struct json_at at, struct heartbeat *out, struct err *err)
 {
     const char *node = NULL;
     int ret = json_get_string(at, "node", NODE_NAME_MAX, &node, err);
@@ -251,9 +330,25 @@ static int members_decode(struct json_at at, struct heartbeat *out, struct err *
     if (node_name_check(node, err))
         return err_wrap(err, -EBADMSG, "%s", at.name);
     strcpy(out->node, node);
-    ret = json_get_ns(at, "time_ns", &out->time_ns, err);
+    ret = optional_text(at, "host", HEARTBEAT_WORD_MAX, out->host, err);
+    if (!ret)
+        ret = optional_text(at, "fkvd", HEARTBEAT_WORD_MAX, out->fkvd, err);
+    if (!ret)
+        ret = optional_text(at, "instance", RECORD_NONCE_LEN, out->instance, err);
+    if (!ret && instance_check(out->instance, err))
+        ret = err_wrap(err, -EBADMSG, "%s", at.name);
+    return ret;
+}
+
+static int numbers_decode(struct json_at at, struct heartbeat *out, struct err *err)
+{
+    int ret = json_get_ns(at, "time_ns", &out->time_ns, err);
     if (!ret)
         ret = json_get_ns(at, "started_ns", &out->started_ns, err);
+    if (!ret)
+        ret = optional_signed(at, "clock_ahead_ns", &out->clock_ahead_ns, err);
+    if (!ret)
+        ret = optional_ns(at, "poll_ns", &out->poll_ns, err);
     if (!ret)
         ret = json_get_u64(at, "pid", INT64_MAX, &out->pid, err);
     if (!ret)
@@ -262,6 +357,18 @@ static int members_decode(struct json_at at, struct heartbeat *out, struct err *
         ret = json_get_u64(at, "memory_used", INT64_MAX, &out->memory_used, err);
     if (!ret)
         ret = json_get_u64(at, "memory_budget", INT64_MAX, &out->memory_budget, err);
+    if (!ret)
+        ret = optional_u64(at, "cache_used", &out->cache_used, err);
+    if (!ret)
+        ret = optional_u64(at, "cache_limit", &out->cache_limit, err);
+    return ret;
+}
+
+static int members_decode(struct json_at at, struct heartbeat *out, struct err *err)
+{
+    int ret = words_decode(at, out, err);
+    if (!ret)
+        ret = numbers_decode(at, out, err);
     if (!ret)
         ret = labels_decode(at, out, err);
     if (!ret)

@@ -10,9 +10,12 @@
 #include <string.h>
 
 static struct node_version versions[] = {
-    {.version = 43, .state = NODE_FETCHING, .done = 10, .total = 100},
+    {.version = 43, .state = NODE_FETCHING, .done = 10, .total = 100, .since_ns = 55},
     {.version = 42, .state = NODE_SERVING, .done = 100, .total = 100},
-    {.version = 41, .state = NODE_FAILED, .reason = (char *)"part 3: \"bad\" checksum, süß"},
+    {.version = 41,
+     .state = NODE_FAILED,
+     .failures = 17,
+     .reason = (char *)"part 3: \"bad\" checksum, süß"},
     {.version = 40, .state = NODE_READY},
     {.version = 39, .state = NODE_CACHED},
     {.version = 38, .state = NODE_LOADING},
@@ -34,6 +37,13 @@ static struct heartbeat full_heartbeat(void)
         .node = "Host-1.example",
         .labels = {(char *)"canary", (char *)"EU"},
         .n_labels = 2,
+        .host = "rack-7-süd",
+        .fkvd = "0.1.0",
+        .instance = "0123456789abcdef0123456789abcdef",
+        .clock_ahead_ns = -3500000000,
+        .poll_ns = 250000000,
+        .cache_used = 1 << 20,
+        .cache_limit = UINT64_MAX,
         .time_ns = 1700000000000000000,
         .started_ns = 1600000000000000000,
         .pid = 4711,
@@ -63,6 +73,13 @@ static void heartbeat__round_trips(void **state)
     assert_int_equal(out.seq, 99);
     assert_int_equal(out.memory_used, 1 << 30);
     assert_int_equal(out.memory_budget, INT64_MAX);
+    assert_string_equal(out.host, in.host);
+    assert_string_equal(out.fkvd, in.fkvd);
+    assert_string_equal(out.instance, in.instance);
+    assert_int_equal(out.clock_ahead_ns, -3500000000);
+    assert_int_equal(out.poll_ns, 250000000);
+    assert_int_equal(out.cache_used, 1 << 20);
+    assert_int_equal(out.cache_limit, INT64_MAX);
     assert_int_equal(out.n_tables, 2);
     const struct node_table *ads = heartbeat_find_table(&out, "ads");
     assert_int_equal(ads->serving, 42);
@@ -74,6 +91,8 @@ static void heartbeat__round_trips(void **state)
         assert_int_equal(found->state, versions[i].state);
         assert_int_equal(found->done, versions[i].done);
         assert_int_equal(found->total, versions[i].total);
+        assert_int_equal(found->failures, versions[i].failures);
+        assert_int_equal(found->since_ns, versions[i].since_ns);
         assert_int_equal(found->reason != NULL, versions[i].reason != NULL);
     }
     assert_string_equal(node_table_find_version(ads, 41)->reason, versions[2].reason);
@@ -117,10 +136,26 @@ static void heartbeat__takes_any_reason(void **state)
     assert_reason(long_reason, cut);
 }
 
+static void heartbeat__takes_any_host_name(void **state)
+{
+    struct heartbeat in = {.node = "h", .host = "a\tb\xff", .fkvd = "1\x7f"};
+    struct heartbeat out = {0};
+    struct buf text = {0};
+    assert_int_equal(heartbeat_encode(&in, &text, NULL), 0);
+    assert_int_equal(heartbeat_decode(text.data, text.len, "h", &out, NULL), 0);
+    assert_string_equal(out.host, "a b?");
+    assert_string_equal(out.fkvd, "1 ");
+    assert_string_equal(out.instance, "");
+    heartbeat_release(&out);
+    buf_release(&text);
+}
+
 static void heartbeat__encode_refuses_bad_names(void **state)
 {
     struct buf text = {0};
-    struct heartbeat heartbeat = {.node = "../h"};
+    struct heartbeat heartbeat = {.node = "h", .instance = "0123"};
+    assert_int_equal(heartbeat_encode(&heartbeat, &text, NULL), -EINVAL);
+    heartbeat = (struct heartbeat){.node = "../h"};
     struct node_table table = {.name = "No"};
     struct node_version version = {.version = 1, .state = (enum node_version_state)99};
     assert_int_equal(heartbeat_encode(&heartbeat, &text, NULL), -EINVAL);
@@ -162,6 +197,15 @@ static void heartbeat__each_broken_rule_is_refused(void **state)
         {"{\"format\":1,\"node\":\"../h\"}", "node name", 0},
         {"{\"format\":1,\"node\":\"h\"}", "\"time_ns\"", 0},
         {"{\"format\":1,\"node\":\"h\",\"time_ns\":-1}", "\"time_ns\"", 0},
+        {HEAD "\"host\":1}", "\"host\"", 0},
+        {HEAD "\"host\":\"\\u0007\"}", "control character", 0},
+        {HEAD "\"fkvd\":[]}", "\"fkvd\"", 0},
+        {HEAD "\"instance\":\"0123\"}", "\"instance\": expected 32 hex digits", 0},
+        {HEAD "\"instance\":7}", "\"instance\"", 0},
+        {HEAD "\"clock_ahead_ns\":1.5}", "\"clock_ahead_ns\": expected an integer", 0},
+        {HEAD "\"poll_ns\":-1}", "\"poll_ns\"", 0},
+        {HEAD "\"cache_used\":-1}", "\"cache_used\"", 0},
+        {HEAD "\"cache_limit\":\"1\"}", "\"cache_limit\"", 0},
         {HEAD "\"labels\":{}}", "\"labels\": expected an array", 0},
         {HEAD "\"labels\":[1]}", "\"labels\": expected names", 0},
         {HEAD "\"labels\":[\"/\"]}", "\"labels\": expected names", 0},
@@ -175,6 +219,10 @@ static void heartbeat__each_broken_rule_is_refused(void **state)
         {TABLE("1"), "\"version\"", 0},
         {TABLE("{\"version\":1,\"state\":\"dancing\"}"), "found \"dancing\"", 0},
         {TABLE("{\"version\":1,\"state\":\"ready\"}"), "\"done\"", 0},
+        {TABLE("{\"version\":1,\"state\":\"failed\",\"done\":0,\"total\":0,\"failures\":-1}"),
+         "\"failures\"", 0},
+        {TABLE("{\"version\":1,\"state\":\"failed\",\"done\":0,\"total\":0,\"since_ns\":-1}"),
+         "\"since_ns\"", 0},
         {TABLE("{\"version\":1,\"state\":\"failed\",\"done\":0,\"total\":0,\"reason\":7}"),
          "\"reason\"", 0},
         {TABLE(
@@ -199,6 +247,20 @@ static void heartbeat__each_broken_rule_is_refused(void **state)
     heartbeat_release(&out);
 }
 
+/* As fkvd wrote it before the fleet's members came. */
+static void heartbeat__an_older_daemons_is_read(void **state)
+{
+    static const char older[] = TABLE("{\"version\":1,\"state\":\"ready\",\"done\":0,\"total\":0}");
+    struct heartbeat out = {0};
+    assert_int_equal(heartbeat_decode(older, sizeof older - 1, "h", &out, NULL), 0);
+    assert_string_equal(out.host, "");
+    assert_string_equal(out.instance, "");
+    assert_int_equal(out.poll_ns, 0);
+    assert_int_equal(out.clock_ahead_ns, 0);
+    assert_int_equal(out.tables[0].versions[0].since_ns, 0);
+    heartbeat_release(&out);
+}
+
 static void heartbeat__lives_thirty_seconds(void **state)
 {
     const int64_t now = 1700000000000000000;
@@ -212,6 +274,19 @@ static void heartbeat__lives_thirty_seconds(void **state)
     heartbeat.time_ns = INT64_MIN;
     assert_false(heartbeat_is_live(&heartbeat, INT64_MAX));
     assert_false(heartbeat_is_live(&heartbeat, 1));
+}
+
+static void heartbeat__is_abandoned_after_thirty_days(void **state)
+{
+    const int64_t now = 1700000000000000000;
+    struct heartbeat heartbeat = {.time_ns = now};
+    assert_false(heartbeat_is_abandoned(&heartbeat, now));
+    assert_false(heartbeat_is_abandoned(&heartbeat, now + HEARTBEAT_LIVE_NS));
+    assert_false(heartbeat_is_abandoned(&heartbeat, now + HEARTBEAT_ABANDONED_NS - 1));
+    assert_true(heartbeat_is_abandoned(&heartbeat, now + HEARTBEAT_ABANDONED_NS));
+    assert_true(heartbeat_is_abandoned(&heartbeat, now - HEARTBEAT_ABANDONED_NS));
+    heartbeat.time_ns = INT64_MIN;
+    assert_true(heartbeat_is_abandoned(&heartbeat, INT64_MAX));
 }
 
 static void heartbeat__list_leaves_bad_ones_out_and_counts_them(void **state)
@@ -252,9 +327,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heartbeat__round_trips),
         cmocka_unit_test(heartbeat__takes_any_reason),
+        cmocka_unit_test(heartbeat__takes_any_host_name),
         cmocka_unit_test(heartbeat__encode_refuses_bad_names),
         cmocka_unit_test(heartbeat__each_broken_rule_is_refused),
+        cmocka_unit_test(heartbeat__an_older_daemons_is_read),
         cmocka_unit_test(heartbeat__lives_thirty_seconds),
+        cmocka_unit_test(heartbeat__is_abandoned_after_thirty_days),
         cmocka_unit_test(heartbeat__list_leaves_bad_ones_out_and_counts_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
