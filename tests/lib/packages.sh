@@ -1,26 +1,45 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs the Debian packages of one purpose, only those that are missing. Sourced or run: packages.sh build|test|bench
+# Installs the Debian packages of one purpose, only those that are missing: packages.sh build|test|bench|nfs
+# (nfs: what tests/lib/ganesha.sh needs)
 set -euo pipefail
-build=(gcc g++ libc6-dev meson ninja-build pkg-config libfuse3-dev fuse3 libxxhash-dev libzstd-dev zlib1g-dev libjansson-dev zstd)
-test=(clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-pytest python3-numpy shellcheck mandoc xxhash rsync git)
-bench=(gnuplot-nox librocksdb-dev liblmdb-dev redis-server libhiredis-dev fio)
+build=(gcc g++ libc6-dev meson ninja-build pkg-config libfuse3-dev fuse3 libxxhash-dev libzstd-dev zlib1g-dev libjansson-dev libnfs-dev zstd)
+test=(clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-pytest python3-numpy shellcheck mandoc xxhash rsync git faketime e2fsprogs libnfs-utils)
+nfs=(nfs-ganesha nfs-ganesha-vfs)
+bench=(gnuplot-nox librocksdb-dev liblmdb-dev redis-server libhiredis-dev fio libnfs-utils)
 
 want=("${build[@]}")
 for purpose in "$@"; do
     case $purpose in
     build) ;;
-    test) want+=("${test[@]}") ;;
-    bench) want+=("${bench[@]}") ;;
+    test) want+=("${test[@]}" "${nfs[@]}") ;;
+    nfs) want+=("${nfs[@]}") ;;
+    bench) want+=("${bench[@]}" "${nfs[@]}") ;;
     *)
-        echo "packages.sh: expected build, test or bench, found $purpose" >&2
+        echo "packages.sh: expected build, test, bench or nfs, found $purpose" >&2
         exit 2
         ;;
     esac
 done
+installed() { dpkg-query -W -f '${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+# Ends services and does not start them at boot either; one that is not there is no matter.
+stop_services() {
+    local name
+    for name in "$@"; do
+        if [ -d /run/systemd/system ]; then
+            systemctl disable --now "$name" >/dev/null 2>&1 || true
+        else
+            service "${name%.socket}" stop >/dev/null 2>&1 || true
+        fi
+    done
+}
+
+had_rpcbind=
+if installed rpcbind; then had_rpcbind=1; fi
 missing=()
 for package in "${want[@]}"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    installed "$package" || missing+=("$package")
 done
 if [ ${#missing[@]} -gt 0 ]; then
     echo "installing ${missing[*]}"
@@ -32,6 +51,9 @@ if [ ${#missing[@]} -gt 0 ]; then
         exit 1
     }
     rm -f "$log"
-    # Redis starts itself when installed; the benchmarks start their own.
-    case " ${missing[*]} " in *" redis-server "*) service redis-server stop >/dev/null 2>&1 || true ;; esac
+    # Some start themselves when installed, and others that come with them do. Tests and benchmarks start their own
+    # redis and ganesha, and need no rpcbind. What was here before is left alone.
+    case " ${missing[*]} " in *" redis-server "*) stop_services redis-server ;; esac
+    case " ${missing[*]} " in *" nfs-ganesha "*) stop_services nfs-ganesha nfs-ganesha-lock ;; esac
+    if [ -z "$had_rpcbind" ]; then stop_services rpcbind.socket rpcbind rpc-statd; fi
 fi
