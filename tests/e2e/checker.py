@@ -31,7 +31,7 @@ import fkvtest
 # Keys are 1 to N_KEYS but for those that a version leaves out, and one that only this version has.
 N_KEYS = 600
 OWN_KEY = 10**9
-ASKED = 150
+ASKED, ASKED_BIG = 150, 20
 GONE = (errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV, errno.ENOENT, errno.EIO)
 CARRIERS = ("shared", "message", "library")
 
@@ -199,9 +199,13 @@ class Log:
 
 def run(args, log):
     rng = random.Random(args.seed)
-    asked = sorted(rng.sample(range(1, args.keys + 1), min(ASKED, args.keys)))
-    keys = [*asked, 0, args.keys + 7, *(OWN_KEY + version for version in range(1, 9))]
-    readers = [Reader(args, table, carrier, keys) for carrier in args.carriers.split(",") for table in args.table]
+    readers = []
+    for carrier in args.carriers.split(","):
+        for table in args.table:
+            n = ASKED_BIG if table.startswith("big") else ASKED
+            asked = sorted(rng.sample(range(1, args.keys + 1), min(n, args.keys)))
+            keys = [*asked, 0, args.keys + 7, *(OWN_KEY + version for version in range(1, 9))]
+            readers.append(Reader(args, table, carrier, keys))
     while True:
         for reader in readers:
             began = time.time_ns()
