@@ -97,10 +97,11 @@ static int look_ready(const struct fleet_wait *wait, const struct heartbeat_list
     look->n_live = count_live(nodes, now_ns);
     for (size_t i = 0; i < wait->n_targets; i++) {
         const struct fleet_target *target = &wait->targets[i];
-        if (fleet_is_superseded(manifest_state(wait->session->manifest), target))
+        const struct state *state = manifest_state(wait->session->manifest);
+        const struct table_state *table = state_find_table(state, target->table);
+        if (!table || fleet_is_superseded(state, target))
             continue;
-        struct rollout r =
-            rollout_decide(nodes, target->table, target->version, wait->quorum, now_ns);
+        struct rollout r = rollout_decide(nodes, table, target->version, wait->quorum, now_ns);
         note(look, r.n_ready, wait->quorum ? wait->quorum : r.n_live, i == 0);
         if (r.verdict == ROLLOUT_BLOCKED)
             return err_set(

@@ -2,10 +2,18 @@
 /*
  * rollout: may a candidate become current? A pure decision over heartbeats.
  *
- * A node counts when its heartbeat is younger than HEARTBEAT_LIVE_NS. The candidate may be activated when every
- * counted node (or `quorum` of them, when not 0) has it ready or serving. With no live node and no
- * quorum it may be activated at once: nodes catch up when they come. A quorum is never undercut: with fewer live nodes
- * it waits for more. Nodes that nothing is known of (n_unknown) do not hold it up, so the caller should warn of them.
+ * A node counts when it is live (its heartbeat is less than HEARTBEAT_LIVE_NS from now, either way) and would serve the candidate
+ * once that is current: a node that its own host or a pin of the log then holds at another version does not. What a counted
+ * node says of the candidate makes it ready (NODE_READY, NODE_SERVING), failed (NODE_FAILED) or preparing (anything else, also
+ * when it says nothing of the version or of the table: a node that just started, or has not read the record yet).
+ *
+ *   needed = the quorum; without one, every counted node
+ *   GO       as many as needed are ready; so at once when there is no quorum and nobody counts
+ *   BLOCKED  else, when some failed and none is preparing
+ *   WAIT     else; also for more nodes, as a quorum is never undercut
+ *
+ * A node that failed and tries again is preparing again. Nodes that nothing is known of (n_unknown) do not hold a rollout up,
+ * nor do those held elsewhere (n_elsewhere), so the caller should name them.
  *
  * Threads: pure functions. Memory: pointers in results live as long as the heartbeats.
  */
@@ -15,24 +23,38 @@
 #include "manifest/heartbeat.h"
 
 enum rollout_verdict {
-    ROLLOUT_WAIT, /* some live node is still preparing */
+    ROLLOUT_WAIT, /* some node is still preparing, or too few are there */
     ROLLOUT_GO,
     ROLLOUT_BLOCKED, /* every node is done, and too many failed */
 };
 
 struct rollout {
     enum rollout_verdict verdict;
-    uint32_t n_live;
-    uint32_t n_ready; /* ready or serving */
+    uint32_t n_live; /* nodes that count */
+    uint32_t n_ready;
     uint32_t n_failed;
-    uint32_t
-        n_unknown; /* unreadable heartbeats, and those from so far in the future that they do not count */
+    uint32_t n_elsewhere; /* live, but held at another version */
+    /* Unreadable heartbeats, and those from so far in the future that they do not count. */
+    uint32_t n_unknown;
     const struct heartbeat *failed; /* one that failed, for the message; or NULL */
-    const char *reason;             /* its reason; lives as long as the heartbeats */
+    const char *reason;             /* its reason, or NULL */
 };
 
-struct rollout rollout_decide(const struct heartbeat_list *nodes, const char *table,
+/* Does the node count? */
+bool rollout_counts(const struct heartbeat *node, const struct table_state *table, uint64_t version,
+                    int64_t now_ns);
+
+/* As above. table is the log's word, for its pins. now_ns by the store's clock. */
+struct rollout rollout_decide(const struct heartbeat_list *nodes, const struct table_state *table,
                               uint64_t version, uint32_t quorum, int64_t now_ns);
+
+/*
+ * The same rule over the nodes that serve version now if they can, because a pin holds them at it: is a canary ready where it is
+ * tried? With no such node it says WAIT: a version that nobody tries has not been tried.
+ */
+struct rollout rollout_decide_canary(const struct heartbeat_list *nodes,
+                                     const struct table_state *table, uint64_t version,
+                                     uint32_t quorum, int64_t now_ns);
 
 /*
  * When a switch should take effect: far enough ahead that every live node has read the record by then (its own poll, at most

@@ -21,9 +21,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     expect(heartbeat_encode(&again, &twice, NULL) == 0);
     expect(text.len == twice.len && memcmp(text.data, twice.data, text.len) == 0);
     struct heartbeat_list list = {.nodes = &heartbeat, .n_nodes = 1};
+    struct pin_entry pin = {"h", 6, false};
+    struct table_state table = {.name = "ads", .current = 6, .pins = &pin};
     for (uint32_t quorum = 0; quorum < 3; quorum++) {
-        struct rollout got = rollout_decide(&list, "ads", 7, quorum, heartbeat.time_ns);
-        expect(got.n_live <= 1 && got.n_ready + got.n_failed <= got.n_live);
+        table.n_pins = quorum & 1;
+        struct rollout got = rollout_decide(&list, &table, 7, quorum, heartbeat.time_ns);
+        expect(got.n_live + got.n_elsewhere == 1 && got.n_ready + got.n_failed <= got.n_live);
     }
     heartbeat_release(&heartbeat);
     heartbeat_release(&again);

@@ -20,6 +20,8 @@ enum {
     N_SAYS,
 };
 
+static const struct table_state ads = {.name = "ads", .current = 6};
+
 struct fleet {
     struct heartbeat nodes[FLEET_MAX];
     struct node_table tables[FLEET_MAX];
@@ -86,7 +88,7 @@ static void rollout__decides_every_small_fleet_by_the_rule(void **state)
             }
             fleet.list = (struct heartbeat_list){.nodes = fleet.nodes, .n_nodes = n};
             for (uint32_t quorum = 0; quorum <= 4; quorum++) {
-                struct rollout got = rollout_decide(&fleet.list, "ads", CANDIDATE, quorum, now);
+                struct rollout got = rollout_decide(&fleet.list, &ads, CANDIDATE, quorum, now);
                 assert_int_equal(got.verdict, expected_verdict(says, n, quorum));
                 assert_int_equal(got.failed != NULL, got.n_failed > 0);
                 n_seen[got.verdict]++;
@@ -109,14 +111,14 @@ static void rollout__counts_and_names_a_failed_node(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, NODE_FAILED, NODE_SERVING);
-    struct rollout got = rollout_decide(list, "ads", CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, now);
     assert_int_equal(got.verdict, ROLLOUT_BLOCKED);
     assert_int_equal(got.n_live, 3);
     assert_int_equal(got.n_ready, 2);
     assert_int_equal(got.n_failed, 1);
     assert_string_equal(got.failed->node, "host-1");
     assert_string_equal(got.reason, "no memory");
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 2, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 2, now).verdict, ROLLOUT_GO);
 }
 
 static void rollout__a_quorum_is_never_undercut(void **state)
@@ -124,20 +126,20 @@ static void rollout__a_quorum_is_never_undercut(void **state)
     struct fleet fleet = {0};
     struct heartbeat_list *list =
         fleet_of(&fleet, SAYS_LATE_READY, SAYS_LATE_READY, SAYS_LATE_READY);
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 0, now).verdict, ROLLOUT_GO);
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 3, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 3, now).verdict, ROLLOUT_WAIT);
     list->n_nodes = 0;
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 1, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 1, now).verdict, ROLLOUT_WAIT);
 }
 
 static void rollout__counts_what_it_cannot_know_of(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, NODE_READY, SAYS_LATE_READY);
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 0, now).n_unknown, 0);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).n_unknown, 0);
     fleet.nodes[1].time_ns = now + HEARTBEAT_LIVE_NS;
     list->n_bad = 2;
-    struct rollout got = rollout_decide(list, "ads", CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, now);
     assert_int_equal(got.verdict, ROLLOUT_GO);
     assert_int_equal(got.n_live, 1);
     assert_int_equal(got.n_unknown, 3);
@@ -147,15 +149,15 @@ static void rollout__a_dead_node_never_blocks(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, SAYS_LATE_FAILED, NODE_READY);
-    struct rollout got = rollout_decide(list, "ads", CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, now);
     assert_int_equal(got.verdict, ROLLOUT_GO);
     assert_int_equal(got.n_live, 2);
     assert_int_equal(got.n_failed, 0);
     /* The moment that it dies, those that wait for it may go. */
     fleet_of(&fleet, NODE_READY, NODE_FETCHING, NODE_READY);
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
     fleet.nodes[1].time_ns = now - HEARTBEAT_LIVE_NS;
-    assert_int_equal(rollout_decide(list, "ads", CANDIDATE, 0, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_GO);
 }
 
 static void serving__counts_live_nodes_that_are_free_to_switch(void **state)
