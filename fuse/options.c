@@ -29,7 +29,7 @@ enum {
 
 enum {
     LINKS_FOLLOWED_MAX = 16,
-    POLL_MS_DEFAULT = 1000,
+    POLL_MS_DEFAULT = 250,
     POLL_MS_MAX = 600000,
     KEEP_DEFAULT_CACHED = 3,
     KEEP_MAX = 1000
@@ -72,7 +72,7 @@ static const struct argp_option option_table[] = {
     {"keep", KEY_KEEP, "N", 0, "Former versions a table keeps in the cache (default 3)", 1},
     {"node", KEY_NODE, "NAME", 0, "This node's name in the fleet (default: the host name)", 2},
     {"label", KEY_LABEL, "LABEL", 0, "A group this node is in, for `fkv pin`; may be repeated", 2},
-    {"poll", KEY_POLL, "MS", 0, "Look for new manifest records this often (default 1000)", 2},
+    {"poll", KEY_POLL, "MS", 0, "Look for new manifest records this often (default 250)", 2},
     {"threads", KEY_THREADS, "N", 0, "Threads that answer (default: two a CPU, 4 to 64)", 3},
     {"own-user-only", KEY_OWN_USER, NULL, 0,
      "Do not let other users in (else table modes decide; an ordinary user needs user_allow_other "
@@ -228,7 +228,7 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         add_label(state, options, arg);
         return 0;
     case KEY_POLL:
-        options->poll_ns = (int64_t)number_of(state, "--poll", arg, 1, POLL_MS_MAX) * 1000000;
+        node->poll_ns = (int64_t)number_of(state, "--poll", arg, 1, POLL_MS_MAX) * 1000000;
         return 0;
     case KEY_THREADS:
         options->n_threads = number_of(state, "--threads", arg, 1, WORKERS_MAX);
@@ -271,7 +271,6 @@ void options_parse(int argc, char **argv, struct options *out)
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     struct options options = {
         .name = host_name(),
-        .poll_ns = POLL_MS_DEFAULT * INT64_C(1000000),
         .n_threads = n_cpus < 2    ? 4
                      : n_cpus < 32 ? 2 * (size_t)n_cpus
                                    : 64,
@@ -279,7 +278,8 @@ void options_parse(int argc, char **argv, struct options *out)
         .log_level = LOG_LEVEL_INFO,
         .node = {.cache_dir = "/var/cache/fkv",
                  .memory_budget = memory / 2,
-                 .keep_cached = KEEP_DEFAULT_CACHED},
+                 .keep_cached = KEEP_DEFAULT_CACHED,
+                 .poll_ns = POLL_MS_DEFAULT * INT64_C(1000000)},
     };
     argp_err_exit_status = 2;
     options.node.name = options.name;

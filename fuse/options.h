@@ -17,7 +17,6 @@ struct options {
     char *cache; /* NULL: the default */
     char *mount; /* absolute, its parent resolved */
     char *name;  /* the host's, when --node is not given */
-    int64_t poll_ns;
     size_t n_threads;
     bool foreground;
     bool allow_other;

@@ -45,7 +45,7 @@ static int make_parts(struct serve *serve)
     if (!ret)
         ret = switcher_new(&view->switcher);
     if (!ret)
-        ret = watch_new(view->invalidate, serve->options->poll_ns, &serve->watch);
+        ret = watch_new(view->invalidate, serve->options->node.poll_ns, &serve->watch);
     return ret;
 }
 

@@ -12,6 +12,8 @@
 /* How often the worker looks for work nobody announced: a failed fetch to be tried again. */
 #define WORK_PAUSE_NS INT64_C(1000000000)
 #define WAIT_MIN_NS   INT64_C(1000000)
+/* How long the flipper waits without looking up. */
+#define FLIP_WAIT_NS INT64_C(60000000000)
 /* How long stopping waits for I/O that cannot be cancelled. */
 enum { STOP_SECONDS = 5 };
 
@@ -21,10 +23,12 @@ struct watch {
     int64_t poll_ns;
     pthread_t follower;
     pthread_t worker;
-    bool started;
+    pthread_t flipper;
+    unsigned n_started;   /* of the three, in this order */
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     bool stopping;
+    bool is_flipped;     /* since the last round of follow: the fleet waits to hear of it */
     uint64_t n_followed; /* rounds of follow */
     uint64_t n_rested;   /* the round of follow after which work last found nothing to do */
 };
@@ -169,10 +173,11 @@ static void *follow(void *context)
             wait_ns = WAIT_MIN_NS;
         const struct timespec until = after_ns(wait_ns);
         int ret = 0;
-        while (!watch->stopping && ret != ETIMEDOUT)
+        while (!watch->stopping && !watch->is_flipped && ret != ETIMEDOUT)
             ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
         if (watch->stopping)
             return NULL;
+        watch->is_flipped = false;
     }
 }
 
@@ -209,22 +214,44 @@ static void *work(void *context)
     }
 }
 
+static bool note_flip(struct watch *watch, bool is_flipped)
+{
+    scope_lock(&watch->lock);
+    if (is_flipped) {
+        watch->is_flipped = true;
+        pthread_cond_broadcast(&watch->changed);
+    }
+    return !watch->stopping;
+}
+
+static void *flip(void *context)
+{
+    struct watch *watch = context;
+    while (note_flip(watch, node_flip(watch->node, FLIP_WAIT_NS)))
+        ;
+    return NULL;
+}
+
+static int start_threads(struct watch *watch)
+{
+    int ret = pthread_create(&watch->follower, NULL, follow, watch);
+    watch->n_started = !ret;
+    if (!ret)
+        ret = pthread_create(&watch->worker, NULL, work, watch);
+    watch->n_started += !ret;
+    if (!ret)
+        ret = pthread_create(&watch->flipper, NULL, flip, watch);
+    watch->n_started += !ret;
+    return -ret;
+}
+
 int watch_start(struct watch *watch, struct node *node)
 {
     watch->node = node;
-    int ret = pthread_create(&watch->follower, NULL, follow, watch);
+    int ret = start_threads(watch);
     if (ret)
-        return -ret;
-    ret = pthread_create(&watch->worker, NULL, work, watch);
-    watch->started = ret == 0;
-    if (ret) {
-        pthread_mutex_lock(&watch->lock);
-        watch->stopping = true;
-        pthread_cond_broadcast(&watch->changed);
-        pthread_mutex_unlock(&watch->lock);
-        pthread_join(watch->follower, NULL);
-    }
-    return -ret;
+        watch_stop(watch);
+    return ret;
 }
 
 void watch_settle(struct watch *watch, int64_t max_ns)
@@ -238,10 +265,13 @@ void watch_settle(struct watch *watch, int64_t max_ns)
 
 int watch_stop(struct watch *watch)
 {
+    const pthread_t *const threads[] = {&watch->follower, &watch->worker, &watch->flipper};
+    unsigned n_started = watch->n_started;
     struct timespec until;
-    if (!watch->started)
+    int ret = 0;
+    if (!n_started)
         return 0;
-    watch->started = false;
+    watch->n_started = 0;
     pthread_mutex_lock(&watch->lock);
     watch->stopping = true;
     pthread_cond_broadcast(&watch->changed);
@@ -249,6 +279,7 @@ int watch_stop(struct watch *watch)
     node_cancel(watch->node);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += STOP_SECONDS;
-    int ret = pthread_timedjoin_np(watch->follower, NULL, &until);
-    return ret ? -ret : -pthread_timedjoin_np(watch->worker, NULL, &until);
+    for (unsigned i = 0; i < n_started && !ret; i++)
+        ret = pthread_timedjoin_np(*threads[i], NULL, &until);
+    return -ret;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * watch: keeps the node going (one thread follows the manifest, one fetches and loads), and turns
- * what happens there into log lines and invalidations of what the kernel caches.
+ * watch: keeps the node going (one thread follows the manifest, one fetches and loads, one switches
+ * at the instants that were agreed on), and turns what happens there into log lines and
+ * invalidations of what the kernel caches.
  *
  * Threads: watch_event() is called by the node from its threads. Memory: watch_free() after
  * watch_stop().
@@ -27,7 +28,7 @@ int watch_start(struct watch *watch, struct node *node);
 /* Waits until the manifest was read once and nothing is left to fetch or load, but no longer than
  * max_ns. */
 void watch_settle(struct watch *watch, int64_t max_ns);
-/* Cancels what is under way and ends both threads. -ETIMEDOUT when one hangs in the store or on a
+/* Cancels what is under way and ends the threads. -ETIMEDOUT when one hangs in the store or on a
  * disk: it goes on then, so neither the watch nor the node may be freed. */
 int watch_stop(struct watch *watch);
 

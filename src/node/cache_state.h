@@ -37,8 +37,8 @@ struct cached_table {
     uint64_t previous;   /* 0: none */
     uint64_t local_pin;  /* 0: none */
     uint64_t pin_seq;    /* last manifest record looked at for an unpin */
-    int64_t pin_ns;      /* CLOCK_REALTIME of local_pin; not written without one */
-    int64_t switched_ns; /* CLOCK_REALTIME */
+    int64_t pin_ns;      /* of local_pin, by the store's clock; not written without one */
+    int64_t switched_ns; /* by the store's clock */
     struct cached_version *versions;
     size_t n_versions;
 };

@@ -82,6 +82,7 @@ static int check_same_store(struct node *node, struct err *err)
 static int open_store(struct node *node, struct err *err)
 {
     struct follower *follower = &node->follower;
+    follower->clock_due_ns = 0; /* it may be another server, or its clock was set meanwhile */
     int ret = store_open(node->store_url, &follower->store, err);
     if (!ret)
         ret = manifest_open(follower->store, &follower->manifest, err);
@@ -118,9 +119,10 @@ static void note_contact(struct node *node)
     follower->complaint[0] = 0;
     scope_lock(&node->lock);
     int64_t now_ns = clock_now_ns(CLOCK_REALTIME);
-    if (now_ns - node->contact_ns > SAVE_CONTACT_NS)
+    if (now_ns - node->contact_ns > SAVE_CONTACT_NS || now_ns < node->contact_ns)
         node->is_dirty = true;
     node->contact_ns = now_ns;
+    node->contact_monotonic_ns = clock_now_ns(CLOCK_MONOTONIC);
     node->store_error[0] = 0;
 }
 
@@ -159,4 +161,14 @@ bool node_contact(struct node *node, bool *is_new)
     else
         note_contact(node);
     return true;
+}
+
+double node_contact_age(const struct node *node)
+{
+    if (!node->contact_ns)
+        return -1;
+    int64_t age_ns = node->contact_monotonic_ns
+                         ? clock_now_ns(CLOCK_MONOTONIC) - node->contact_monotonic_ns
+                         : clock_now_ns(CLOCK_REALTIME) - node->contact_ns;
+    return age_ns > 0 ? (double)age_ns / 1e9 : 0;
 }

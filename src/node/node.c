@@ -6,15 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 enum { NOTES_LOOKED_AT = 16 };
-
-int64_t clock_now_ns(int clock_id)
-{
-    struct timespec now;
-    clock_gettime(clock_id, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
                const char *fmt, ...)
@@ -69,7 +63,7 @@ void node_serve(struct node *node, struct table *table, struct slot *slot)
 {
     if (table->serving == slot->id)
         return;
-    table_switch(table, slot, clock_now_ns(CLOCK_REALTIME));
+    table_switch(table, slot, node_now_ns(node));
     atomic_fetch_add(&node->n_switches, 1);
     node->is_dirty = true;
     node->changes++;
@@ -129,6 +123,18 @@ static int copy_config(struct node *node, const struct node_config *config, stru
         return err_sys(err, -ENOMEM, "the node's names");
     node->memory_budget = config->memory_budget;
     node->keep_cached = config->keep_cached;
+    node->poll_ns = config->poll_ns;
+    return 0;
+}
+
+static int draw_instance(struct node *node, struct err *err)
+{
+    uint64_t drawn[2];
+    _Static_assert(RECORD_NONCE_LEN == 2 * sizeof drawn, "two hex digits a byte");
+    if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
+        return err_sys(err, -errno, "random numbers");
+    snprintf(node->instance, sizeof node->instance, "%016llx%016llx", (unsigned long long)drawn[0],
+             (unsigned long long)drawn[1]);
     return 0;
 }
 
@@ -140,6 +146,7 @@ static void init_locks(struct node *node)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&node->loader_is_free, &attr);
+    pthread_cond_init(&node->plan_changed, &attr);
     pthread_condattr_destroy(&attr);
 }
 
@@ -152,9 +159,12 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
     init_locks(node);
     node->event = event;
     node->event_context = context;
-    node->started_ns = clock_now_ns(CLOCK_REALTIME);
+    node->started_ns = clock_now_ns(CLOCK_MONOTONIC);
+    atomic_init(&node->clock_offset_ns, store_clock_local().offset_ns);
     node->needs_sweep = true;
     int ret = copy_config(node, config, err);
+    if (!ret)
+        ret = draw_instance(node, err);
     if (!ret)
         ret = part_memory_new(&node->memory, err);
     if (!ret)
@@ -183,6 +193,7 @@ void node_close(struct node *node)
         table_free(node->tables[i]);
     part_memory_free(node->memory); /* reaps what the tables left */
     cache_close(node->cache);
+    pthread_cond_destroy(&node->plan_changed);
     pthread_cond_destroy(&node->loader_is_free);
     pthread_mutex_destroy(&node->save_lock);
     pthread_mutex_destroy(&node->lock);
@@ -196,5 +207,7 @@ void node_close(struct node *node)
 
 void node_cancel(struct node *node)
 {
+    scope_lock(&node->lock);
     atomic_store(&node->is_cancelled, true);
+    pthread_cond_broadcast(&node->plan_changed);
 }

@@ -6,13 +6,15 @@
  *   follow   short: reads the manifest, decides what should be here, switches what is ready,
  *            writes the heartbeat
  *   work     long: fetches, verifies and loads the next version that is wanted
+ *   flip     waits, and switches at the instant that a plan named
  *
- * The daemon runs each in a thread of its own; lookups go on meanwhile. A store that cannot be
+ * The daemon runs each in a thread of its own; lookups go on meanwhile. All times that hosts compare
+ * are by the store's clock. A store that cannot be
  * reached stops neither: what is cached and loaded is served, and node_open() itself works from the
  * cache alone.
  *
- * Threads: follow and work from one thread each; everything else from any. Memory: node_close()
- * after both threads ended and all pins are dropped.
+ * Threads: follow, work and flip from one thread each; everything else from any. Memory: node_close()
+ * after all three ended and all pins are dropped.
  * Errors: as in base/err.h; failures of fetching or loading one version are that version's state,
  * not an error of follow or work.
  */
@@ -48,7 +50,7 @@ enum node_event_kind {
     NODE_EVENT_WARNING,
 };
 
-/* Called from follow, work or node_switch_local(), never with a lock held. text may be NULL. */
+/* Called from follow, work, flip or node_switch_local(), never with a lock held. text may be NULL. */
 typedef void (*node_event_fn)(void *context, enum node_event_kind kind, struct table *table,
                               uint64_t version, const char *text);
 
@@ -61,15 +63,17 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
 void node_close(struct node *node);
 
 /*
- * One round of each. follow returns within seconds even with a dead store; *wait_ns is the longest
- * pause the caller means to make, shortened when something is due before (an effective_at, the
- * next try to reach the store). work returns true when it did something and should be called
- * again at once; it also does the flips that are due, should follow hang in the store.
+ * One round of each. follow returns when the store answered or the time limits of its calls ran out;
+ * *wait_ns is the longest pause the caller means to make, shortened for the next try to reach a lost
+ * store. work returns true when it did something and should be called again at once.
  * Trouble with the store is told by events and status; follow returns 0 all the same.
  */
 int node_follow(struct node *node, int64_t *wait_ns, struct err *err);
 bool node_work(struct node *node);
-/* Makes a running node_work() return soon (shutting down). */
+/* Waits up to max_ns for the next instant at which a table switches, and does it: true, and the
+ * fleet should be told by node_follow() soon. False after max_ns or node_cancel(). */
+bool node_flip(struct node *node, int64_t max_ns);
+/* Makes a running node_work() or node_flip() return soon (shutting down). */
 void node_cancel(struct node *node);
 
 size_t node_n_tables(struct node *node);

@@ -7,6 +7,8 @@
  *   work.c      picks and does the next long thing   loading.c  one load at a time
  *   collect.c   takes out of the cache what is over  switch.c   the node-local switch
  *   contact.c   the follow thread's store            report.c   status and metrics
+ *   flip.c      switches at a known instant          store_time.c  the store's clock
+ *   unpin.c     records that end a local switch      beat.c     the heartbeat
  *
  * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only:
  * never across I/O, loading or an event. Loads are done one at a time, by work or by a node-local
@@ -19,6 +21,7 @@
 #include "node/cache_state.h"
 #include "node/node.h"
 #include "node/table_impl.h"
+#include "store/clock.h"
 
 /* What only the follow thread touches. */
 struct follower {
@@ -30,6 +33,12 @@ struct follower {
     int64_t retry_wait_ns;
     int64_t beat_ns; /* CLOCK_MONOTONIC of the last heartbeat; 0: none */
     uint64_t beat_changes;
+    int beat_failure; /* -errno of the last one, if it could not be written */
+    struct store_clock clock;
+    bool has_clock;               /* `clock` is the store's, not this machine's */
+    bool clock_is_told;           /* that it cannot be read */
+    int64_t clock_ns;             /* CLOCK_MONOTONIC: when `clock` had its error */
+    int64_t clock_due_ns;         /* CLOCK_MONOTONIC: when to read it again */
     char complaint[ERR_TEXT_MAX]; /* last one reported, so that each is reported once */
 };
 
@@ -49,7 +58,9 @@ struct node {
     uint32_t keep_cached;
     node_event_fn event;
     void *event_context;
-    int64_t started_ns; /* CLOCK_REALTIME */
+    int64_t started_ns; /* CLOCK_MONOTONIC */
+    int64_t poll_ns;
+    char instance[RECORD_NONCE_LEN + 1]; /* drawn at the start */
 
     struct cache *cache;
     struct part_memory *memory;
@@ -59,6 +70,7 @@ struct node {
     struct follower follower;
     struct store *work_store; /* the work thread's own: a slow fetch does not hold up follow */
 
+    _Atomic int64_t clock_offset_ns; /* the store's time less CLOCK_MONOTONIC, as far as known */
     _Atomic bool is_cancelled;
     _Atomic bool is_urgent; /* a version that should answer now waits: lesser fetches give way */
     _Atomic uint64_t n_fetched_bytes;
@@ -69,6 +81,7 @@ struct node {
     pthread_mutex_t
         save_lock; /* one writer of state.json at a time, in the order of their snapshots */
     pthread_mutex_t lock;
+    pthread_cond_t plan_changed; /* or the clock, or is_cancelled: for who waits for an instant */
     pthread_cond_t loader_is_free;
     bool loader_is_busy;
     struct note *notes;
@@ -80,12 +93,23 @@ struct node {
     uint64_t seq;
     char store_id[STORE_ID_MAX + 1];
     int64_t contact_ns;             /* CLOCK_REALTIME of the last contact; 0: never */
+    int64_t contact_monotonic_ns;   /* the same by CLOCK_MONOTONIC; 0: not since the start */
     char store_error[ERR_TEXT_MAX]; /* empty: reachable */
+    char beat_error[ERR_TEXT_MAX];  /* empty: heartbeats are written */
+    int64_t namesake_ns; /* CLOCK_MONOTONIC: when another daemon of our name was heard; 0: never */
+    uint64_t n_namesakes;
     bool has_planned; /* with the manifest, since the start: all that is to come has its slot */
     bool needs_sweep; /* parts without a version may lie in the cache */
 };
 
 int64_t clock_now_ns(int clock_id);
+
+/* store_time.c: nanoseconds since 1970 by the store's clock, as far as it is known; of an instant by
+ * CLOCK_MONOTONIC. */
+int64_t node_now_ns(const struct node *node);
+int64_t node_time_of(const struct node *node, int64_t monotonic_ns);
+/* Reads the store's clock when it is time to. Follow only, in contact. */
+void node_read_clock(struct node *node);
 
 /* Tells the daemon; never under the lock. */
 void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
@@ -125,13 +149,18 @@ bool node_contact(struct node *node, bool *is_new);
 void node_lose_contact(struct node *node, const struct err *err, int code);
 void follower_close(struct follower *follower);
 
-/* follow.c: plans one table anew, switches when what it wants is loaded. Returns when the plan
- * changes by itself; 0: never. */
-int64_t node_plan_table(struct node *node, struct table *table);
-/* The flips whose instant has come, by the plans already made: needs no store. */
-void node_flip_due(struct node *node);
+/* follow.c: plans one table anew, switches when what it wants is loaded. */
+void node_plan_table(struct node *node, struct table *table);
 
-/* report.c */
-int node_beat(struct node *node, struct err *err);
+/* contact.c, under the lock: seconds since the store answered last; -1: never. */
+double node_contact_age(const struct node *node);
+
+/* unpin.c: looks at the records since a node-local switch for one that takes it back. */
+void node_look_for_unpin(struct node *node, struct table *table);
+
+/* beat.c: tells the fleet, when there is news or it is time to. Follow only, in contact. */
+void node_beat_if_due(struct node *node);
+/* Under the lock: is another daemon running under our name? */
+bool node_has_namesake(const struct node *node);
 
 #endif

@@ -46,7 +46,7 @@ struct plan_input {
     const char *node;
     const char *const *labels;
     size_t n_labels;
-    int64_t now_ns;     /* CLOCK_REALTIME */
+    int64_t now_ns;     /* by the store's clock */
     uint64_t local_pin; /* 0: none */
     uint64_t serving;   /* 0: none */
     uint64_t previous;  /* what was served before; 0: none */

@@ -8,69 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Under the lock: copies what the heartbeat says of a table. */
-static int beat_table(const struct table *table, struct node_table *out)
-{
-    snprintf(out->name, sizeof out->name, "%s", table->name);
-    out->serving = table->serving;
-    out->local_pin = table->local_pin;
-    out->switched_ns = table->switched_ns;
-    out->versions = calloc(table->n_slots ? table->n_slots : 1, sizeof *out->versions);
-    if (!out->versions)
-        return -ENOMEM;
-    for (size_t i = 0; i < table->n_slots; i++) {
-        const struct slot *slot = table->slots[i];
-        /* A version on its way out is still told of while it is here: gc must know. */
-        if (!slot->cached && !slot->loaded && slot->place == PLACE_GONE)
-            continue;
-        struct node_version *version = &out->versions[out->n_versions++];
-        version->version = slot->id;
-        version->state = slot_state(table, slot);
-        version->done = atomic_load(&slot->progress.done);
-        version->total = atomic_load(&slot->progress.total);
-        if (version->state == NODE_FAILED && slot->reason)
-            version->reason = strdup(slot->reason);
-    }
-    return 0;
-}
-
-static int beat_fill(struct node *node, struct heartbeat *out)
-{
-    scope_lock(&node->lock);
-    size_t n_tables = atomic_load(&node->n_tables);
-    snprintf(out->node, sizeof out->node, "%s", node->name);
-    for (; out->n_labels < node->n_labels; out->n_labels++)
-        if (!(out->labels[out->n_labels] = strdup(node->labels[out->n_labels])))
-            return -ENOMEM;
-    out->time_ns = clock_now_ns(CLOCK_REALTIME);
-    out->started_ns = node->started_ns;
-    out->pid = (uint64_t)getpid();
-    out->seq = node->seq;
-    out->memory_used = part_memory_used(node->memory);
-    out->memory_budget = node->memory_budget;
-    out->tables = calloc(n_tables ? n_tables : 1, sizeof *out->tables);
-    if (!out->tables)
-        return -ENOMEM;
-    for (size_t i = 0; i < n_tables; i++) {
-        out->n_tables = i + 1;
-        if (beat_table(node->tables[i], &out->tables[i]))
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-int node_beat(struct node *node, struct err *err)
-{
-    struct heartbeat beat = {0};
-    int ret = beat_fill(node, &beat);
-    if (ret)
-        err_sys(err, ret, "the heartbeat");
-    else
-        ret = heartbeat_put(node->follower.store, &beat, err);
-    heartbeat_release(&beat);
-    return ret;
-}
-
 static json_t *status_version(const struct table *table, const struct slot *slot)
 {
     json_t *json = json_pack("{sI, ss, sI, sI}", "version", (json_int_t)slot->id, "state",
@@ -118,22 +55,13 @@ static json_t *status_tables(struct node *node)
     return tables;
 }
 
-/* Seconds since the store answered last; -1: never. */
-static double contact_age(const struct node *node)
-{
-    if (!node->contact_ns)
-        return -1;
-    int64_t age_ns = clock_now_ns(CLOCK_REALTIME) - node->contact_ns;
-    return age_ns > 0 ? (double)age_ns / 1e9 : 0;
-}
-
 /* Under the lock. */
 static json_t *status_json(struct node *node)
 {
     scope_json json_t *tables = status_tables(node);
     scope_json json_t *store =
         json_pack("{ss, ss, sI, sf}", "url", node->store_url, "id", node->store_id, "seq",
-                  (json_int_t)node->seq, "last_contact_seconds", contact_age(node));
+                  (json_int_t)node->seq, "last_contact_seconds", node_contact_age(node));
     scope_json json_t *memory =
         json_pack("{sI, sI}", "used", (json_int_t)part_memory_used(node->memory), "budget",
                   (json_int_t)node->memory_budget);

@@ -68,12 +68,10 @@ static int store_contact(struct node *node, struct buf *out)
                      node->contact_ns && !node->store_error[0]);
     if (ret || !node->contact_ns)
         return ret; /* an age that is not known has no sample */
-    int64_t age_ns = clock_now_ns(CLOCK_REALTIME) - node->contact_ns;
     ret = head(out, "fkv_store_last_contact_seconds", "gauge",
                "Seconds since the store answered last.");
     return ret ? ret
-               : buf_printf(out, "fkv_store_last_contact_seconds %.3f\n",
-                            age_ns > 0 ? (double)age_ns / 1e9 : 0.0);
+               : buf_printf(out, "fkv_store_last_contact_seconds %.3f\n", node_contact_age(node));
 }
 
 static int counters(struct node *node, struct buf *out)

@@ -86,7 +86,7 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
     if (id == 0)
         return unpin_local(node, table);
     struct slot *slot = NULL;
-    int64_t now_ns = clock_now_ns(CLOCK_REALTIME);
+    int64_t now_ns = node_now_ns(node);
     int ret = load_for_switch(node, table, id, &slot, err);
     if (ret == -EUCLEAN) {
         if (err)

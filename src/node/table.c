@@ -171,6 +171,15 @@ enum node_version_state slot_state(const struct table *table, const struct slot 
     return slot->place == PLACE_LOADED && slot->rank < RANK_STANDBY ? NODE_LOADING : NODE_CACHED;
 }
 
+void slot_note_state(const struct table *table, struct slot *slot, int64_t now_ns)
+{
+    enum node_version_state state = slot_state(table, slot);
+    if (slot->since_ns && slot->told == state)
+        return;
+    slot->told = state;
+    slot->since_ns = now_ns;
+}
+
 void table_switch(struct table *table, struct slot *slot, int64_t now_ns)
 {
     if (table->serving == slot->id)

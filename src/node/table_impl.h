@@ -34,8 +34,10 @@ struct slot {
     size_t n_expected;
     int failure; /* -errno of the last try; 0: none */
     char *reason;
-    uint32_t n_failures; /* in a row */
-    int64_t retry_ns;    /* CLOCK_MONOTONIC: not before */
+    uint32_t n_failures;          /* in a row */
+    int64_t retry_ns;             /* CLOCK_MONOTONIC: not before */
+    enum node_version_state told; /* the state last looked at, and since when: CLOCK_MONOTONIC */
+    int64_t since_ns;
 };
 
 struct table {
@@ -49,15 +51,16 @@ struct table {
     uint64_t wanted;   /* should answer */
     uint64_t unpinned; /* should answer, were there no local pin */
     uint64_t next;     /* `unpinned` from next_ns on */
-    int64_t next_ns;   /* CLOCK_REALTIME; 0: no change is known of */
+    int64_t next_ns;   /* by the store's clock; 0: no change is known of */
+    int64_t passed_ns; /* the last such instant that came: it stays past if the clock is set back */
     uint64_t serving;  /* answers; 0: none */
     uint64_t previous; /* what the link says; 0: none */
     uint64_t before;   /* served before `serving`; 0: none */
     uint64_t local_pin;
-    uint64_t pin_seq; /* last manifest record looked at for an unpin */
-    int64_t pin_ns;   /* CLOCK_REALTIME: an unpin made before is not meant for this pin */
-    int64_t switched_ns;
-    uint64_t epoch; /* counts changes that make a plan in the making stale */
+    uint64_t pin_seq;    /* last manifest record looked at for an unpin */
+    int64_t pin_ns;      /* by the store's clock: an unpin made before is not meant for this pin */
+    int64_t switched_ns; /* by the store's clock */
+    uint64_t epoch;      /* counts changes that make a plan in the making stale */
 };
 
 int table_new(const char *name, uint32_t index, pthread_mutex_t *lock, struct table **out,
@@ -91,6 +94,8 @@ bool slot_has_failed(const struct slot *slot);
 
 /* How the fleet sees this slot of this table. */
 enum node_version_state slot_state(const struct table *table, const struct slot *slot);
+/* Notes since when; now_ns by CLOCK_MONOTONIC. */
+void slot_note_state(const struct table *table, struct slot *slot, int64_t now_ns);
 
 /* Makes the loaded slot the one that answers. */
 void table_switch(struct table *table, struct slot *slot, int64_t now_ns);

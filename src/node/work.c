@@ -67,7 +67,7 @@ static int should_stop(void *context)
     const struct giving_way *way = context;
     if (atomic_load(&way->node->is_cancelled))
         return -ECANCELED;
-    node_flip_due(way->node); /* nor does a long fetch or load hold it up */
+    node_save_if_dirty(way->node); /* what was switched to meanwhile, should follow hang */
     scope_lock(&way->node->lock);
     if (way->slot->place != PLACE_LOADED)
         return -ECANCELED;
@@ -229,7 +229,7 @@ bool node_work(struct node *node)
 {
     if (atomic_load(&node->is_cancelled))
         return false;
-    node_flip_due(node); /* follow may wait for the store */
+    node_save_if_dirty(node); /* a flip's, should follow wait for the store */
     reap(node);
     pthread_mutex_lock(&node->lock);
     struct task task = pick_task(node);

@@ -14,7 +14,7 @@
 #include "node/node.h"
 #include "temp_dir.h"
 
-enum { NODE_FIXTURE_PATH_MAX = TEMP_DIR_MAX + 256 };
+enum { NODE_FIXTURE_PATH_MAX = TEMP_DIR_MAX + 256, NODE_FIXTURE_POLL_NS = 250000000 };
 
 struct node_fixture {
     char dir[TEMP_DIR_MAX];

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { N_READERS = 3, N_KEYS = 500, N_VERSIONS = 24 };
@@ -20,6 +21,13 @@ struct race {
     _Atomic uint64_t n_reads;
     _Atomic uint64_t n_wrong;
 };
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
 
 static bool is_over(struct race *race)
 {
@@ -43,6 +51,14 @@ static void *work_on(void *context)
     while (!is_over(race))
         if (!node_work(race->node))
             usleep(1000);
+    return NULL;
+}
+
+static void *flip_on(void *context)
+{
+    struct race *race = context;
+    while (!is_over(race))
+        node_flip(race->node, 1000000000);
     return NULL;
 }
 
@@ -118,17 +134,20 @@ static void *switch_on(void *context)
 
 static void run(struct race *race, struct node_fixture *fixture)
 {
-    pthread_t threads[N_READERS + 4];
+    pthread_t threads[N_READERS + 5];
     size_t n = 0;
     assert_int_equal(pthread_create(&threads[n++], NULL, follow_on, race), 0);
     assert_int_equal(pthread_create(&threads[n++], NULL, work_on, race), 0);
+    assert_int_equal(pthread_create(&threads[n++], NULL, flip_on, race), 0);
     assert_int_equal(pthread_create(&threads[n++], NULL, look_on, race), 0);
     assert_int_equal(pthread_create(&threads[n++], NULL, switch_on, race), 0);
     for (int i = 0; i < N_READERS; i++)
         assert_int_equal(pthread_create(&threads[n++], NULL, read_on, race), 0);
     for (uint32_t tag = 1; tag <= N_VERSIONS; tag++) {
-        uint64_t id = node_fixture_release_version(fixture, "ads", tag, N_KEYS);
+        uint64_t id =
+            node_fixture_publish(fixture, "ads", &(struct build){.tag = tag, .n_keys = N_KEYS});
         assert_int_equal(id, tag);
+        node_fixture_activate(fixture, "ads", id, tag % 2 ? 0 : now_ns() + 20000000);
         if (tag % 5 == 0)
             node_fixture_rollback(fixture, "ads", tag, tag - 1);
         usleep(30000);

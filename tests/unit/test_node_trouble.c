@@ -86,11 +86,12 @@ static void node__flips_at_its_instant_while_follow_waits_for_the_store(void **s
     struct node_fixture *fixture = *state;
     struct node *node = open_node(fixture);
     int64_t at_ns = prepare_flip(fixture, node);
-    node_work(node);
+    assert_false(node_flip(node, 1000000)); /* not yet */
     assert_int_equal(node_fixture_get(node, "ads", 5), 1);
-    wait_till(at_ns);
-    node_work(node); /* no node_follow(): it hangs */
+    assert_true(node_flip(node, 10 * SECOND_NS)); /* no node_follow(): it hangs */
     assert_int_equal(node_fixture_get(node, "ads", 5), 2);
+    assert_true(now_ns() - at_ns < SECOND_NS);
+    node_work(node);
     assert_true(is_saved_as_serving(fixture->dir, 2));
     node_fixture_settle(node);
     assert_int_equal(node_fixture_get(node, "ads", 5), 2);
@@ -101,11 +102,10 @@ static void node__local_pin_holds_through_a_flip(void **state)
 {
     struct node_fixture *fixture = *state;
     struct node *node = open_node(fixture);
-    int64_t at_ns = prepare_flip(fixture, node);
+    prepare_flip(fixture, node);
     struct table *table = node_table_find(node, "ads");
     assert_int_equal(node_switch_local(node, table, 1, NULL), 0);
-    wait_till(at_ns);
-    node_work(node);
+    assert_true(node_flip(node, 10 * SECOND_NS));
     assert_int_equal(node_fixture_get(node, "ads", 5), 1);
     assert_int_equal(node_switch_local(node, table, 0, NULL), 0);
     assert_int_equal(node_fixture_get(node, "ads", 5), 2); /* where the fleet is by now */
@@ -121,7 +121,7 @@ static void node__rollback_takes_a_flip_to_come_back(void **state)
     int64_t wait_ns = SECOND_NS;
     assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
     wait_till(at_ns);
-    node_work(node);
+    assert_false(node_flip(node, 1000000));
     assert_int_equal(node_fixture_get(node, "ads", 5), 1);
     node_close(node);
 }
@@ -253,11 +253,13 @@ static void node__unpin_that_comes_late_does_not_end_a_later_local_switch(void *
         node_fixture_settle(node);
     }
     node_fixture_append(fixture, &unpin); /* made before the switch, found after it */
+    usleep(50000);                        /* the store's clock is read to some ten milliseconds */
     assert_int_equal(node_switch_local(node, node_table_at(node, 0), 1, NULL), 0);
     node_close(node);
     node = open_node(fixture);
     node_fixture_settle(node);
     assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    usleep(50000);
     node_fixture_append(fixture, &unpin);
     node_fixture_settle(node);
     assert_int_equal(node_fixture_get(node, "ads", 5), 2);
