@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import fkvtest  # noqa: E402
+import nfs_store  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
@@ -39,7 +40,10 @@ def work_dir():
 
 @pytest.fixture
 def store(work_dir):
-    return fkvtest.Store(os.path.join(work_dir, "store"))
+    """An empty store: in a directory, or on an NFS server of the test's own when FKV_TEST_STORE is nfs3 or nfs4."""
+    made = nfs_store.make_store(work_dir)
+    yield made
+    made.end()
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ def tables():
     nums: u64 -> bytes that vary, versions 1 and 2 (current); vecs: u64 -> f16[4]; words: bytes -> bytes[4].
     """
     path = _make_dir()
-    store = fkvtest.Store(os.path.join(path, "store"))
+    store = nfs_store.make_store(path)
     daemon = fkvtest.Daemon(store, os.path.join(path, "n1"))
     try:
         store.publish("nums", [(k, v.replace("one", "old")) for k, v in NUMBERS], "--key", "u64", "--value", "bytes")
@@ -90,4 +94,5 @@ def tables():
         yield daemon
     finally:
         daemon.clean()
+        store.end()
         shutil.rmtree(path, ignore_errors=True)

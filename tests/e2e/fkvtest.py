@@ -53,14 +53,15 @@ SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w*Sanitizer|runtime error:")
 
 
 class Store:
-    """A store in a directory, filled through the fkv command."""
+    """A store, filled through the fkv command. Its files are in the directory `path`, also when `url` is another way to them."""
 
-    def __init__(self, path):
+    def __init__(self, path, url=None):
         self.path = str(path)
-        self.fkv("init", self.path)
+        self.url = url or self.path
+        self.fkv("init", self.url)
 
     def fkv(self, *args, check=True, timeout=120):
-        env = dict(os.environ, FKV_STORE=self.path)
+        env = dict(os.environ, FKV_STORE=self.url)
         done = subprocess.run([FKV, *map(str, args)], env=env, capture_output=True, text=True, timeout=timeout,
                               check=False)
         if check:
@@ -80,6 +81,16 @@ class Store:
         self.build(table, rows, *args)
         return self.fkv("publish", table, *activate)
 
+    def go_away(self):
+        """Nobody reaches it until come_back()."""
+        os.rename(self.path, self.path + ".away")
+
+    def come_back(self):
+        os.rename(self.path + ".away", self.path)
+
+    def end(self):
+        """For fixtures: what had to be started for it is ended."""
+
 
 class Daemon:
     """fkvd on a mount point of its own. It runs in the foreground, with its log in a file."""
@@ -95,7 +106,7 @@ class Daemon:
         os.makedirs(self.directory, exist_ok=True)
 
     def command(self, *more):
-        return [FKVD, "--store", self.store.path, "--mount", self.mount, "--cache", self.cache, "--node", "n1",
+        return [FKVD, "--store", self.store.url, "--mount", self.mount, "--cache", self.cache, "--node", "n1",
                 "--poll", "50", "--memory", "1G", *self.args, *more]
 
     def start(self, wait=True):

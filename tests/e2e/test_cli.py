@@ -349,7 +349,7 @@ def test_dump_builds_to_the_same_bytes(store, work_dir, value, cell, form):
     store.fkv("build", "t", path, "--key", "bytes", "--value", value, "--shards", "3", "--publish")
     dump = os.path.join(work_dir, f"dump.{form}")
     with open(dump, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(subprocess.run([fkvtest.FKV, "dump", "t", "--format", form, "--store", store.path], capture_output=True,
+        file.write(subprocess.run([fkvtest.FKV, "dump", "t", "--format", form, "--store", store.url], capture_output=True,
                                   check=True).stdout.decode(errors="surrogateescape"))
     store.fkv("build", "t", dump, "--shards", "3", "--publish")
     assert [os.path.basename(p) for p in part_files(store, "t", 1)] == [
@@ -367,7 +367,7 @@ def test_get_prints_values_as_text_json_and_bytes(store):
     fails(store, 2, "get", "vecs", "seven", "--direct", says="keys are u64")
     store.publish("words", ["cat\ta\\x00b"], "--key", "bytes", "--value", "bytes")
     assert store.fkv("get", "words", "cat", "--direct").stdout == "cat\ta\\x00b\n"
-    raw = subprocess.run([fkvtest.FKV, "get", "words", "cat", "--raw", "--store", store.path], capture_output=True, check=True)
+    raw = subprocess.run([fkvtest.FKV, "get", "words", "cat", "--raw", "--store", store.url], capture_output=True, check=True)
     assert raw.stdout == b"a\0b"
 
 

@@ -152,7 +152,7 @@ def test_wrong_words_are_named(args, status, text):
 
 def test_the_environment_names_store_and_mount(store, make_daemon):
     daemon = make_daemon(start=False)
-    done = run([FKVD, "--cache", daemon.cache], FKV_STORE=store.path, FKV_MOUNT=daemon.mount)
+    done = run([FKVD, "--cache", daemon.cache], FKV_STORE=store.url, FKV_MOUNT=daemon.mount)
     try:
         assert done.returncode == 0, done.stderr
         os.kill(daemon.status()["daemon"]["pid"], signal.SIGTERM)
@@ -246,12 +246,12 @@ def test_it_restarts_into_what_it_served_without_the_store(store, served):
     store.publish("ads", [(k, f"new-{k}") for k, _ in ROWS])
     served.wait_current("ads", 2)
     served.kill()
-    os.rename(store.path, store.path + ".away")
+    store.go_away()
     try:
         served.start()
         assert served.link("ads") == "v/2" and served.read("ads", "current", "key", 3) == b"new-3"
     finally:
-        os.rename(store.path + ".away", store.path)
+        store.come_back()
     store.publish("ads", [(k, f"newer-{k}") for k, _ in ROWS])
     served.wait_current("ads", 3)
 

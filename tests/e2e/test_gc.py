@@ -141,7 +141,7 @@ def test_gc_killed_at_any_moment_goes_on_next_time(store):
     publish_many(store, "ads", 3)
     store.fkv("keep", "ads", "1")
     rng = random.Random(7)
-    env = dict(os.environ, FKV_STORE=store.path)
+    env = dict(os.environ, FKV_STORE=store.url)
     for i in range(12):
         publish_many(store, "ads", 2, first=4 + 2 * i)
         process = subprocess.Popen([fkvtest.FKV, "gc", "--staging-age", "0"], env=env, stdout=subprocess.DEVNULL,

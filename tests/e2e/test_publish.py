@@ -16,7 +16,7 @@ ROWS = [(i, f"v{i}") for i in range(1, 101)]
 
 
 def spawn(store, *args):
-    env = dict(os.environ, FKV_STORE=store.path)
+    env = dict(os.environ, FKV_STORE=store.url)
     return subprocess.Popen([fkvtest.FKV, *map(str, args)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -13,7 +13,7 @@ ROWS = [(i, f"v{i}") for i in range(1, 21)]
 
 
 def run(store, *args):
-    env = dict(os.environ, FKV_STORE=store.path)
+    env = dict(os.environ, FKV_STORE=store.url)
     return subprocess.run([fkvtest.FKV, *map(str, args)], env=env, capture_output=True, text=True, check=False, timeout=60)
 
 

@@ -71,7 +71,7 @@ def test_rm_takes_the_pin_off(served):
 def test_the_pin_survives_a_restart_and_a_lost_store(store, served):
     assert switch(served, 2).returncode == 0
     assert served.stop() == 0
-    os.rename(store.path, store.path + ".away")
+    store.go_away()
     try:
         served.start()
         assert served.link("ads") == "v/2"
@@ -79,7 +79,7 @@ def test_the_pin_survives_a_restart_and_a_lost_store(store, served):
         assert switch(served, 3).returncode == 0, "the brake needs no store"
         assert served.read("ads", "current", "key", 7) == b"3:7"
     finally:
-        os.rename(store.path + ".away", store.path)
+        store.come_back()
 
 
 @pytest.mark.concurrent
