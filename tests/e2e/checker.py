@@ -160,7 +160,7 @@ class Reader:
         if values != truth:
             wrong = [(k, v, t) for k, v, t in zip(self.keys, values, truth) if v != t]
             raise AssertionError(f"{self.table} version {version} by {self.carrier}: {len(wrong)} of {len(values)} values "
-                                 f"are wrong; key, found, expected: {wrong[:3]}")
+                                 f"are wrong; key, found, expected: {[(k, v and v[:40], t and t[:40]) for k, v, t in wrong[:3]]}")
 
 
 class Log:
@@ -204,7 +204,7 @@ def run(args, log):
         for table in args.table:
             n = ASKED_BIG if table.startswith("big") else ASKED
             asked = sorted(rng.sample(range(1, args.keys + 1), min(n, args.keys)))
-            keys = [*asked, 0, args.keys + 7, *(OWN_KEY + version for version in range(1, 9))]
+            keys = [*asked, 0, 10**8 + 7, *(OWN_KEY + version for version in range(1, 9))]
             readers.append(Reader(args, table, carrier, keys))
     while True:
         for reader in readers:

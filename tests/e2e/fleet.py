@@ -20,7 +20,8 @@ import fkvtest
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 SHAPE = ("--key", "u64", "--value", "bytes")
-LIVE_S = 30
+LIVE_S = 30   # the age at which a heartbeat counts no more
+FLIP_S = 2    # all nodes flip within this: lax, the benchmark measures it
 
 
 def faketime(offset):
@@ -41,13 +42,13 @@ class DirectoryStore(fkvtest.Store):
 
     kind = "dir"
 
-    def __init__(self, directory):
+    def __init__(self, directory, path=None, url=None):
         self.scratch = directory
-        super().__init__(os.path.join(directory, "store"))
+        super().__init__(path or os.path.join(directory, "store"), url)
 
     def fkv(self, *args, check=True, timeout=180, env=None):
         """Runs fkv; env adds to its environment."""
-        env = dict(os.environ, FKV_STORE=self.path, **(env or {}))
+        env = dict(os.environ, FKV_STORE=self.url, **(env or {}))
         done = subprocess.run([fkvtest.FKV, *map(str, args)], env=env, capture_output=True, text=True, timeout=timeout,
                               check=False)
         if check:
@@ -55,7 +56,7 @@ class DirectoryStore(fkvtest.Store):
         return done
 
     def spawn(self, *args, env=None):
-        return subprocess.Popen([fkvtest.FKV, *map(str, args)], env=dict(os.environ, FKV_STORE=self.path, **(env or {})),
+        return subprocess.Popen([fkvtest.FKV, *map(str, args)], env=dict(os.environ, FKV_STORE=self.url, **(env or {})),
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
 
     def json(self, *args, **how):
@@ -69,15 +70,6 @@ class DirectoryStore(fkvtest.Store):
         with open(path, "w", encoding="utf-8") as file:
             file.writelines(f"{key}\t{value}\n" for key, value in rows)
         return self.fkv("build", table, path, *SHAPE, *args)
-
-    def go_away(self):
-        os.rename(self.path, self.path + ".away")
-
-    def come_back(self):
-        os.rename(self.path + ".away", self.path)
-
-    def end(self):
-        pass
 
 
 class Node(fkvtest.Daemon):
@@ -249,32 +241,40 @@ def is_subsequence(part, whole):
     return all(item in rest for item in part)
 
 
-def flip_times(checkers, table, version, after_ns=0):
-    """When each node flipped to a version: (not before, not after) by its checker's log."""
+def flip_times(checkers, table, version, turn=1):
+    """When each node flipped to a version for the turn-th time: (not before, not after), by its checker's log."""
     times = {}
     for name, one in checkers.items():
-        for flip in one.flips(table):
-            if flip["new"] == version and flip["new_ended"] > after_ns:
-                times[name] = (flip["old_began"], flip["new_ended"])
-                break
+        found = [flip for flip in one.flips(table) if flip["new"] == version]
+        if len(found) >= turn:
+            times[name] = (found[turn - 1]["old_began"], found[turn - 1]["new_ended"])
     return times
 
 
-def skew_s(checkers, table, version, after_ns=0):
+def wait_flips(checkers, table, version, turn=1):
+    fkvtest.wait_until(lambda: len(flip_times(checkers, table, version, turn)) == len(checkers),
+                       f"every checker sees {table} {version}")
+    return flip_times(checkers, table, version, turn)
+
+
+def skew_s(checkers, table, version, turn=1):
     """Seconds between the first and the last node's flip, as far as the checkers can tell: at least so much passed."""
-    times = flip_times(checkers, table, version, after_ns)
+    times = flip_times(checkers, table, version, turn)
     assert set(times) == set(checkers), f"flips to {table} {version}: {times}"
     return max(0, max(low for low, _ in times.values()) - min(high for _, high in times.values())) / 1e9
 
 
-def wait_flips(checkers, table, version, after_ns=0):
-    fkvtest.wait_until(lambda: set(flip_times(checkers, table, version, after_ns)) == set(checkers),
-                       f"every checker sees {table} {version}")
-    return flip_times(checkers, table, version, after_ns)
+def pair_lag_s(one, table, other):
+    """Of two tables that always flip together: for how long one still began old batches after the other had answered a new one."""
+    worst = 0
+    for first, second in zip(one.flips(table)[1:], one.flips(other)[1:]):
+        worst = max(worst, first["old_began"] - second["new_ended"], second["old_began"] - first["new_ended"])
+    return worst / 1e9
 
 
+# nfs_store.py adds nfs3 and nfs4.
 STORES = {"dir": DirectoryStore}
-DEFAULT_STORE = "dir"
+DEFAULT_STORE = os.environ.get("FKV_TEST_STORE", "dir")
 
 
 def make_store(kind, directory):
