@@ -149,7 +149,7 @@ static int numbers_encode(json_t *json, const struct heartbeat *heartbeat)
 {
     if (put_time(json, "time_ns", heartbeat->time_ns) ||
         put_time(json, "started_ns", heartbeat->started_ns) ||
-        put_signed(json, "clock_ahead_ns", heartbeat->clock_ahead_ns) ||
+        put_signed(json, "ahead_ns", heartbeat->clock_ahead_ns) ||
         put_time(json, "poll_ns", heartbeat->poll_ns) || put_count(json, "pid", heartbeat->pid) ||
         put_count(json, "seq", heartbeat->seq) ||
         put_count(json, "memory_used", heartbeat->memory_used) ||
@@ -346,7 +346,7 @@ static int numbers_decode(struct json_at at, struct heartbeat *out, struct err *
     if (!ret)
         ret = json_get_ns(at, "started_ns", &out->started_ns, err);
     if (!ret)
-        ret = optional_signed(at, "clock_ahead_ns", &out->clock_ahead_ns, err);
+        ret = optional_signed(at, "ahead_ns", &out->clock_ahead_ns, err);
     if (!ret)
         ret = optional_ns(at, "poll_ns", &out->poll_ns, err);
     if (!ret)

@@ -18,6 +18,7 @@ enum {
     HAS_KEEP = 1 << 4,
     HAS_PIN_NAME = 1 << 5,
     HAS_TAG_NAME = 1 << 6,
+    HAS_CANARY = 1 << 7,
 };
 
 static const struct {
@@ -30,7 +31,7 @@ static const struct {
     [OP_ROLLBACK] = {"rollback", HAS_VERSION | HAS_FROM | HAS_SWITCH, 6},
     [OP_QUARANTINE] = {"quarantine", HAS_VERSION, 3},
     [OP_RELEASE] = {"release", HAS_VERSION, 3},
-    [OP_PIN] = {"pin", HAS_VERSION | HAS_PIN_NAME, 4},
+    [OP_PIN] = {"pin", HAS_VERSION | HAS_PIN_NAME | HAS_CANARY, 5},
     [OP_UNPIN] = {"unpin", HAS_PIN_NAME, 3},
     [OP_TAG] = {"tag", HAS_VERSION | HAS_TAG_NAME, 4},
     [OP_UNTAG] = {"untag", HAS_TAG_NAME, 3},
@@ -116,6 +117,8 @@ int op_encode(const struct op *op, json_t *object)
         ret = json_put_u64(object, "keep", op->keep);
     if (!ret && (has & (HAS_PIN_NAME | HAS_TAG_NAME)))
         ret = json_put_string(object, "name", op->name);
+    if (!ret && (has & HAS_CANARY))
+        ret = json_put_bool(object, "canary", op->canary);
     return ret;
 }
 
@@ -198,6 +201,8 @@ int op_decode(struct json_at at, struct op *out, struct err *err)
         ret = json_get_u32(at, "keep", RECORD_KEEP_MAX, &op.keep, err);
     if (!ret && (has & (HAS_PIN_NAME | HAS_TAG_NAME)))
         ret = text_decode(at, "name", op.name, NODE_NAME_MAX, err);
+    if (!ret && (has & HAS_CANARY))
+        ret = json_get_bool(at, "canary", &op.canary, err);
     if (ret)
         return ret;
     if (json_object_size(at.object) != kinds[op.kind].n_members)

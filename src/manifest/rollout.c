@@ -3,12 +3,6 @@
 
 #include <stddef.h>
 
-/* Does the host's own pin keep the node away from version? */
-static bool is_pinned_away(const struct node_table *table, uint64_t version)
-{
-    return table && table->local_pin && table->local_pin != version;
-}
-
 static uint64_t wanted(const struct table_state *table, const struct heartbeat *node,
                        int64_t now_ns)
 {
@@ -20,9 +14,12 @@ static uint64_t wanted(const struct table_state *table, const struct heartbeat *
 static bool is_meant(const struct heartbeat *node, const struct table_state *table,
                      uint64_t version, int64_t now_ns)
 {
-    return heartbeat_is_live(node, now_ns) &&
-           !is_pinned_away(heartbeat_find_table(node, table->name), version) &&
-           wanted(table, node, now_ns) == version;
+    const struct node_table *on_node = heartbeat_find_table(node, table->name);
+    if (!heartbeat_is_live(node, now_ns))
+        return false;
+    if (on_node && on_node->local_pin)
+        return on_node->local_pin == version;
+    return wanted(table, node, now_ns) == version;
 }
 
 /* The table as it will be when version is current; its arrays are borrowed. */
@@ -115,6 +112,12 @@ int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns)
         return 0;
     poll_ns = poll_ns < ROLLOUT_AHEAD_MAX_NS ? poll_ns : ROLLOUT_AHEAD_MAX_NS;
     return now_ns + poll_ns + MARGIN_MS * ms_ns;
+}
+
+/* Does the host's own pin keep the node away from version? */
+static bool is_pinned_away(const struct node_table *table, uint64_t version)
+{
+    return table && table->local_pin && table->local_pin != version;
 }
 
 static bool is_serving(const struct node_table *table, uint64_t version)

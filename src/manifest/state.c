@@ -3,7 +3,6 @@
 #include "manifest/state_impl.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -154,14 +153,6 @@ const struct tag_entry *table_state_find_tag(const struct table_state *table, co
     return NULL;
 }
 
-const struct pin_entry *table_state_find_pin(const struct table_state *table, const char *name)
-{
-    for (size_t i = 0; i < table->n_pins; i++)
-        if (strcmp(table->pins[i].name, name) == 0)
-            return &table->pins[i];
-    return NULL;
-}
-
 static int resolve_number(const struct table_state *table, const char *text, uint64_t *out,
                           struct err *err)
 {
@@ -193,21 +184,6 @@ int table_state_resolve(const struct table_state *table, const char *text, uint6
                        table->name, text);
     *out = tag->version;
     return 0;
-}
-
-uint64_t table_state_wanted(const struct table_state *table, const char *node,
-                            const char *const *labels, size_t n_labels, int64_t now_ns)
-{
-    const struct pin_entry *pin = table_state_find_pin(table, node);
-    for (size_t i = 0; i < n_labels && !pin; i++) {
-        char name[NODE_NAME_MAX + 1];
-        int len = snprintf(name, sizeof name, "label:%s", labels[i]);
-        if (len > 0 && (size_t)len < sizeof name)
-            pin = table_state_find_pin(table, name);
-    }
-    if (pin)
-        return pin->version;
-    return now_ns < table->effective_ns ? table->before : table->current;
 }
 
 bool table_state_is_held(const struct table_state *table, uint64_t version)

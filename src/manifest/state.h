@@ -37,8 +37,9 @@ struct version_entry {
 };
 
 /*
- * A canary pin tries a candidate out on some nodes. It counts while its version is ahead of the current one (or until the switch
- * that overtakes it takes effect), so that activating the candidate promotes it, and quarantining it ends the pin.
+ * A canary pin tries a version out on some nodes. It counts while its version is ahead of the current one, or until the switch
+ * that overtakes it takes effect: so activating the version promotes it, without a moment between. It ends with that, and when
+ * the version is no longer good, so quarantining the version aborts the trial.
  */
 struct pin_entry {
     char name[NODE_NAME_MAX + 1];
@@ -66,7 +67,11 @@ struct table_state {
     size_t n_tags;
 };
 
-enum { KEEP_DEFAULT = 3 };
+enum {
+    KEEP_DEFAULT = 3,
+    /* Of the forgotten versions of a table that no other lies on, the newest so many stay in the state; it must not grow for ever. */
+    FORGOTTEN_KEPT = 64,
+};
 
 struct state {
     uint64_t seq;               /* last record folded in; 0: none */
@@ -96,7 +101,14 @@ uint64_t table_state_newest(const struct table_state *table);
 /* A version number, or a tag, or "current" / "previous"; -ENOENT. */
 int table_state_resolve(const struct table_state *table, const char *text, uint64_t *out,
                         struct err *err);
-/* What a node of that name should serve at time now: its pin, or current by effective_ns. */
+/* Does the pin hold anybody at time now? Only a canary pin may not. */
+bool table_state_pin_counts(const struct table_state *table, const struct pin_entry *pin,
+                            int64_t now_ns);
+/* The newest version that canary pins try out, which `promote` activates and `abort` quarantines; 0: none. Its pins are those with
+ * `canary` and that version. */
+uint64_t table_state_canary(const struct table_state *table);
+/* What a node of that name should serve at time now: its pin, if that counts, or that of its first label with one that does, or
+ * current by effective_ns. */
 uint64_t table_state_wanted(const struct table_state *table, const char *node,
                             const char *const *labels, size_t n_labels, int64_t now_ns);
 /*

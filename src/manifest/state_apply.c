@@ -52,6 +52,19 @@ static int stage_table(struct stage *stage, const struct op *op, struct table_st
     return 0;
 }
 
+/* Canary pins that were over before the operation must not stand in its way; others end by it. */
+static int stage_op(struct table_state *table, const struct op *op, int64_t time_ns,
+                    struct err *err)
+{
+    table_state_end_canaries(table, time_ns);
+    int ret = table_state_apply(table, op, time_ns, err);
+    if (ret)
+        return ret;
+    table_state_end_canaries(table, time_ns);
+    table->previous = table_state_pick_previous(table);
+    return 0;
+}
+
 static int stage_record(struct stage *stage, const struct state *state, const struct record *record,
                         struct err *err)
 {
@@ -71,10 +84,9 @@ static int stage_record(struct stage *stage, const struct state *state, const st
             return ret;
         ret = stage_table(stage, op, &table, err);
         if (!ret)
-            ret = table_state_apply(table, op, stage->time_ns, err);
+            ret = stage_op(table, op, stage->time_ns, err);
         if (ret)
             return err_wrap(err, ret, "%s", op_kind_name(op->kind));
-        table->previous = table_state_pick_previous(table);
     }
     return 0;
 }

@@ -24,6 +24,8 @@ static int versions_audit(const struct table_state *table, struct err *err)
         bool was_current = version->state == VERSION_CURRENT || version->state == VERSION_FORMER;
         if (was_current && version->activated_ns < 1)
             return broken(table, "a version was current without being activated", err);
+        if (version->base && !table_state_find(table, version->base))
+            return broken(table, "the base of a delta is missing", err);
         last = version->version;
     }
     return 0;
@@ -35,6 +37,13 @@ static bool is_living(const struct table_state *table, uint64_t version)
     return entry && !version_is_gone(entry);
 }
 
+/* Which time it is a state does not know, so a switch may still be to come. */
+static bool is_canary(const struct table_state *table, const struct pin_entry *pin)
+{
+    return table_state_pin_counts(table, pin, 0) &&
+           !table_state_find_bad(table, table_state_find(table, pin->version));
+}
+
 static int names_audit(const struct table_state *table, struct err *err)
 {
     for (size_t i = 0; i < table->n_pins; i++) {
@@ -42,6 +51,8 @@ static int names_audit(const struct table_state *table, struct err *err)
         if (pin_name_check(pin->name, err) || !is_living(table, pin->version) ||
             table_state_find_pin(table, pin->name) != pin)
             return broken(table, "a pin has a bad name or version", err);
+        if (pin->canary && !is_canary(table, pin))
+            return broken(table, "a canary pin that is over", err);
     }
     for (size_t i = 0; i < table->n_tags; i++) {
         const struct tag_entry *tag = &table->tags[i];

@@ -46,11 +46,21 @@ static json_t *version_encode(const struct version_entry *version)
     return json;
 }
 
-/* {"name": …, "version": …}: a pin or a tag. */
+/* {"name": …, "version": …}: a tag, or what a pin begins with. */
 static json_t *name_encode(const char *name, uint64_t version)
 {
     json_t *json = json_object();
     if (json_put_string(json, "name", name) || json_put_u64(json, "version", version)) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+static json_t *pin_encode(const struct pin_entry *pin)
+{
+    json_t *json = name_encode(pin->name, pin->version);
+    if (json_put_bool(json, "canary", pin->canary)) {
         json_decref(json);
         return NULL;
     }
@@ -67,7 +77,7 @@ static int lists_encode(const struct table_state *table, json_t *json)
     if (json_put(json, "pins", pins))
         return -ENOMEM;
     for (size_t i = 0; i < table->n_pins && !ret; i++)
-        ret = json_append(pins, name_encode(table->pins[i].name, table->pins[i].version));
+        ret = json_append(pins, pin_encode(&table->pins[i]));
     json_t *tags = json_array();
     if (json_put(json, "tags", tags))
         return -ENOMEM;
@@ -158,7 +168,7 @@ static int array_decode(struct json_at at, const char *key, size_t size, const j
     return 0;
 }
 
-static int versiojson_get_ns(struct json_at at, struct table_state *out, struct err *err)
+static int versions_decode(struct json_at at, struct table_state *out, struct err *err)
 {
     const json_t *array = NULL;
     int ret = array_decode(at, "versions", sizeof *out->versions, &array, &out->versions, err);
@@ -170,10 +180,9 @@ static int versiojson_get_ns(struct json_at at, struct table_state *out, struct 
     return ret;
 }
 
-static int name_decode(const json_t *json, const char *where, char *name, size_t max,
-                       uint64_t *version, struct err *err)
+static int name_decode(struct json_at at, char *name, size_t max, uint64_t *version,
+                       struct err *err)
 {
-    struct json_at at = {json, where};
     const char *text = NULL;
     int ret = json_get_string(at, "name", max, &text, err);
     if (!ret)
@@ -183,13 +192,16 @@ static int name_decode(const json_t *json, const char *where, char *name, size_t
     return ret;
 }
 
-static int pijson_get_ns(struct json_at at, struct table_state *out, struct err *err)
+static int pins_decode(struct json_at at, struct table_state *out, struct err *err)
 {
     const json_t *array = NULL;
     int ret = array_decode(at, "pins", sizeof *out->pins, &array, &out->pins, err);
     for (size_t i = 0; !ret && i < json_array_size(array); i++) {
-        ret = name_decode(json_array_get(array, i), at.name, out->pins[i].name, NODE_NAME_MAX,
-                          &out->pins[i].version, err);
+        struct json_at entry = {json_array_get(array, i), at.name};
+        struct pin_entry *pin = &out->pins[i];
+        ret = name_decode(entry, pin->name, NODE_NAME_MAX, &pin->version, err);
+        if (!ret)
+            ret = json_get_bool(entry, "canary", &pin->canary, err);
         out->n_pins += !ret;
     }
     return ret;
@@ -200,8 +212,9 @@ static int tags_decode(struct json_at at, struct table_state *out, struct err *e
     const json_t *array = NULL;
     int ret = array_decode(at, "tags", sizeof *out->tags, &array, &out->tags, err);
     for (size_t i = 0; !ret && i < json_array_size(array); i++) {
-        ret = name_decode(json_array_get(array, i), at.name, out->tags[i].name, TAG_NAME_MAX,
-                          &out->tags[i].version, err);
+        struct json_at entry = {json_array_get(array, i), at.name};
+        struct tag_entry *tag = &out->tags[i];
+        ret = name_decode(entry, tag->name, TAG_NAME_MAX, &tag->version, err);
         out->n_tags += !ret;
     }
     return ret;
@@ -224,9 +237,9 @@ static int table_decode(struct json_at at, struct table_state *out, struct err *
     if (!ret)
         ret = json_get_u32(at, "keep", RECORD_KEEP_MAX, &out->keep, err);
     if (!ret)
-        ret = versiojson_get_ns(at, out, err);
+        ret = versions_decode(at, out, err);
     if (!ret)
-        ret = pijson_get_ns(at, out, err);
+        ret = pins_decode(at, out, err);
     if (!ret)
         ret = tags_decode(at, out, err);
     return ret;

@@ -5,7 +5,7 @@
  * Invariants of a table between records:
  *   - versions ascend; exactly the one named by `current` is VERSION_CURRENT, so the current one is never gone
  *   - `previous` is table_state_pick_previous()
- *   - pinned and tagged versions are not gone
+ *   - pinned and tagged versions are not gone; those of canary pins do not lie on a quarantined one either
  *
  * A refused operation may leave the table half changed: it is a staged copy, thrown away then.
  */
@@ -17,8 +17,7 @@
 
 typedef unsigned long long ull;
 
-/* Room for one more entry: `*entries` is a malloc'd array of n. */
-static int array_grow(void *entries, size_t n, size_t size, struct err *err)
+int array_grow(void *entries, size_t n, size_t size, struct err *err)
 {
     void *old = NULL;
     memcpy(&old, entries, sizeof old);
@@ -37,9 +36,8 @@ static int find_version(const struct table_state *table, uint64_t version,
                 : err_set(err, -ENOENT, "table %s has no version %llu", table->name, (ull)version);
 }
 
-/* As find_version(), and it must not be gone. */
-static int find_living(const struct table_state *table, uint64_t version,
-                       struct version_entry **out, struct err *err)
+int find_living(const struct table_state *table, uint64_t version, struct version_entry **out,
+                struct err *err)
 {
     int ret = find_version(table, version, out, err);
     if (ret)
@@ -189,36 +187,6 @@ static int release(struct table_state *table, const struct op *op, struct err *e
     return 0;
 }
 
-static int pin(struct table_state *table, const struct op *op, struct err *err)
-{
-    struct version_entry *version = NULL;
-    int ret = find_living(table, op->version, &version, err);
-    if (ret)
-        return ret;
-    struct pin_entry *entry = (struct pin_entry *)table_state_find_pin(table, op->name);
-    if (!entry) {
-        ret = array_grow(&table->pins, table->n_pins, sizeof *table->pins, err);
-        if (ret)
-            return ret;
-        entry = &table->pins[table->n_pins++];
-        strcpy(entry->name, op->name);
-    }
-    entry->version = op->version;
-    return 0;
-}
-
-/* Without a pin here it is no mistake: the node may be pinned by hand on its host, which the log does not know, and takes
- * this record as the word to let go. */
-static int unpin(struct table_state *table, const struct op *op)
-{
-    struct pin_entry *entry = (struct pin_entry *)table_state_find_pin(table, op->name);
-    if (!entry)
-        return 0;
-    size_t i = (size_t)(entry - table->pins);
-    memmove(entry, entry + 1, (--table->n_pins - i) * sizeof *entry);
-    return 0;
-}
-
 static int tag(struct table_state *table, const struct op *op, struct err *err)
 {
     struct version_entry *version = NULL;
@@ -269,6 +237,30 @@ static int retire(struct table_state *table, const struct op *op, int64_t time_n
     return 0;
 }
 
+static bool is_base(const struct table_state *table, uint64_t version)
+{
+    for (size_t i = 0; i < table->n_versions; i++)
+        if (table->versions[i].base == version)
+            return true;
+    return false;
+}
+
+/*
+ * All but the newest FORGOTTEN_KEPT leave the state, from the highest number down: so a delta goes before its base, and the
+ * highest number, which tells what the next one may be, always stays.
+ */
+static void drop_forgotten(struct table_state *table)
+{
+    size_t n_kept = 0;
+    for (size_t i = table->n_versions; i-- > 0;) {
+        struct version_entry *version = &table->versions[i];
+        if (version->state != VERSION_FORGOTTEN || is_base(table, version->version) ||
+            n_kept++ < FORGOTTEN_KEPT)
+            continue;
+        memmove(version, version + 1, (--table->n_versions - i) * sizeof *version);
+    }
+}
+
 static int forget(struct table_state *table, const struct op *op, struct err *err)
 {
     struct version_entry *version = NULL;
@@ -281,6 +273,7 @@ static int forget(struct table_state *table, const struct op *op, struct err *er
                        "forgotten",
                        (ull)op->version, table->name);
     version->state = VERSION_FORGOTTEN;
+    drop_forgotten(table);
     return 0;
 }
 
@@ -299,9 +292,9 @@ int table_state_apply(struct table_state *table, const struct op *op, int64_t ti
     case OP_RELEASE:
         return release(table, op, err);
     case OP_PIN:
-        return pin(table, op, err);
+        return table_state_pin(table, op, err);
     case OP_UNPIN:
-        return unpin(table, op);
+        return table_state_unpin(table, op);
     case OP_TAG:
         return tag(table, op, err);
     case OP_UNTAG:

@@ -202,7 +202,7 @@ static void heartbeat__each_broken_rule_is_refused(void **state)
         {HEAD "\"fkvd\":[]}", "\"fkvd\"", 0},
         {HEAD "\"instance\":\"0123\"}", "\"instance\": expected 32 hex digits", 0},
         {HEAD "\"instance\":7}", "\"instance\"", 0},
-        {HEAD "\"clock_ahead_ns\":1.5}", "\"clock_ahead_ns\": expected an integer", 0},
+        {HEAD "\"ahead_ns\":1.5}", "\"ahead_ns\": expected an integer", 0},
         {HEAD "\"poll_ns\":-1}", "\"poll_ns\"", 0},
         {HEAD "\"cache_used\":-1}", "\"cache_used\"", 0},
         {HEAD "\"cache_limit\":\"1\"}", "\"cache_limit\"", 0},

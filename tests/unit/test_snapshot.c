@@ -23,7 +23,15 @@
     "],\"pins\":[" pins "],\"tags\":[" tags "]}"
 #define STATE(tables)        "{\"format\":1,\"seq\":9,\"tables\":[" tables "]"
 #define NAMED(name, version) "{\"name\":\"" name "\",\"version\":" version "}"
-#define GOOD                 TABLE("ads", "2", "1", "1", V1 "," V2 "," V3, NAMED("host", "1"), NAMED("tag", "2"))
+#define PIN(name, version, canary)                                                                 \
+    "{\"name\":\"" name "\",\"version\":" version ",\"canary\":" canary "}"
+#define HOLD(name, version) PIN(name, version, "false")
+#define TRY(name, version)  PIN(name, version, "true")
+#define V4                  VERSION("4", "candidate", "false", "0", "0")
+#define V5                  VERSION("5", "candidate", "true", "0", "0")
+#define GOOD                                                                                       \
+    TABLE("ads", "2", "1", "1", V1 "," V2 "," V3 "," V4, HOLD("host", "1") "," TRY("new", "4"),    \
+          NAMED("tag", "2"))
 
 static int decode(const char *body, struct state *out, struct err *err)
 {
@@ -50,6 +58,8 @@ static void snapshot__reads_what_is_documented(void **unused)
     assert_int_equal(table_state_find(ads, 2)->base, 1);
     assert_int_equal(table_state_find(ads, 3)->state, VERSION_RETIRED);
     assert_int_equal(table_state_wanted(ads, "host", NULL, 0, 0), 1);
+    assert_int_equal(table_state_wanted(ads, "new", NULL, 0, 0), 4);
+    assert_int_equal(table_state_canary(ads), 4);
     state_release(&state);
 }
 
@@ -92,11 +102,17 @@ static void snapshot__each_broken_rule_is_refused(void **unused)
          "\"quarantined\"", 0},
         {STATE(TABLE("ads", "0", "0", "0", "7", "", "")), "\"version\"", 0},
         {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, "7", "")), "\"name\"", 0},
-        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, NAMED("..", "1"), "")), "a pin has a bad", 0},
-        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, NAMED("h", "9"), "")), "a pin has a bad", 0},
-        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, NAMED("h", "1") "," NAMED("h", "2"), "")),
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, HOLD("..", "1"), "")), "a pin has a bad", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, HOLD("h", "9"), "")), "a pin has a bad", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, HOLD("h", "1") "," HOLD("h", "2"), "")),
          "a pin has a bad", 0},
-        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2 "," V3, NAMED("h", "3"), "")), "a pin has", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2 "," V3, HOLD("h", "3"), "")), "a pin has", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, NAMED("h", "1"), "")), "\"canary\"", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, TRY("h", "2"), "")), "canary pin that", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, TRY("h", "1"), "")), "canary pin that", 0},
+        {STATE(TABLE("ads", "2", "1", "0", V1 "," V2 "," V5, TRY("h", "5"), "")), "canary pin", 0},
+        {STATE(TABLE("ads", "0", "0", "0", VERSION("2", "candidate", "false", "1", "0"), "", "")),
+         "the base of a delta is missing", 0},
         {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, "", NAMED("42", "1"))), "a tag has a bad", 0},
         {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, "", NAMED("t", "9"))), "a tag has a bad", 0},
         {STATE(TABLE("ads", "2", "1", "0", V1 "," V2, "", NAMED("t", "1") "," NAMED("t", "1"))),

@@ -3,119 +3,11 @@
 #include "unit.h"
 
 #include "base/scope.h"
-#include "manifest/state_impl.h"
+#include "state_fixture.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-#define S 1000000000LL
-
-/* One record with these operations, an hour (in the log's time) after the one before it. */
-static int apply_at(struct state *state, int64_t time_ns, const struct op *ops, size_t n_ops,
-                    struct err *err)
-{
-    struct record record = {
-        .seq = state->seq + 1,
-        .time_ns = time_ns,
-        .ops = (struct op *)ops,
-        .n_ops = n_ops,
-    };
-    int checked = state_check(state, &record, NULL);
-    int ret = state_apply(state, &record, err);
-    assert_int_equal(checked, ret);
-    return ret;
-}
-
-static int apply(struct state *state, struct op op, struct err *err)
-{
-    *err = (struct err){0};
-    return apply_at(state, (int64_t)(state->seq + 1) * 3600 * S, &op, 1, err);
-}
-
-static void must(struct state *state, struct op op)
-{
-    struct err err = {0};
-    int ret = apply(state, op, &err);
-    if (ret)
-        print_error("%s\n", err.text);
-    assert_int_equal(ret, 0);
-}
-
-/* Refused with that code, a text with these words, and without a trace. */
-static void refused(struct state *state, struct op op, int code, const char *says)
-{
-    struct err err = {0};
-    struct buf before = {0};
-    struct buf after = {0};
-    assert_int_equal(state_encode(state, &before, NULL), 0);
-    assert_int_equal(apply(state, op, &err), code);
-    if (!strstr(err.text, says))
-        print_error("%s\n", err.text);
-    assert_non_null(strstr(err.text, says));
-    assert_int_equal(state_encode(state, &after, NULL), 0);
-    assert_int_equal(before.len, after.len);
-    assert_memory_equal(before.data, after.data, before.len);
-    buf_release(&before);
-    buf_release(&after);
-}
-
-static struct op publish(uint64_t version, uint64_t base)
-{
-    return (struct op){.kind = OP_PUBLISH,
-                       .table = "ads",
-                       .version = version,
-                       .base = base,
-                       .n_keys = 10 * version,
-                       .len = 100 * version};
-}
-static struct op activate(uint64_t version)
-{
-    return (struct op){.kind = OP_ACTIVATE, .table = "ads", .version = version};
-}
-static struct op rollback(uint64_t from, uint64_t version)
-{
-    return (struct op){.kind = OP_ROLLBACK, .table = "ads", .from = from, .version = version};
-}
-static struct op plain(enum op_kind kind, uint64_t version)
-{
-    return (struct op){.kind = kind, .table = "ads", .version = version};
-}
-static struct op named(enum op_kind kind, uint64_t version, const char *name)
-{
-    struct op op = plain(kind, version);
-    strcpy(op.name, name);
-    return op;
-}
-static struct op forced(struct op op)
-{
-    op.force = true;
-    return op;
-}
-static struct op effective(struct op op, int64_t ns)
-{
-    op.effective_ns = ns;
-    return op;
-}
-
-/* Versions 1 to n, published and activated one after the other. */
-static void release_versions(struct state *state, uint64_t n)
-{
-    for (uint64_t v = 1; v <= n; v++) {
-        must(state, publish(v, 0));
-        must(state, activate(v));
-    }
-}
-
-static const struct table_state *ads(const struct state *state)
-{
-    return state_find_table(state, "ads");
-}
-
-static const struct version_entry *version(const struct state *state, uint64_t number)
-{
-    return table_state_find(ads(state), number);
-}
 
 static void publish__makes_a_candidate(void **unused)
 {
@@ -421,6 +313,39 @@ static void retire__refuses_what_is_in_use(void **unused)
     state_release(&state);
 }
 
+/* Only the newest of what is forgotten stays, and what a delta lies on; numbers are never used again all the same. */
+static void forget__leaves_the_newest_in_the_state(void **unused)
+{
+    struct state state = {0};
+    uint64_t last = FORGOTTEN_KEPT + 12;
+    must(&state, publish(1, 0));
+    must(&state, publish(2, 1));
+    for (uint64_t v = 3; v <= last; v++)
+        must(&state, publish(v, 0));
+    for (uint64_t v = 1; v <= last; v++) {
+        if (v == 2)
+            continue;
+        must(&state, plain(OP_RETIRE, v));
+        must(&state, plain(OP_FORGET, v));
+        struct err err = {0};
+        assert_int_equal(state_audit(&state, &err), 0);
+    }
+    assert_int_equal(ads(&state)->n_versions, 2 + FORGOTTEN_KEPT);
+    assert_int_equal(version(&state, 1)->state, VERSION_FORGOTTEN); /* 2 lies on it */
+    assert_int_equal(version(&state, 2)->state, VERSION_CANDIDATE);
+    assert_null(version(&state, last - FORGOTTEN_KEPT));
+    assert_non_null(version(&state, last - FORGOTTEN_KEPT + 1));
+    refused(&state, publish(last, 0), -EEXIST, "has a version");
+    refused(&state, publish(3, 0), -EPERM, "numbers ascend");
+    refused(&state, activate(3), -ENOENT, "has no version 3");
+    must(&state, plain(OP_RETIRE, 2));
+    must(&state, plain(OP_FORGET, 2));
+    assert_int_equal(ads(&state)->n_versions, FORGOTTEN_KEPT);
+    assert_null(version(&state, 1));
+    must(&state, publish(last + 1, 0));
+    state_release(&state);
+}
+
 static void wanted__waits_for_the_moment_of_the_switch(void **unused)
 {
     struct state state = {0};
@@ -583,6 +508,7 @@ static struct op random_op(const struct state *state, uint64_t *seed)
     op.force = random_below(seed, 4) == 0;
     op.effective_ns = (int64_t)random_below(seed, 5000);
     op.keep = (uint32_t)random_below(seed, 4);
+    op.canary = random_below(seed, 2);
     if (op.kind == OP_PUBLISH && random_below(seed, 4))
         op.version = n + 1;
     return op;
@@ -660,6 +586,7 @@ int main(void)
         cmocka_unit_test(tag__names_a_version),
         cmocka_unit_test(resolve__takes_numbers_words_and_tags),
         cmocka_unit_test(retire__refuses_what_is_in_use),
+        cmocka_unit_test(forget__leaves_the_newest_in_the_state),
         cmocka_unit_test(wanted__waits_for_the_moment_of_the_switch),
         cmocka_unit_test(wanted__is_nothing_before_the_first_switch),
         cmocka_unit_test(keep__counts_good_former_versions),
