@@ -7,6 +7,8 @@ import subprocess
 import threading
 
 import fkvtest
+import fleet
+import fold
 import pytest
 
 ROWS = [(i, f"v{i}") for i in range(1, 21)]
@@ -159,3 +161,108 @@ def test_everything_at_once(store, work_dir, daemon):
     check_log(store, "users")
     current = as_json(store, "ls", "ads")["current"]
     daemon.wait_current("ads", current)
+
+
+# --- two publishers and a rollback, a thousand times ---
+
+
+class Race:
+    """Publishers and an operator who go on without pause; what each command was told is held against the log afterwards."""
+
+    def __init__(self, store, work_dir, rounds):
+        self.store, self.work_dir, self.rounds = store, work_dir, rounds
+        self.told = {}  # reason: (exit status, its JSON or None, what it said)
+        self.over = threading.Event()
+
+    def command(self, reason, *args):
+        done = run(self.store, *args, "--reason", reason, "--json")
+        assert done.returncode in (0, 1, 3), f"{args}: {done.returncode} {done.stderr}"
+        self.told[reason] = (done.returncode, json.loads(done.stdout) if done.stdout.strip() else None, done.stderr)
+
+    def publisher(self, who):
+        try:
+            for i in range(self.rounds):
+                reason = f"p{who}-{i:04d}"
+                path = write_rows(self.work_dir, f"p{who}.tsv", ROWS + [(1000 + i, reason)])
+                self.command(reason, "build", "ads", path, "--task", reason, "--publish", "--no-wait", "--max-change", "0")
+        finally:
+            self.over.set()
+
+    def operator(self):
+        for i in range(self.rounds):
+            self.command(f"r-{i:04d}", "rollback", "ads", "--no-wait")
+
+    def collector(self):
+        """So that the state stays small and a version that somebody wants to go back to may just be going."""
+        while not self.over.wait(2):
+            done = run(self.store, "gc", "--wait", "100ms")
+            assert done.returncode in (0, 3), done.stderr
+
+    def run(self):
+        at_once(lambda: self.publisher(0), lambda: self.publisher(1), self.operator, self.collector)
+        return self
+
+    def check_publisher(self, fold, reason, status, document, text):
+        """Published once, whatever became of it; made current at most once, and just when it said so."""
+        ops = [(op, record) for record in fold.by_reason(reason) for op in record["ops"]]
+        published = [op for op, _ in ops if op["op"] == "publish"]
+        activated = [op for op, _ in ops if op["op"] == "activate"]
+        assert len(published) == 1 and len(activated) <= 1 and len(ops) == len(published) + len(activated), (reason, ops)
+        said = document["published"][0] if document else {}
+        if status == 0:
+            assert (said["version"], said["activated"]) == (published[0]["version"], bool(activated)), (reason, said, ops)
+        else:
+            assert not activated and text, (reason, ops, text)
+        return published[0]["version"]
+
+    def check_operator(self, fold, reason, status, document, text):
+        records = fold.by_reason(reason)
+        assert len(records) == (status == 0), (reason, status, records, text)
+        if status == 0:
+            assert document["record"] == records[0]["seq"], (document, records)
+            (op,), (said,) = records[0]["ops"], document["tables"]
+            assert (op["op"], op["version"], op["from"]) == ("rollback", said["version"], said["from"])
+
+    def check(self):
+        folded = fold.Fold(self.store.path).run()
+        versions = []
+        for reason, (status, document, text) in self.told.items():
+            if reason.startswith("p"):
+                versions.append(self.check_publisher(folded, reason, status, document, text))
+            else:
+                self.check_operator(folded, reason, status, document, text)
+        assert len(versions) == len(set(versions)) == 2 * self.rounds
+        others = {r["reason"] for r in folded.records} - {"", *self.told}
+        assert all(reason.startswith("gc: ") for reason in others), others
+        self.check_commands_agree(folded)
+        return folded
+
+    def check_commands_agree(self, folded):
+        """What fkv says is what an independent fold of the files says."""
+        records = as_json(self.store, "log")["records"]
+        assert [(r["seq"], r["reason"]) for r in records] == [(r["seq"], r["reason"]) for r in folded.records]
+        listing, table = as_json(self.store, "ls", "ads", "--all"), folded.tables["ads"]
+        assert (listing["current"], listing["previous"]) == (table.current, table.previous)
+        said = {v["version"]: (v["state"].replace("previous", "former"), v["quarantined"]) for v in listing["versions"]}
+        assert said == {n: (v["state"], v["quarantined"]) for n, v in table.versions.items()}
+        assert as_json(self.store, "verify")["bad"] == 0
+
+
+LONG = bool(os.environ.get("FKV_LONG"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind,rounds", [("dir", 1000 if LONG else 100)])
+def test_two_publishers_and_a_rollback_lose_nothing_and_double_nothing(work_dir, kind, rounds):
+    """The whole thousand rounds with FKV_LONG=1."""
+    store = fleet.make_store(kind, work_dir)
+    try:
+        race = Race(store, work_dir, rounds)
+        store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
+        folded = race.run().check()
+        statuses = [status for status, _, _ in race.told.values()]
+        # There was a race: somebody was refused because another came first, and much went through.
+        assert statuses.count(0) > rounds and folded.n_snapshots > 0
+        print(f"{kind}: {len(folded.records)} records, {statuses.count(3)} refused, {folded.n_snapshots} snapshots compared")
+    finally:
+        store.end()
