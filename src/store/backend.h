@@ -49,6 +49,10 @@ struct backend {
 /* A directory on a local file system. */
 int backend_dir_open(const char *dir, struct backend **out, struct err *err);
 
+/* A directory of an NFS export. Nothing is asked of the server yet. */
+struct nfs_export;
+int backend_nfs_open(const struct nfs_export *url, struct backend **out, struct err *err);
+
 /* A store over a backend made elsewhere (tests). Takes the backend over, also on failure. */
 int store_open_backend(struct backend *backend, const char *url, struct store **out,
                        struct err *err);

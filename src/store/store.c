@@ -31,7 +31,8 @@ int store_open(const char *url, struct store **out, struct err *err)
     if (ret)
         return ret;
     struct backend *backend = NULL;
-    ret = backend_dir_open(parsed.dir, &backend, err);
+    ret = parsed.is_nfs ? backend_nfs_open(&parsed.nfs, &backend, err)
+                        : backend_dir_open(parsed.dir, &backend, err);
     if (ret)
         return ret;
     return store_open_backend(backend, parsed.canonical, out, err);

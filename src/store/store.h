@@ -3,8 +3,8 @@
  * store: named blobs on a URL, with the few atomic steps that publishing needs.
  *
  *   file:///srv/fkv                  a directory, the embedded default
- *   nfs://server/export/dir?options  NFSv3 or v4 through libnfs, in user space; options as libnfs knows them (version=4,
- *                                    nfsport=, mountport=, uid=, gid=)
+ *   nfs://server/export/dir?options  NFSv3 or v4 through libnfs, in user space; the options are in nfs_export.h (version=4,
+ *                                    nfsport=, mountport=, uid=, gid=). Opening only parses it: the first call connects
  *
  * Paths are relative to the URL, '/'-separated, without empty, "." or ".." components; every call checks that.
  * No call follows a symbolic link out of the store.

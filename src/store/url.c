@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char forms[] = "expected /dir or file:///dir";
+static const char forms[] = "expected /dir, file:///dir or nfs://server/dir";
 
 /* Single slashes, no "." names, no slash at the end. ".." stays: the kernel resolves it. */
 static void dir_canonical(const char *path, char *out)
@@ -34,9 +34,13 @@ int url_parse(const char *text, struct url *out, struct err *err)
     if (strnlen(text, STORE_URL_MAX) >= STORE_URL_MAX)
         return err_set(err, -EINVAL, "store URL \"%.80s…\": longer than %d bytes", text,
                        STORE_URL_MAX - 1);
-    if (strncmp(text, "nfs://", 6) == 0)
-        return err_set(err, -EINVAL, "store URL \"%s\": nfs:// is not supported in this build; %s",
-                       text, forms);
+    out->is_nfs = strncmp(text, "nfs://", 6) == 0;
+    if (out->is_nfs) {
+        int ret = nfs_export_parse(text, &out->nfs, err);
+        if (!ret)
+            snprintf(out->canonical, sizeof out->canonical, "%s", out->nfs.canonical);
+        return ret;
+    }
     if (strncmp(text, "file://", 7) == 0) {
         path = text + 7;
         if (*path != '/')

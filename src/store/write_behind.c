@@ -19,7 +19,9 @@
 enum { ALIGN = 4096 };
 
 struct write_behind {
-    int fd;
+    write_behind_sink sink;
+    void *context;    /* of the sink */
+    int fd;           /* -1: a sink of somebody else's */
     bool is_direct;   /* O_DIRECT is on; touched by whoever writes, never by both at once */
     bool is_buffered; /* O_DIRECT was refused, or the tail is unaligned: never again */
     uint8_t *bufs[2];
@@ -39,18 +41,6 @@ struct write_behind {
     int ret;
 };
 
-int write_behind_new(int fd, struct write_behind **out)
-{
-    struct write_behind *writer = calloc(1, sizeof *writer);
-    if (!writer)
-        return -ENOMEM;
-    writer->fd = fd;
-    pthread_mutex_init(&writer->lock, NULL);
-    pthread_cond_init(&writer->changed, NULL);
-    *out = writer;
-    return 0;
-}
-
 static void direct_set(struct write_behind *writer, bool on)
 {
     if (on == writer->is_direct)
@@ -62,8 +52,11 @@ static void direct_set(struct write_behind *writer, bool on)
         writer->is_buffered = true;
 }
 
-static int write_all(struct write_behind *writer, const uint8_t *data, size_t len, uint64_t off)
+/* The sink of a descriptor. */
+static int write_fd(void *context, const void *bytes, size_t len, uint64_t off)
 {
+    struct write_behind *writer = context;
+    const uint8_t *data = bytes;
     bool is_aligned = len % ALIGN == 0 && off % ALIGN == 0;
     direct_set(writer, is_aligned && !writer->is_buffered);
     while (len > 0) {
@@ -85,6 +78,35 @@ static int write_all(struct write_behind *writer, const uint8_t *data, size_t le
         len -= (size_t)n;
         off += (uint64_t)n;
     }
+    return 0;
+}
+
+static int write_all(struct write_behind *writer, const uint8_t *data, size_t len, uint64_t off)
+{
+    return writer->sink(writer->context, data, len, off);
+}
+
+int write_behind_new_sink(write_behind_sink sink, void *context, struct write_behind **out)
+{
+    struct write_behind *writer = calloc(1, sizeof *writer);
+    if (!writer)
+        return -ENOMEM;
+    writer->sink = sink;
+    writer->context = context;
+    writer->fd = -1;
+    pthread_mutex_init(&writer->lock, NULL);
+    pthread_cond_init(&writer->changed, NULL);
+    *out = writer;
+    return 0;
+}
+
+int write_behind_new(int fd, struct write_behind **out)
+{
+    int ret = write_behind_new_sink(write_fd, NULL, out);
+    if (ret)
+        return ret;
+    (*out)->context = *out;
+    (*out)->fd = fd;
     return 0;
 }
 
@@ -193,7 +215,7 @@ int write_behind_flush(struct write_behind *writer)
         return 0;
     const uint8_t *data = writer->bufs[writer->active];
     /* Only a file that was long enough for direct writes is worth ending in one. */
-    size_t aligned = writer->off > 0 ? writer->fill / ALIGN * ALIGN : 0;
+    size_t aligned = writer->fd >= 0 && writer->off > 0 ? writer->fill / ALIGN * ALIGN : 0;
     if (aligned)
         ret = write_all(writer, data, aligned, writer->off);
     writer->is_buffered = true;

@@ -21,6 +21,9 @@ enum { WRITE_BEHIND_LEN = 4 << 20 };
 struct write_behind;
 
 int write_behind_new(int fd, struct write_behind **out);
+/* To somewhere else than a descriptor: write is called by the helper or the producer, never by both at once. */
+typedef int (*write_behind_sink)(void *context, const void *data, size_t len, uint64_t off);
+int write_behind_new_sink(write_behind_sink sink, void *context, struct write_behind **out);
 /* Waits for a write under way. Bytes not yet flushed may be lost. */
 void write_behind_free(struct write_behind *writer);
 

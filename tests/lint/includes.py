@@ -43,7 +43,11 @@ FOREIGN = {
     "zstd.h": ["src/codec/", "builder/stream"],
     "zlib.h": ["builder/stream"],
     "liburing.h": ["src/io/"],
-    "nfsc/libnfs.h": ["src/store/"],
+    "nfsc/libnfs.h": ["src/store/nfs_rpc.h"],
+    "nfsc/libnfs-raw.h": ["src/store/nfs_rpc.h"],
+    "nfsc/libnfs-raw-mount.h": ["src/store/nfs_rpc.h"],
+    "nfsc/libnfs-raw-nfs.h": ["src/store/nfs_rpc.h"],
+    "nfsc/libnfs-raw-nfs4.h": ["src/store/nfs_rpc.h"],
 }
 
 # Folders of pure code: bytes in, meaning out.

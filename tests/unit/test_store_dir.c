@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What only a directory store has: symbolic links, direct writes, many writers at once, kill -9. */
+/* What only a directory store has: two ways of opening a path, direct writes, kill -9. */
 #include "unit.h"
 
 #include "base/scope.h"
@@ -62,71 +62,6 @@ static int teardown(void **state)
     temp_dir_remove(f->outside);
     free(f);
     return 0;
-}
-
-static void store_dir__follows_no_link_out(void **state)
-{
-    struct fixture *f = *state;
-    struct store *store = f->store;
-    struct err err = {0};
-    struct buf buf = {0};
-    struct store_stat st;
-    struct store_list list;
-    struct store_writer *writer = NULL;
-    link_to(f->outside, f->dir, "out");
-    link_to("secret", f->outside, "inner");
-    char secret[PATH_MAX];
-    path_at(secret, f->outside, "secret");
-    link_to(secret, f->dir, "secret");
-    assert_int_equal(store_get(store, "secret", 100, &buf, &err), -EPERM);
-    assert_non_null(strstr(err.text, "a symbolic link"));
-    assert_int_equal(store_get(store, "out/secret", 100, &buf, NULL), -EPERM);
-    assert_int_equal(store_stat(store, "secret", &st, NULL), -EPERM);
-    assert_int_equal(store_stat(store, "out/secret", &st, NULL), -EPERM);
-    assert_int_equal(store_list(store, "out", &list, NULL), -EPERM);
-    assert_int_equal(store_put_new(store, "out/x", "x", 1, NULL), -EPERM);
-    assert_int_equal(store_put(store, "out/x", "x", 1, NULL), -EPERM);
-    assert_int_equal(store_writer_open(store, "out/x", &writer, NULL), -EPERM);
-    assert_int_equal(store_mkdir(store, "out/x", NULL), -EPERM);
-    assert_int_equal(store_link(store, "out/secret", "x", NULL), -EPERM);
-    assert_int_equal(store_rename(store, "out/secret", "x", NULL), -EPERM);
-    assert_int_equal(store_remove(store, "out/secret", NULL), -EPERM);
-    /* put replaces the link itself, and the target keeps its bytes. */
-    assert_int_equal(store_put(store, "secret", "mine", 4, NULL), 0);
-    assert_int_equal(store_get(store, "secret", 100, &buf, NULL), 0);
-    assert_int_equal(buf.len, 4);
-    buf_release(&buf);
-    assert_int_equal(access(secret, F_OK), 0);
-}
-
-static void store_dir__removes_links_and_not_what_they_name(void **state)
-{
-    struct fixture *f = *state;
-    char inner[PATH_MAX];
-    char secret[PATH_MAX];
-    assert_int_equal(store_mkdir(f->store, "t/a", NULL), 0);
-    path_at(inner, f->dir, "t/a");
-    link_to(f->outside, inner, "out");
-    link_to("../..", inner, "up");
-    write_file(inner, "odd\nname", "x");
-    assert_int_equal(store_remove_tree(f->store, "t", NULL), 0);
-    path_at(secret, f->outside, "secret");
-    assert_int_equal(access(secret, F_OK), 0);
-    link_to(f->outside, f->dir, "out");
-    assert_int_equal(store_remove_tree(f->store, "out", NULL), 0);
-    assert_int_equal(access(secret, F_OK), 0);
-}
-
-static void store_dir__refuses_what_is_no_file(void **state)
-{
-    struct fixture *f = *state;
-    char path[PATH_MAX];
-    struct buf buf = {0};
-    path_at(path, f->dir, "fifo");
-    assert_int_equal(mkfifo(path, 0600), 0);
-    /* Without care this would wait for a writer for ever. */
-    assert_int_equal(store_get(f->store, "fifo", 100, &buf, NULL), -EPERM);
-    buf_release(&buf);
 }
 
 static void beneath__both_ways_agree(void **state)
@@ -199,24 +134,6 @@ static void write_and_compare(struct store *store, const char *name, size_t len)
     assert_int_equal(store_remove(store, name, NULL), 0);
 }
 
-static void store_dir__large_writes_come_back_whole(void **state)
-{
-    struct fixture *f = *state;
-    static const size_t lens[] = {0,
-                                  1,
-                                  4095,
-                                  4096,
-                                  100000,
-                                  WRITE_BEHIND_LEN - 1,
-                                  WRITE_BEHIND_LEN,
-                                  WRITE_BEHIND_LEN + 1,
-                                  WRITE_BEHIND_LEN + 4096,
-                                  3 * WRITE_BEHIND_LEN,
-                                  3 * WRITE_BEHIND_LEN + 12345};
-    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++)
-        write_and_compare(f->store, "big", lens[i]);
-}
-
 static void store_dir__writes_where_direct_io_is_refused(void **state)
 {
     char dir[] = "/dev/shm/fkv-test-XXXXXX";
@@ -270,50 +187,6 @@ static void write_behind__a_failed_write_is_not_forgotten(void **state)
     assert_int_equal(write_behind_append(writer, bytes, 10), 0);
     assert_int_equal(write_behind_flush(writer), -ENOSPC);
     write_behind_free(writer);
-}
-
-struct racer {
-    struct store *store;
-    int id;
-    unsigned n_won;
-};
-
-static void *race(void *context)
-{
-    struct racer *racer = context;
-    for (int i = 0; i < 200; i++) {
-        char path[32];
-        char text[32];
-        snprintf(path, sizeof path, "race/%d", i);
-        snprintf(text, sizeof text, "%d", racer->id);
-        int ret = store_put_new(racer->store, path, text, strlen(text), NULL);
-        racer->n_won += ret == 0;
-        if (ret && ret != -EEXIST)
-            return (void *)"failed";
-    }
-    return NULL;
-}
-
-static void store_dir__put_new_has_one_winner(void **state)
-{
-    struct fixture *f = *state;
-    struct racer racers[3];
-    pthread_t threads[3];
-    assert_int_equal(store_mkdir(f->store, "race", NULL), 0);
-    for (int i = 0; i < 3; i++) {
-        racers[i] = (struct racer){.store = f->store, .id = i};
-        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
-    }
-    for (int i = 0; i < 3; i++) {
-        void *failed = NULL;
-        pthread_join(threads[i], &failed);
-        assert_null(failed);
-    }
-    assert_int_equal(racers[0].n_won + racers[1].n_won + racers[2].n_won, 200);
-    struct store_list list = {0};
-    assert_int_equal(store_list(f->store, "race", &list, NULL), 0);
-    assert_int_equal(list.n_names, 200);
-    store_list_release(&list);
 }
 
 /* Puts the same name over and over until killed; tells when the first put is done. */
@@ -374,15 +247,10 @@ static void store_dir__a_killed_writer_leaves_whole_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        IN_DIR(store_dir__follows_no_link_out),
-        IN_DIR(store_dir__removes_links_and_not_what_they_name),
-        IN_DIR(store_dir__refuses_what_is_no_file),
         IN_DIR(beneath__both_ways_agree),
-        IN_DIR(store_dir__large_writes_come_back_whole),
         cmocka_unit_test(store_dir__writes_where_direct_io_is_refused),
         IN_DIR(write_behind__goes_on_after_a_flush),
         cmocka_unit_test(write_behind__a_failed_write_is_not_forgotten),
-        IN_DIR(store_dir__put_new_has_one_winner),
         IN_DIR(store_dir__a_killed_writer_leaves_whole_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

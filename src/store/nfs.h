@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nfs: the files of the NFS backend (nfs.c): reading by offset and appending, several requests in flight.
+ *
+ * Threads: a file belongs to one thread at a time. Memory: nfs_file_close() frees.
+ * Errors: nfs_error.h; -ESTALE from a read: the file was removed or replaced while it was open.
+ */
+#ifndef FKV_STORE_NFS_H
+#define FKV_STORE_NFS_H
+
+#include "store/nfs_pool.h"
+
+int nfs_file_new(struct nfs *nfs, const char *path, const struct nfs_node *node,
+                 struct backend_file **out);
+void nfs_file_close(struct backend_file *file);
+uint64_t nfs_file_len(const struct backend_file *file);
+int nfs_file_read(struct backend_file *file, uint64_t off, void *data, size_t len, size_t *n_read,
+                  struct err *err);
+int nfs_file_append(struct backend_file *file, const void *data, size_t len, struct err *err);
+int nfs_file_sync(struct backend_file *file, struct err *err);
+
+/* Writes all of data at off, and returns when it is durable. */
+int nfs_write_durable(struct nfs *nfs, const char *path, const struct nfs_handle *file,
+                      const void *data, size_t len, uint64_t off, struct err *err);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files on NFS: reading with several READs in flight, appending through write_behind. */
+#include "store/nfs.h"
+
+#include "store/nfs_error.h"
+#include "store/nfs_walk.h"
+#include "store/write_behind.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { READ_PIECE_MAX = 1 << 20, READS_MAX = 8 };
+
+struct backend_file {
+    struct nfs *nfs;
+    struct nfs_node node;
+    uint64_t len; /* as found, and what was appended */
+    struct write_behind *writer;
+    char path[];
+};
+
+int nfs_file_new(struct nfs *nfs, const char *path, const struct nfs_node *node,
+                 struct backend_file **out)
+{
+    size_t len = strlen(path);
+    struct backend_file *file = calloc(1, sizeof *file + len + 1);
+    if (!file)
+        return -ENOMEM;
+    file->nfs = nfs;
+    file->node = *node;
+    file->len = node->len;
+    memcpy(file->path, path, len + 1);
+    *out = file;
+    return 0;
+}
+
+void nfs_file_close(struct backend_file *file)
+{
+    if (!file)
+        return;
+    write_behind_free(file->writer);
+    free(file);
+}
+
+uint64_t nfs_file_len(const struct backend_file *file)
+{
+    return file->len;
+}
+
+struct reading {
+    struct backend_file *file;
+    uint64_t off;
+    uint8_t *data;
+    size_t len;
+    size_t done; /* these are there, whatever becomes of the rest */
+};
+
+/* The handle is of no use any more. The file may be the same all the same, in an export that is back. */
+static int find_again(struct nfs *nfs, struct nfs_connection *connection, struct backend_file *file)
+{
+    struct nfs_node node = {0};
+    int ret = nfs_walk_node(nfs, connection, file->path, &node);
+    if (ret == -ENOENT)
+        return -ESTALE;
+    if (ret)
+        return ret;
+    if (node.type != NFS_FILE || node.fileid != file->node.fileid || node.len != file->node.len)
+        return -ESTALE;
+    file->node = node;
+    return 0;
+}
+
+static size_t piece_len(const struct nfs_connection *connection, size_t left)
+{
+    size_t max = connection->root.read_max;
+    if (max == 0 || max > READ_PIECE_MAX)
+        max = READ_PIECE_MAX;
+    return left < max ? left : max;
+}
+
+/* Keeps up to READS_MAX pieces in flight, and takes them in order; a short one ends this round. */
+static int read_round(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
+                      struct reading *reading)
+{
+    struct nfs_io ios[READS_MAX];
+    size_t sent = reading->done; /* asked for up to here */
+    unsigned first = 0, n = 0;
+    bool is_short = false;
+    int ret = 0;
+    while (n > 0 || (!ret && !is_short && sent < reading->len)) {
+        while (n < READS_MAX && !ret && !is_short && sent < reading->len) {
+            struct nfs_io *io = &ios[(first + n++) % READS_MAX];
+            *io = (struct nfs_io){.data = reading->data + sent};
+            io->len = (uint32_t)piece_len(connection, reading->len - sent);
+            nfs->proto->read(connection, &reading->file->node.handle, reading->off + sent, io);
+            sent += io->len;
+        }
+        struct nfs_io *io = &ios[first];
+        int code = nfs_call_wait(&io->call);
+        if (!ret && !is_short) {
+            ret = code;
+            if (!ret) {
+                reading->done += io->n;
+                nfs_try_progress(try, connection);
+            }
+            is_short = io->n < io->len;
+            if (!ret && is_short && (io->is_end || io->n == 0))
+                reading->len = reading->done;
+        }
+        first = (first + 1) % READS_MAX;
+        n--;
+    }
+    return ret;
+}
+
+static int read_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
+                     void *context)
+{
+    struct reading *reading = context;
+    int ret = try->was_stale ? find_again(nfs, connection, reading->file) : 0;
+    connection->deadline_ns = nfs_now_ns() + NFS_DATA_LIMIT_NS;
+    while (!ret && reading->done < reading->len)
+        ret = read_round(nfs, connection, try, reading);
+    return ret;
+}
+
+int nfs_file_read(struct backend_file *file, uint64_t off, void *data, size_t len, size_t *n_read,
+                  struct err *err)
+{
+    uint64_t left = off < file->len ? file->len - off : 0;
+    struct reading reading = {.file = file, .off = off, .data = data};
+    reading.len = len < left ? len : (size_t)left;
+    int ret =
+        reading.len == 0 ? 0 : nfs_run(file->nfs, "reading", file->path, read_step, &reading, err);
+    if (!ret)
+        *n_read = reading.done;
+    return ret;
+}
+
+static int write_sink(void *context, const void *data, size_t len, uint64_t off)
+{
+    struct backend_file *file = context;
+    return nfs_write_durable(file->nfs, file->path, &file->node.handle, data, len, off, NULL);
+}
+
+int nfs_file_append(struct backend_file *file, const void *data, size_t len, struct err *err)
+{
+    int ret = file->writer ? 0 : write_behind_new_sink(write_sink, file, &file->writer);
+    if (!ret)
+        ret = write_behind_append(file->writer, data, len);
+    if (ret)
+        return nfs_error_set(err, ret, 0, "writing", file->nfs->url.canonical, file->path);
+    file->len += len;
+    return 0;
+}
+
+int nfs_file_sync(struct backend_file *file, struct err *err)
+{
+    int ret = file->writer ? write_behind_flush(file->writer) : 0;
+    return ret ? nfs_error_set(err, ret, 0, "writing", file->nfs->url.canonical, file->path) : 0;
+}

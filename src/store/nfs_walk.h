@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nfs_walk: from paths to places and nodes. No symbolic link is followed: on the way it is -ELOOP.
+ *
+ * Threads: any, each with its own connection. Memory: a place points to the path it was made of. Errors: nfs_error.h.
+ */
+#ifndef FKV_STORE_NFS_WALK_H
+#define FKV_STORE_NFS_WALK_H
+
+#include "store/nfs_pool.h"
+
+/* Where path's last component is to be looked for. */
+int nfs_walk(struct nfs *nfs, struct nfs_connection *connection, const char *path,
+             struct nfs_place *out);
+/* What path names, a symbolic link included. */
+int nfs_walk_node(struct nfs *nfs, struct nfs_connection *connection, const char *path,
+                  struct nfs_node *out);
+/* The directory that path names; -ENOTDIR, -ELOOP. */
+int nfs_walk_dir(struct nfs *nfs, struct nfs_connection *connection, const char *path, size_t len,
+                 struct nfs_handle *out);
+
+#endif
