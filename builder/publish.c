@@ -14,6 +14,7 @@
 #include "builder/publish.h"
 
 #include "base/scope.h"
+#include "builder/canary.h"
 #include "builder/sealed.h"
 
 #include <errno.h>
@@ -36,17 +37,26 @@ struct claim {
 struct publishing {
     struct store *store;
     struct manifest *manifest;
+    const struct publish_request *request;
     struct claim *claims;
     size_t n_claims;
     struct op *ops;
     bool passed_by; /* a number of ours is no longer above all others */
 };
 
-static int check_items(const struct publish_item *items, size_t n_items, struct err *err)
+static int check_request(const struct publish_request *request, struct err *err)
 {
+    const struct publish_item *items = request->items;
+    size_t n_items = request->n_items;
     if (!n_items || n_items > PUBLISH_ITEMS_MAX)
         return err_set(err, -EINVAL, "one record publishes 1 to %d tables, not %zu",
                        PUBLISH_ITEMS_MAX, n_items);
+    if (request->n_canaries >= RECORD_OPS_MAX ||
+        n_items * (1 + request->n_canaries) > RECORD_OPS_MAX)
+        return err_set(err, -EINVAL,
+                       "one record has at most %d operations: %zu tables with %zu canary pins each "
+                       "are too many; use a label",
+                       RECORD_OPS_MAX, n_items, request->n_canaries);
     for (size_t i = 0; i < n_items; i++) {
         int rc = table_name_check(items[i].table, err);
         if (!rc && items[i].task)
@@ -112,13 +122,25 @@ static int gone(const struct claim *claim, struct err *err)
                    claim->out->table, claim->from.task, claim->out->table);
 }
 
-static int validate_one(struct publishing *p, const struct publish_item *item,
-                        const struct validate_limits *limits, struct claim *claim, struct err *err)
+static int check_canary(const struct publish_request *request, const struct state *state,
+                        const char *table, struct err *err)
 {
+    if (!request->n_canaries)
+        return 0;
+    return canary_check(state_find_table(state, table), request->canaries, request->n_canaries,
+                        err);
+}
+
+static int validate_one(struct publishing *p, const struct publish_item *item, struct claim *claim,
+                        struct err *err)
+{
+    const struct validate_limits *limits = p->request->limits;
     const struct state *state = manifest_state(p->manifest);
     struct publish_version *out = claim->out;
     snprintf(out->table, sizeof out->table, "%s", item->table);
-    int rc = sealed_find(p->store, state, item->table, item->task, &claim->from, err);
+    int rc = check_canary(p->request, state, item->table, err);
+    if (!rc)
+        rc = sealed_find(p->store, state, item->table, item->task, &claim->from, err);
     if (rc)
         return rc;
     snprintf(out->task, sizeof out->task, "%s", claim->from.task);
@@ -242,6 +264,8 @@ static int check_claim(struct publishing *p, const struct claim *claim, const st
     if (layout_is_recorded(state, table, claim->number))
         return taken(claim, err);
     int rc = check_fence(state, table, claim->desc.base, err);
+    if (!rc)
+        rc = check_canary(p->request, state, table, err);
     if (rc)
         return rc;
     if (claim->number <= highest_in_manifest(state, table)) {
@@ -258,24 +282,37 @@ static int check_claim(struct publishing *p, const struct claim *claim, const st
     return rc < 0 ? rc : 0;
 }
 
+/* The operations of one claim: the version, and its canary pins. Returns how many. */
+static size_t claim_ops(const struct publishing *p, const struct claim *claim, struct op *ops)
+{
+    const struct publish_request *request = p->request;
+    ops[0] = (struct op){.kind = OP_PUBLISH,
+                         .version = claim->number,
+                         .base = claim->desc.base,
+                         .n_keys = claim->desc.n_keys,
+                         .len = version_desc_len(&claim->desc),
+                         .digest = claim->digest};
+    for (size_t i = 0; i < request->n_canaries; i++) {
+        struct op *op = &ops[1 + i];
+        *op = (struct op){.kind = OP_PIN, .version = claim->number, .canary = true};
+        snprintf(op->name, sizeof op->name, "%s", request->canaries[i]);
+    }
+    for (size_t i = 0; i <= request->n_canaries; i++)
+        snprintf(ops[i].table, sizeof ops[i].table, "%s", claim->out->table);
+    return 1 + request->n_canaries;
+}
+
 static int build_ops(void *context, const struct state *state, struct op_list *ops, struct err *err)
 {
     struct publishing *p = context;
+    size_t n = 0;
     for (size_t i = 0; i < p->n_claims; i++) {
-        const struct claim *claim = &p->claims[i];
-        struct op *op = &p->ops[i];
-        int rc = check_claim(p, claim, state, err);
+        int rc = check_claim(p, &p->claims[i], state, err);
         if (rc)
             return rc;
-        *op = (struct op){.kind = OP_PUBLISH,
-                          .version = claim->number,
-                          .base = claim->desc.base,
-                          .n_keys = claim->desc.n_keys,
-                          .len = version_desc_len(&claim->desc),
-                          .digest = claim->digest};
-        snprintf(op->table, sizeof op->table, "%s", claim->out->table);
+        n += claim_ops(p, &p->claims[i], &p->ops[n]);
     }
-    *ops = (struct op_list){.ops = p->ops, .n_ops = p->n_claims};
+    *ops = (struct op_list){.ops = p->ops, .n_ops = n};
     return 0;
 }
 
@@ -332,26 +369,27 @@ static int see_in_place(struct publishing *p, const struct claim *claim, struct 
                    table, claim->number, dir, table, claim->number);
 }
 
-int publish_run(struct store *store, struct manifest *manifest, const struct publish_item *items,
-                size_t n_items, const struct validate_limits *limits, const char *reason,
-                struct publish_version *versions, uint64_t *seq, struct err *err)
+int publish_run(struct store *store, struct manifest *manifest,
+                const struct publish_request *request, struct publish_version *versions,
+                uint64_t *seq, struct err *err)
 {
-    int rc = check_items(items, n_items, err);
+    size_t n_items = request->n_items;
+    int rc = check_request(request, err);
     if (rc)
         return rc;
     scope_free struct claim *claims = calloc(n_items, sizeof *claims);
-    scope_free struct op *ops = calloc(n_items, sizeof *ops);
+    scope_free struct op *ops = calloc(n_items * (1 + request->n_canaries), sizeof *ops);
     if (!claims || !ops)
         return err_sys(err, -ENOMEM, "publishing %zu tables", n_items);
-    struct publishing p = {store, manifest, claims, n_items, ops, false};
+    struct publishing p = {store, manifest, request, claims, n_items, ops, false};
     memset(versions, 0, n_items * sizeof *versions);
     for (size_t i = 0; i < n_items; i++)
         claims[i].out = &versions[i];
     rc = manifest_refresh(manifest, NULL, err);
     for (size_t i = 0; !rc && i < n_items; i++)
-        rc = validate_one(&p, &items[i], limits, &claims[i], err);
+        rc = validate_one(&p, &request->items[i], &claims[i], err);
     if (!rc)
-        rc = claim_and_append(&p, reason, seq, err);
+        rc = claim_and_append(&p, request->reason, seq, err);
     for (size_t i = 0; !rc && i < n_items; i++)
         rc = see_in_place(&p, &claims[i], err);
     for (size_t i = 0; i < n_items; i++)

@@ -39,13 +39,23 @@ struct publish_version {
     struct validate_report report;
 };
 
+struct publish_request {
+    const struct publish_item *items;
+    size_t n_items;
+    const struct validate_limits *limits;
+    const char *reason;
+    const char *const *
+        canaries; /* names of pins ("n1", "label:x") that try the versions out; in the same record */
+    size_t n_canaries;
+};
+
 /*
  * Publishes several sealed builds in one record. versions has room for n_items, and is filled as far as things went also when the
  * call fails, so that the reports can be shown. Builds that the validators refuse stay in staging; one that is overtaken after its
  * claim stays in v/<id>, an orphan that may be published or collected. *seq is the record's number.
  */
-int publish_run(struct store *store, struct manifest *manifest, const struct publish_item *items,
-                size_t n_items, const struct validate_limits *limits, const char *reason,
-                struct publish_version *versions, uint64_t *seq, struct err *err);
+int publish_run(struct store *store, struct manifest *manifest,
+                const struct publish_request *request, struct publish_version *versions,
+                uint64_t *seq, struct err *err);
 
 #endif

@@ -34,7 +34,8 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 
 #define STORE_OPTION                                                                               \
     {                                                                                              \
-        "store", 's', "URL", 0, "The store: file:///srv/fkv or /srv/fkv (default: $FKV_STORE)", 90 \
+        "store", 's', "URL", 0,                                                                    \
+            "The store: /srv/fkv, file:///srv/fkv or nfs://server/dir (default: $FKV_STORE)", 90   \
     }
 
 static const struct argp_option options_both[] = {
@@ -217,9 +218,19 @@ const char *version_state_text(const struct table_state *table, const struct ver
     return "?";
 }
 
+int64_t session_now_ns(struct session *session)
+{
+    if (!session->has_clock) {
+        session->clock = store_clock_local();
+        store_clock_read(session->store, "nodes", &session->clock, NULL);
+        session->has_clock = true;
+    }
+    return store_clock_now_ns(&session->clock);
+}
+
 int64_t cli_now_ns(void)
 {
     struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
     return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }

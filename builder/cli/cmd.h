@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 
+int cmd_abort(int argc, char **argv, struct err *err);
 int cmd_activate(int argc, char **argv, struct err *err);
 int cmd_bench(int argc, char **argv, struct err *err);
 int cmd_build(int argc, char **argv, struct err *err);
@@ -21,6 +22,7 @@ int cmd_keep(int argc, char **argv, struct err *err);
 int cmd_log(int argc, char **argv, struct err *err);
 int cmd_ls(int argc, char **argv, struct err *err);
 int cmd_pin(int argc, char **argv, struct err *err);
+int cmd_promote(int argc, char **argv, struct err *err);
 int cmd_publish(int argc, char **argv, struct err *err);
 int cmd_quarantine(int argc, char **argv, struct err *err);
 int cmd_retire(int argc, char **argv, struct err *err);

@@ -105,12 +105,11 @@ static json_t *table_json(const struct table_state *table, bool all)
     return out;
 }
 
-static void show_table(const struct table_state *table, bool all)
+static void show_table(const struct table_state *table, bool all, int64_t now)
 {
     static const char *const headers[] = {">VERSION",   "STATE", ">KEYS", ">SIZE", ">BASE",
                                           ">PUBLISHED", "TAGS",  "PINS",  NULL};
     struct grid grid;
-    int64_t now = cli_now_ns();
     grid_init(&grid, headers);
     for (size_t i = 0; i < table->n_versions; i++) {
         const struct version_entry *v = &table->versions[i];
@@ -149,12 +148,11 @@ static size_t n_kept(const struct table_state *table)
     return n;
 }
 
-static void show_tables(const struct state *state)
+static void show_tables(const struct state *state, int64_t now)
 {
     static const char *const headers[] = {"TABLE", ">CURRENT", ">PREVIOUS", ">VERSIONS",
                                           ">KEYS", ">SIZE",    ">SWITCHED", NULL};
     struct grid grid;
-    int64_t now = cli_now_ns();
     grid_init(&grid, headers);
     for (size_t i = 0; i < state->n_tables; i++) {
         const struct table_state *table = &state->tables[i];
@@ -176,7 +174,7 @@ static void show_tables(const struct state *state)
     grid_print(&grid, stdout);
 }
 
-static int list_one(const struct session *session, const struct args *args, struct err *err)
+static int list_one(struct session *session, const struct args *args, struct err *err)
 {
     const struct table_state *table = NULL;
     int rc = session_table(session, args->table, &table, err);
@@ -184,7 +182,7 @@ static int list_one(const struct session *session, const struct args *args, stru
         return rc;
     if (args->common.json)
         return cli_print_json(table_json(table, args->all), err);
-    show_table(table, args->all);
+    show_table(table, args->all, session_now_ns(session));
     return 0;
 }
 
@@ -213,7 +211,7 @@ int cmd_ls(int argc, char **argv, struct err *err)
         return cli_print_json(out, err);
     }
     if (state->n_tables)
-        show_tables(state);
+        show_tables(state, session_now_ns(&session));
     else
         printf("no tables in %s yet; make one with: fkv build TABLE INPUT… and fkv publish TABLE\n",
                store_url(session.store));

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/scope.h"
 #include "builder/cli/cmd.h"
-#include "builder/cli/switch.h"
+#include "builder/cli/switch_options.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_TO = 0x7200, TABLES_MAX = 256 };
+enum { OPTION_TO = 0x7200 };
 
 struct args {
     struct switch_options options;
     const char *to;
-    const char *tables[TABLES_MAX];
+    const char *tables[SWITCH_TABLES_MAX];
     size_t n_tables;
 };
 
@@ -28,8 +28,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         args->to = arg;
         return 0;
     case ARGP_KEY_ARG:
-        if (args->n_tables == TABLES_MAX)
-            argp_error(state, "one record rolls back at most %d tables", TABLES_MAX);
+        if (args->n_tables == SWITCH_TABLES_MAX)
+            argp_error(state, "one record rolls back at most %d tables", SWITCH_TABLES_MAX);
         args->tables[args->n_tables++] = arg;
         return 0;
     case ARGP_KEY_END:
@@ -111,5 +111,6 @@ int cmd_rollback(int argc, char **argv, struct err *err)
     int rc = session_open(&args.options.common, &session, err);
     for (size_t i = 0; !rc && i < args.n_tables; i++)
         rc = plan(&session, &args, i, &ops[i], &targets[i], err);
-    return rc ? rc : switch_run(&session, &args.options, ops, targets, args.n_tables, err);
+    struct switch_job job = {.targets = targets, .ops = ops, .n = args.n_tables};
+    return rc ? rc : switch_command(&session, &args.options, &job, err);
 }

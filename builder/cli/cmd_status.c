@@ -155,11 +155,11 @@ static json_t *node_json(const struct heartbeat *node, const struct state *state
     return out;
 }
 
-static int show_json(const struct session *session, const struct heartbeat_list *nodes,
-                     const char *only, struct err *err)
+static int show_json(struct session *session, const struct heartbeat_list *nodes, const char *only,
+                     struct err *err)
 {
     const struct state *state = manifest_state(session->manifest);
-    int64_t now = cli_now_ns();
+    int64_t now = session_now_ns(session);
     json_t *list = json_array();
     for (size_t i = 0; i < nodes->n_nodes; i++)
         json_append(list, node_json(&nodes->nodes[i], state, only, now));
@@ -191,13 +191,12 @@ static void add_row(struct grid *grid, const struct heartbeat *node,
     buf_release(&text);
 }
 
-static void show(const struct session *session, const struct heartbeat_list *nodes,
-                 const char *only)
+static void show(struct session *session, const struct heartbeat_list *nodes, const char *only)
 {
     static const char *const headers[] = {"NODE",     ">HEARD", ">MEMORY", "TABLE",
                                           ">SERVING", "STATE",  NULL};
     const struct state *state = manifest_state(session->manifest);
-    int64_t now = cli_now_ns();
+    int64_t now = session_now_ns(session);
     struct grid grid;
     grid_init(&grid, headers);
     for (size_t i = 0; i < nodes->n_nodes; i++) {

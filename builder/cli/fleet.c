@@ -1,231 +1,302 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One round of waiting: fold what is new in the manifest (one request when there is nothing), read heartbeats again, judge. Read
+ * are those of the nodes that are not there yet; all of them when that is due, so that nodes which came, went or died are seen
+ * within seconds.
+ *
+ * The pause after a round grows with what the round cost and with how long nothing has changed: 50 ms while a switch is due, a second
+ * at most.
+ */
 #include "builder/cli/fleet.h"
 
+#include "builder/cli/fleet_show.h"
 #include "builder/cli/history.h"
-#include "builder/cli/progress.h"
-#include "manifest/rollout.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define MS_NS 1000000LL
 
-enum { POLL_MS = 100, FLIP_AHEAD_MS = 300 };
+#define PAUSE_MIN_NS (50 * MS_NS)
+#define PAUSE_MAX_NS (1000 * MS_NS)
 
-int64_t fleet_effective_ns(uint32_t n_live)
+enum { PAUSE_SHARE = 4, CALM_ROUNDS = 20 };
+
+void fleet_init(struct fleet *fleet, struct session *session, bool quiet)
 {
-    return n_live > 1 ? cli_now_ns() + FLIP_AHEAD_MS * MS_NS : 0;
+    *fleet = (struct fleet){.session = session, .quiet = quiet};
+    fleet_nodes_init(&fleet->nodes, session->store);
 }
 
-static const struct node_version *node_version_of(const struct heartbeat *node, const char *table,
-                                                  uint64_t version)
+void fleet_release(struct fleet *fleet)
 {
-    const struct node_table *t = heartbeat_find_table(node, table);
-    return t ? node_table_find_version(t, version) : NULL;
+    fleet_look_release(&fleet->look);
+    fleet_nodes_release(&fleet->nodes);
 }
 
-static uint32_t count_live(const struct heartbeat_list *nodes, int64_t now_ns)
+bool fleet_is_passing(int rc)
 {
-    uint32_t n = 0;
+    switch (-rc) {
+    case EIO:
+    case EREMOTEIO:
+    case ETIMEDOUT:
+    case EAGAIN:
+    case EINTR:
+    case EPIPE:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Nodes that count neither as live nor as dead. */
+static uint32_t count_unknown(const struct heartbeat_list *nodes, int64_t now_ns)
+{
+    uint32_t n = (uint32_t)nodes->n_bad;
     for (size_t i = 0; i < nodes->n_nodes; i++)
-        n += heartbeat_is_live(&nodes->nodes[i], now_ns);
+        n += !heartbeat_is_live(&nodes->nodes[i], now_ns) && nodes->nodes[i].time_ns > now_ns;
     return n;
 }
 
-int fleet_count(struct session *session, uint32_t *n_live, struct err *err)
+static void warn_unknown(struct fleet *fleet)
 {
-    struct heartbeat_list nodes = {0};
-    int rc = heartbeat_list_read(session->store, &nodes, err);
-    if (rc)
-        return rc;
-    *n_live = count_live(&nodes, cli_now_ns());
-    heartbeat_list_release(&nodes);
-    return 0;
-}
-
-/* What a look at the fleet found. */
-struct look {
-    bool done;
-    uint32_t n_live;
-    uint32_t n_there;    /* nodes that are where they should be, for the table that is worst off */
-    uint32_t n_expected; /* of so many */
-    char waiting[256];   /* a node that is not, and what it does */
-};
-
-static void describe(const struct heartbeat *node, const struct fleet_target *target,
-                     struct look *look)
-{
-    const struct node_version *v = node_version_of(node, target->table, target->version);
-    int n = snprintf(look->waiting, sizeof look->waiting, "%s: %s version %" PRIu64 " %s",
-                     node->node, target->table, target->version,
-                     v ? node_version_state_name(v->state) : "not seen yet");
-    if (n > 0 && n < (int)sizeof look->waiting && v && v->state == NODE_FAILED && v->reason)
-        snprintf(look->waiting + n, sizeof look->waiting - (size_t)n, ": %s", v->reason);
-    if (n > 0 && n < (int)sizeof look->waiting && v && v->total &&
-        (v->state == NODE_FETCHING || v->state == NODE_LOADING))
-        snprintf(look->waiting + n, sizeof look->waiting - (size_t)n, " %.0f %%",
-                 100.0 * (double)v->done / (double)v->total);
-}
-
-static bool is_there(const struct heartbeat *node, const struct fleet_target *target)
-{
-    const struct node_version *v = node_version_of(node, target->table, target->version);
-    return v && (v->state == NODE_READY || v->state == NODE_SERVING);
-}
-
-/* Keeps what look says about the table that is worst off. */
-static void note(struct look *look, uint32_t n_there, uint32_t n_expected, bool first)
-{
-    if (!first && n_expected - n_there <= look->n_expected - look->n_there)
+    uint32_t n = count_unknown(&fleet->nodes.list, session_now_ns(fleet->session));
+    if (!n || fleet->warned)
         return;
-    look->n_there = n_there;
-    look->n_expected = n_expected;
+    fleet->warned = true;
+    fprintf(
+        stderr,
+        "fkv: warning: %u node%s cannot be judged and %s not waited for: the heartbeat cannot be "
+        "read, or its time is more than 30 s ahead of the store's; see: fkv status\n",
+        n, n == 1 ? "" : "s", n == 1 ? "is" : "are");
 }
 
-bool fleet_is_superseded(const struct state *state, const struct fleet_target *target)
+int fleet_read(struct fleet *fleet, struct err *err)
 {
-    const struct table_state *table = state_find_table(state, target->table);
-    return table && table->current > target->version;
-}
-
-static int look_ready(const struct fleet_wait *wait, const struct heartbeat_list *nodes,
-                      int64_t now_ns, struct look *look, struct err *err)
-{
-    look->done = true;
-    look->n_live = count_live(nodes, now_ns);
-    for (size_t i = 0; i < wait->n_targets; i++) {
-        const struct fleet_target *target = &wait->targets[i];
-        const struct state *state = manifest_state(wait->session->manifest);
-        const struct table_state *table = state_find_table(state, target->table);
-        if (!table || fleet_is_superseded(state, target))
-            continue;
-        struct rollout r = rollout_decide(nodes, table, target->version, wait->quorum, now_ns);
-        note(look, r.n_ready, wait->quorum ? wait->quorum : r.n_live, i == 0);
-        if (r.verdict == ROLLOUT_BLOCKED)
-            return err_set(
-                err, -EPERM,
-                "table %s version %" PRIu64
-                " stays a candidate: %u of %u live nodes failed to prepare it; node %s: %s",
-                target->table, target->version, r.n_failed, r.n_live,
-                r.failed ? r.failed->node : "?", r.reason ? r.reason : "no reason given");
-        if (r.verdict == ROLLOUT_GO)
-            continue;
-        look->done = false;
-        for (size_t j = 0; j < nodes->n_nodes; j++) {
-            if (heartbeat_is_live(&nodes->nodes[j], now_ns) && !is_there(&nodes->nodes[j], target))
-                describe(&nodes->nodes[j], target, look);
-        }
-    }
-    return 0;
-}
-
-/* Is this node held at another version on purpose? */
-static bool is_pinned_away(const struct table_state *table, const struct heartbeat *node,
-                           uint64_t version, int64_t now_ns)
-{
-    const struct node_table *local = heartbeat_find_table(node, table->name);
-    if (local && local->local_pin)
-        return local->local_pin != version;
-    return table_state_wanted(table, node->node, (const char *const *)node->labels, node->n_labels,
-                              now_ns) != version;
-}
-
-/* Nobody will serve what another record took the place of: -ESTALE. */
-static int check_current(const struct fleet_wait *wait, const struct fleet_target *target,
-                         const struct table_state *table, struct err *err)
-{
-    struct history_switch by = {0};
-    if (!table || table->current == target->version)
-        return 0;
-    int rc = history_last(wait->session, target->table, 0, &by, err);
-    if (rc)
-        return rc;
-    return err_set(err, -ESTALE,
-                   "table %s version %" PRIu64 ": superseded by record %" PRIu64
-                   " by %s, which made version %" PRIu64 " current; see: fkv log",
-                   target->table, target->version, by.seq, by.author, table->current);
-}
-
-static int look_serving(const struct fleet_wait *wait, const struct heartbeat_list *nodes,
-                        int64_t now_ns, struct look *look, struct err *err)
-{
-    const struct state *state = manifest_state(wait->session->manifest);
-    look->done = true;
-    look->n_live = count_live(nodes, now_ns);
-    for (size_t i = 0; i < wait->n_targets; i++) {
-        const struct fleet_target *target = &wait->targets[i];
-        const struct table_state *table = state_find_table(state, target->table);
-        uint32_t n_there = 0, n_expected = 0;
-        int rc = check_current(wait, target, table, err);
-        if (rc)
-            return rc;
-        for (size_t j = 0; table && j < nodes->n_nodes; j++) {
-            const struct heartbeat *node = &nodes->nodes[j];
-            const struct node_table *t = heartbeat_find_table(node, target->table);
-            if (!heartbeat_is_live(node, now_ns) ||
-                is_pinned_away(table, node, target->version, now_ns + FLIP_AHEAD_MS * 10 * MS_NS))
-                continue;
-            n_expected++;
-            if (t && t->serving == target->version)
-                n_there++;
-            else
-                describe(node, target, look);
-        }
-        if (wait->quorum && n_expected > wait->quorum)
-            n_expected = wait->quorum;
-        if (n_there > n_expected)
-            n_there = n_expected;
-        note(look, n_there, n_expected, i == 0);
-        look->done = look->done && n_there == n_expected;
-    }
-    return 0;
-}
-
-typedef int (*look_fn)(const struct fleet_wait *wait, const struct heartbeat_list *nodes,
-                       int64_t now_ns, struct look *look, struct err *err);
-
-static int wait_until(const struct fleet_wait *wait, look_fn look_at, const char *goal,
-                      uint32_t *n_live, struct err *err)
-{
-    int64_t end = cli_now_ns() + wait->timeout_ns;
-    struct progress *line = progress_new();
-    struct look look = {0};
-    int rc = 0;
-    for (;;) {
-        struct heartbeat_list nodes = {0};
-        int64_t now = cli_now_ns();
-        look = (struct look){0};
-        rc = manifest_refresh(wait->session->manifest, NULL, err);
-        if (!rc)
-            rc = heartbeat_list_read(wait->session->store, &nodes, err);
-        if (!rc)
-            rc = look_at(wait, &nodes, now, &look, err);
-        heartbeat_list_release(&nodes);
-        if (rc || look.done)
-            break;
-        if (now >= end) {
-            rc = err_set(err, -ETIMEDOUT, "%u of %u live nodes %s in time; %s", look.n_there,
-                         look.n_expected, goal, look.waiting);
-            break;
-        }
-        progress_show(line, "waiting: %u of %u nodes %s; %s", look.n_there, look.n_expected, goal,
-                      look.waiting);
-        nanosleep(&(struct timespec){.tv_nsec = POLL_MS * MS_NS}, NULL);
-    }
-    progress_free(line);
+    bool did = false;
+    int rc = fleet_nodes_list(&fleet->nodes, cli_now_ns(), &did, err);
     if (!rc)
-        *n_live = look.n_live;
+        warn_unknown(fleet);
     return rc;
 }
 
-int fleet_wait_ready(const struct fleet_wait *wait, uint32_t *n_live, struct err *err)
+uint32_t fleet_n_live(struct fleet *fleet)
 {
-    return wait_until(wait, look_ready, "ready", n_live, err);
+    int64_t now_ns = session_now_ns(fleet->session);
+    uint32_t n = 0;
+    for (size_t i = 0; i < fleet->nodes.list.n_nodes; i++)
+        n += heartbeat_is_live(&fleet->nodes.list.nodes[i], now_ns);
+    return n;
 }
 
-int fleet_wait_serving(const struct fleet_wait *wait, uint32_t *n_live, struct err *err)
+/* Nobody will serve what another record took the place of. */
+static int check_current(struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
 {
-    return wait_until(wait, look_serving, "serving", n_live, err);
+    const struct state *state = manifest_state(fleet->session->manifest);
+    for (size_t i = 0; wait->is_of_log && i < wait->n_targets; i++) {
+        const struct fleet_target *target = &wait->targets[i];
+        const struct table_state *table = state_find_table(state, target->table);
+        struct history_switch by = {0};
+        if (!table || table->current == target->version)
+            continue;
+        int rc = history_last(fleet->session, target->table, 0, &by, err);
+        if (rc)
+            return rc;
+        return err_set(err, -ESTALE,
+                       "table %s version %" PRIu64 ": superseded by record %" PRIu64
+                       " by %s, which made version %" PRIu64 " current; see: fkv log",
+                       target->table, target->version, by.seq, by.author, table->current);
+    }
+    return 0;
+}
+
+/* Brings what is known up to date. */
+static int refresh(struct fleet *fleet, struct err *err)
+{
+    bool did = false;
+    int rc = manifest_refresh(fleet->session->manifest, NULL, err);
+    if (!rc)
+        rc = fleet_nodes_list(&fleet->nodes, cli_now_ns(), &did, err);
+    if (rc || did) {
+        if (did) /* what marks point at is gone */
+            fleet_look_release(&fleet->look);
+        return rc;
+    }
+    for (size_t i = 0; !rc && i < fleet->look.n_marks; i++) {
+        if (!fleet->look.marks[i].there)
+            rc = fleet_nodes_reread(&fleet->nodes, fleet->look.marks[i].node, err);
+    }
+    return rc;
+}
+
+static int look(struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
+{
+    struct fleet_question question = {
+        .state = manifest_state(fleet->session->manifest),
+        .targets = wait->targets,
+        .n_targets = wait->n_targets,
+        .goal = wait->goal,
+        .quorum = wait->quorum,
+        .since_ns = wait->since_ns,
+    };
+    struct fleet_look seen = {0};
+    int rc = fleet_look(&question, &fleet->nodes.list, session_now_ns(fleet->session), &seen, err);
+    if (rc)
+        return rc;
+    fleet_look_release(&fleet->look);
+    fleet->look = seen;
+    return 0;
+}
+
+static const char *goal_name(const struct fleet_wait *wait)
+{
+    return wait->goal == FLEET_READY ? "ready" : "serving";
+}
+
+static int blocked(const struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
+{
+    const struct fleet_mark *mark = fleet->look.worst;
+    const char *reason = mark && mark->version ? mark->version->reason : NULL;
+    if (!mark)
+        return err_set(err, -EPERM, "too many nodes failed; see: fkv status");
+    return err_set(err, -EPERM,
+                   "table %s version %" PRIu64 "%s: %u of %u live nodes failed to %s it; "
+                   "node %s: %s",
+                   mark->target->table, mark->target->version,
+                   wait->goal == FLEET_READY ? " stays a candidate" : "", fleet->look.n_failed,
+                   fleet->look.n_live, wait->goal == FLEET_READY ? "prepare" : "take",
+                   mark->node->node, reason ? reason : "no reason given");
+}
+
+static int timed_out(struct fleet *fleet, const struct fleet_wait *wait, const struct err *trouble,
+                     struct err *err)
+{
+    struct buf text = {0};
+    if (trouble->code)
+        buf_printf(&text, "; the store could not be asked: %s", trouble->text);
+    else if (fleet->look.worst) {
+        buf_printf(&text, "; ");
+        fleet_mark_text(fleet->look.worst, session_now_ns(fleet->session), &text);
+    }
+    int rc = err_set(err, -ETIMEDOUT, "%u of %zu live node%s %s in time%.*s", fleet->look.n_there,
+                     fleet->look.n_marks, fleet->look.n_marks == 1 ? "" : "s", goal_name(wait),
+                     (int)text.len, text.data ? (const char *)text.data : "");
+    buf_release(&text);
+    return rc;
+}
+
+/* How long to pause: a quarter of the time goes into asking at most. */
+static int64_t pause_ns(int64_t cost_ns, unsigned n_calm)
+{
+    int64_t ns = PAUSE_SHARE * cost_ns;
+    for (unsigned i = CALM_ROUNDS; i <= n_calm && ns < PAUSE_MAX_NS; i += CALM_ROUNDS)
+        ns += PAUSE_MIN_NS;
+    if (ns < PAUSE_MIN_NS)
+        return PAUSE_MIN_NS;
+    return ns < PAUSE_MAX_NS ? ns : PAUSE_MAX_NS;
+}
+
+static void pause_for(int64_t ns)
+{
+    if (ns > 0)
+        nanosleep(&(struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000}, NULL);
+}
+
+/* What tells that something moved since the last round. */
+static uint64_t fingerprint(const struct fleet_look *look)
+{
+    uint64_t sum = look->n_there;
+    for (size_t i = 0; i < look->n_marks; i++) {
+        const struct node_version *v = look->marks[i].version;
+        if (v)
+            sum = sum * 31 + v->done + (uint64_t)v->state;
+    }
+    return sum;
+}
+
+/* Has anything in the log ended what we wait for? */
+static int check(struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
+{
+    int rc = check_current(fleet, wait, err);
+    if (!rc && wait->check)
+        rc = wait->check(wait->context, manifest_state(fleet->session->manifest), err);
+    return rc;
+}
+
+/* One round: 1 when the wait is over, 0 to go on. *trouble is set while the store cannot be asked. */
+static int round_once(struct fleet *fleet, const struct fleet_wait *wait, struct err *trouble,
+                      struct err *err)
+{
+    struct err why = {0};
+    int rc = refresh(fleet, &why);
+    if (rc && !fleet_is_passing(rc))
+        return err_set(err, rc, "%s", err_text(&why, rc));
+    if (rc)
+        err_set(trouble, rc, "%s", err_text(&why, rc));
+    rc = rc ? 0 : check(fleet, wait, err);
+    if (!rc)
+        rc = look(fleet, wait, err);
+    if (rc || trouble->code)
+        return rc;
+    warn_unknown(fleet);
+    if (fleet->look.done && (fleet->look.n_marks || !wait->needs_node))
+        return 1;
+    return fleet->look.blocked ? blocked(fleet, wait, err) : 0;
+}
+
+/* The pause after a round that cost so much. */
+struct pace {
+    uint64_t was; /* fingerprint of the last round */
+    unsigned n_calm;
+};
+
+static int64_t next_pause_ns(struct pace *pace, const struct fleet_look *look, int64_t cost_ns)
+{
+    uint64_t is = fingerprint(look);
+    pace->n_calm = is == pace->was ? pace->n_calm + 1 : 0;
+    pace->was = is;
+    return pause_ns(cost_ns, pace->n_calm);
+}
+
+int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
+{
+    struct fleet_show *show = fleet_show_new(fleet->quiet);
+    int64_t begin_ns = cli_now_ns();
+    struct pace pace = {0};
+    int rc = 0;
+    fleet_look_release(&fleet->look);
+    if (wait->due_ns) {
+        rc = look(fleet, wait, err); /* so that the first round reads them again */
+        pause_for(rc ? 0 : wait->due_ns - session_now_ns(fleet->session));
+    }
+    while (!rc) {
+        struct err trouble = {0};
+        int64_t round_ns = cli_now_ns();
+        rc = round_once(fleet, wait, &trouble, err);
+        if (rc)
+            break;
+        int64_t left_ns = wait->timeout_ns - (cli_now_ns() - begin_ns);
+        if (left_ns <= 0) {
+            rc = timed_out(fleet, wait, &trouble, err);
+            break;
+        }
+        fleet_show_update(show, &fleet->look, wait->goal, trouble.code ? trouble.text : NULL,
+                          cli_now_ns() - begin_ns, session_now_ns(fleet->session));
+        int64_t ns = next_pause_ns(&pace, &fleet->look, cli_now_ns() - round_ns);
+        pause_for(ns < left_ns ? ns : left_ns);
+    }
+    fleet_show_free(show);
+    return rc < 0 ? rc : 0;
 }

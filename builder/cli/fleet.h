@@ -1,45 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fleet: waiting for live nodes, by their heartbeats on the store, and saying how they get on.
+ * fleet: waiting for live nodes, by their heartbeats on the store, and showing how they get on.
  *
- * Threads: one. Memory: none is kept.
+ * A store that cannot be asked for a while does not end the waiting: nodes go on without it, and so does the one who waits, until
+ * his time is up.
+ *
+ * Threads: one. Memory: fleet_release().
  * Errors: -ETIMEDOUT names a node that is not there yet; -EPERM when nodes failed (which, and why); store errors.
  */
 #ifndef FKV_CLI_FLEET_H
 #define FKV_CLI_FLEET_H
 
 #include "builder/cli/cli.h"
-#include "manifest/heartbeat.h"
+#include "builder/cli/fleet_look.h"
+#include "builder/cli/fleet_nodes.h"
 
-struct fleet_target {
-    const char *table;
-    uint64_t version;
+/* What is known of the fleet: lasts over several waits. */
+struct fleet {
+    struct session *session;
+    struct fleet_nodes nodes;
+    struct fleet_look look; /* the last one */
+    bool quiet;             /* shows no progress */
+    bool warned;            /* of nodes that cannot be judged */
 };
+
+void fleet_init(struct fleet *fleet, struct session *session, bool quiet);
+void fleet_release(struct fleet *fleet);
+#define scope_fleet __attribute__((cleanup(fleet_release)))
+
+/* Reads the heartbeats, unless that was just now, and warns on stderr of nodes that cannot be judged. */
+int fleet_read(struct fleet *fleet, struct err *err);
+uint32_t fleet_n_live(struct fleet *fleet);
 
 struct fleet_wait {
-    struct session *session;
     const struct fleet_target *targets;
     size_t n_targets;
-    uint32_t quorum; /* 0: every live node */
-    int64_t timeout_ns;
+    enum fleet_goal goal;
+    uint32_t quorum;    /* 0: every live node */
+    int64_t timeout_ns; /* from now */
+    int64_t since_ns;   /* as in struct fleet_question */
+    int64_t due_ns;     /* nobody can be there before, by the store's clock; 0: at any time */
+    bool is_of_log;     /* the targets are what the log says: -ESTALE when it says otherwise */
+    bool needs_node;    /* with no node that should be at a target, wait for one */
+    /* May end the wait, by the newest state; or NULL. */
+    int (*check)(void *context, const struct state *state, struct err *err);
+    void *context;
 };
 
-/* Is a later version of the table current already? Nodes will not prepare the target any more then. */
-bool fleet_is_superseded(const struct state *state, const struct fleet_target *target);
+/* Until the live nodes that should be at the targets are. fleet->look tells how it went, also after a failure. */
+int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *err);
 
-/* Until live nodes (or the quorum) have every target ready that is not superseded. *n_live: how many there are. */
-int fleet_wait_ready(const struct fleet_wait *wait, uint32_t *n_live, struct err *err);
-
-/*
- * Until every live node that should serve a target does (or the quorum). Nodes that are pinned elsewhere, in the manifest or on their
- * host, are named but not waited for. -ESTALE when a later record makes another version current.
- */
-int fleet_wait_serving(const struct fleet_wait *wait, uint32_t *n_live, struct err *err);
-
-/* When to flip: now for at most one node, a moment ahead for several, so that they flip together. */
-int64_t fleet_effective_ns(uint32_t n_live);
-
-/* Live nodes now. */
-int fleet_count(struct session *session, uint32_t *n_live, struct err *err);
+/* Would trying the same again later help? True of a store that cannot be reached. */
+bool fleet_is_passing(int rc);
 
 #endif

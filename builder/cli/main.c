@@ -50,7 +50,8 @@ static char *overview(int key, const char *text, void *input)
 }
 
 static const struct argp_option options[] = {
-    {"store", 's', "URL", 0, "The store: file:///srv/fkv or /srv/fkv (default: $FKV_STORE)", 0},
+    {"store", 's', "URL", 0,
+     "The store: /srv/fkv, file:///srv/fkv or nfs://server/dir (default: $FKV_STORE)", 0},
     {0},
 };
 

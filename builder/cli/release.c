@@ -2,13 +2,18 @@
 #include "builder/cli/release.h"
 
 #include "base/scope.h"
+#include "builder/cli/activation.h"
 #include "builder/cli/args.h"
-#include "builder/cli/fleet.h"
+#include "builder/cli/canary_nodes.h"
+#include "builder/cli/fleet_show.h"
 #include "builder/cli/history.h"
+#include "builder/cli/release_report.h"
+#include "builder/cli/summary.h"
 #include "builder/cli/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SECOND_NS 1000000000LL
@@ -23,6 +28,7 @@ enum {
     OPTION_QUORUM,
     OPTION_TIMEOUT,
     OPTION_REASON,
+    OPTION_CANARY,
 };
 
 static const struct argp_option options[] = {
@@ -33,6 +39,11 @@ static const struct argp_option options[] = {
     {"max-not-finite", OPTION_NOT_FINITE, "N", 0, "Vectors that may hold NaN or Inf (0)", 10},
     {"allow-schema-change", OPTION_SCHEMA, NULL, 0, "Key or value type may differ", 10},
     {NULL, 0, NULL, 0, "Activation:", 20},
+    {"canary", OPTION_CANARY, "NODE", 0,
+     "Switch only this node, or the nodes of label:NAME, and stop; may be repeated; see: fkv "
+     "promote, "
+     "fkv abort",
+     20},
     {"no-activate", OPTION_NO_ACTIVATE, NULL, 0, "Leave it a candidate; see: fkv activate", 20},
     {"no-wait", OPTION_NO_WAIT, NULL, 0, "Activate at once, whether or not nodes are ready", 20},
     {"quorum", OPTION_QUORUM, "N", 0, "So many ready nodes are enough (all live ones)", 20},
@@ -40,6 +51,21 @@ static const struct argp_option options[] = {
     {"reason", OPTION_REASON, "TEXT", 0, "Why, for `fkv log`", 20},
     {0},
 };
+
+static void add_canary(struct release_options *o, const char *name, struct argp_state *state)
+{
+    struct err why = {0};
+    if (pin_name_check(name, &why))
+        argp_error(state, "--canary: %s", why.text);
+    for (size_t i = 0; i < o->n_canaries; i++) {
+        if (!strcmp(o->canaries[i], name))
+            return;
+    }
+    if (o->n_canaries == RELEASE_CANARIES_MAX)
+        argp_error(state, "--canary may be repeated %d times at most; give the nodes a label",
+                   RELEASE_CANARIES_MAX);
+    o->canaries[o->n_canaries++] = name;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -76,6 +102,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_REASON:
         o->reason = arg;
         return 0;
+    case OPTION_CANARY:
+        add_canary(o, arg, state);
+        return 0;
+    case ARGP_KEY_END:
+        if (o->n_canaries && (o->no_activate || o->quorum))
+            argp_error(state,
+                       "--canary goes neither with --no-activate nor with --quorum, which is "
+                       "for fkv promote");
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -83,194 +118,220 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 const struct argp release_argp = {.options = options, .parser = parse};
 
-static void show_report(const struct publish_version *v)
-{
-    for (int rule = 0; rule < RULE_COUNT && v->validated; rule++) {
-        const struct validate_finding *f = &v->report.findings[rule];
-        printf("  %s  %s\n", f->skipped ? "skip" : f->passed ? "ok  " : "FAIL", f->text);
-    }
-}
-
-static void show_versions(const struct publish_version *versions, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (!versions[i].validated)
-            continue;
-        printf("%s: build %s\n", versions[i].table, versions[i].task);
-        show_report(&versions[i]);
-    }
-}
-
-static void show_published(const struct publish_version *versions, size_t n, uint64_t seq)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct publish_version *v = &versions[i];
-        char keys[TEXT_MAX], size[TEXT_MAX];
-        text_count(v->n_keys, keys);
-        text_size(v->len, size);
-        printf("published %s version %" PRIu64, v->table, v->version);
-        if (v->base)
-            printf(" (a delta on %" PRIu64 ")", v->base);
-        printf(": %s keys, %s; record %" PRIu64 "\n", keys, size, seq);
-    }
-    fflush(stdout);
-}
-
-static json_t *report_json(const struct validate_report *report)
-{
-    static const char *const names[RULE_COUNT] = {
-        [RULE_READ_BACK] = "read_back",   [RULE_MIN_ROWS] = "min_rows",
-        [RULE_ROW_CHANGE] = "row_change", [RULE_DUPLICATES] = "duplicates",
-        [RULE_NOT_FINITE] = "not_finite", [RULE_SCHEMA] = "schema",
-    };
-    json_t *list = json_array();
-    for (int rule = 0; rule < RULE_COUNT; rule++) {
-        const struct validate_finding *f = &report->findings[rule];
-        json_t *one = json_object();
-        json_put_string(one, "rule", names[rule]);
-        json_put_bool(one, "passed", f->passed);
-        json_put_bool(one, "skipped", f->skipped);
-        json_put_string(one, "text", f->text);
-        json_append(list, one);
-    }
-    return list;
-}
-
-static json_t *versions_json(const struct publish_version *versions, size_t n, bool activated)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        const struct publish_version *v = &versions[i];
-        json_t *one = json_object();
-        json_put_string(one, "table", v->table);
-        json_put_string(one, "task", v->task);
-        json_put_u64(one, "version", v->version);
-        json_put_u64(one, "base", v->base);
-        json_put_u64(one, "n_keys", v->n_keys);
-        json_put_u64(one, "bytes", v->len);
-        json_put_bool(one, "activated", activated);
-        if (v->validated)
-            json_put(one, "validators", report_json(&v->report));
-        json_append(list, one);
-    }
-    return list;
-}
-
-struct activation {
+/* One publish on its way to the fleet. */
+struct releasing {
     struct session *session;
-    const struct fleet_target *targets;
-    const uint64_t *was; /* each table's current version when ours were published */
-    uint64_t seq;        /* by this record */
+    const struct release_options *options;
+    bool quiet;
+    const struct publish_version *versions;
+    struct fleet_target *targets;
     size_t n;
-    int64_t effective_ns;
-    struct op *ops;
+    struct fleet fleet;
+    int64_t begin_ns;
+    int64_t published_ns; /* by the store's clock */
+    bool activated;
+    struct switch_result result;
 };
 
-/* What an operator decided while we waited for nodes stands. */
-static int check_not_gone_back(const struct activation *a, struct err *err)
-{
-    for (size_t i = 0; i < a->n; i++) {
-        const struct fleet_target *target = &a->targets[i];
-        struct history_switch back = {0};
-        int rc = history_gone_back(a->session, target->table, a->seq, a->was[i], &back, err);
-        if (rc)
-            return rc;
-        if (back.seq)
-            return err_set(
-                err, -ESTALE,
-                "not activated: record %" PRIu64 " by %s took table %s back to version %" PRIu64
-                " meanwhile; the candidate stays, fkv activate %s=%" PRIu64 " if you insist",
-                back.seq, back.author, target->table, back.version, target->table, target->version);
-    }
-    return 0;
-}
-
-/*
- * A slower publisher must not take the fleet back from a later version: -EALREADY when all targets are superseded; -ESTALE when some
- * are, because versions that were published together are not to be switched to apart.
- */
-static int build_activation(void *context, const struct state *state, struct op_list *list,
-                            struct err *err)
-{
-    const struct activation *a = context;
-    const struct fleet_target *late = NULL;
-    size_t n_late = 0;
-    for (size_t i = 0; i < a->n; i++) {
-        if (fleet_is_superseded(state, &a->targets[i])) {
-            late = &a->targets[i];
-            n_late++;
-        }
-        a->ops[i] = (struct op){
-            .kind = OP_ACTIVATE, .version = a->targets[i].version, .effective_ns = a->effective_ns};
-        snprintf(a->ops[i].table, sizeof a->ops[i].table, "%s", a->targets[i].table);
-    }
-    *list = (struct op_list){.ops = a->ops, .n_ops = a->n};
-    if (!late)
-        return check_not_gone_back(a, err);
-    return err_set(err, n_late == a->n ? -EALREADY : -ESTALE,
-                   "not activated: %s has a later version than %" PRIu64
-                   " as its current one, %" PRIu64,
-                   late->table, late->version, state_find_table(state, late->table)->current);
-}
-
-static int append_activation(struct activation *a, const char *reason, uint32_t n_live,
-                             struct err *err)
-{
-    scope_free struct op *ops = calloc(a->n, sizeof *ops);
-    if (!ops)
-        return err_sys(err, -ENOMEM, "activating");
-    a->ops = ops;
-    a->effective_ns = fleet_effective_ns(n_live);
-    return manifest_append(a->session->manifest, reason, build_activation, a, NULL, err);
-}
-
-static const char *plural(uint32_t n)
+static const char *plural(size_t n)
 {
     return n == 1 ? "" : "s";
 }
 
-/* Waits until nodes are ready, and activates; -EALREADY when later versions are current. */
-static int prepare_and_activate(const struct fleet_wait *wait, struct activation *a,
-                                const struct release_options *o, uint32_t *n_live, struct err *err)
+static void say_activated(void *context, uint64_t seq)
 {
-    const struct fleet_target *first = &wait->targets[0];
-    int rc =
-        o->no_wait ? fleet_count(wait->session, n_live, err) : fleet_wait_ready(wait, n_live, err);
+    struct releasing *r = context;
+    r->activated = true;
+    if (!r->quiet && !r->fleet.look.n_live && !r->result.n_live && seq)
+        fflush(stdout);
+}
+
+static void show_activated(const struct releasing *r)
+{
+    struct buf text = {0};
+    uint32_t n_live = r->result.n_live;
+    if (!n_live) {
+        printf("activated at once: no node is live; nodes take it up when they come\n");
+    } else if (r->options->no_wait) {
+        printf("activated without waiting for %u live node%s\n", n_live, plural(n_live));
+    } else {
+        summary_text(&r->fleet.look, &r->result, true, &text);
+        printf("activated: %s\n", text.data ? (const char *)text.data : "");
+        if (r->options->quorum && r->fleet.look.n_there < r->fleet.look.n_marks)
+            printf("the others follow\n");
+    }
+    buf_release(&text);
+}
+
+/* Waits until nodes are ready, activates, waits for the flip. */
+static int activate(struct releasing *r, struct err *err)
+{
+    const struct release_options *o = r->options;
+    const struct fleet_target *first = &r->targets[0];
+    scope_activation struct activation activation = {0};
+    scope_free struct op *ops = calloc(r->n, sizeof *ops);
+    struct err why = {0};
+    if (!ops)
+        return err_sys(err, -ENOMEM, "activating");
+    for (size_t i = 0; i < r->n; i++) {
+        ops[i] = (struct op){.kind = OP_ACTIVATE, .version = r->targets[i].version};
+        snprintf(ops[i].table, sizeof ops[i].table, "%s", r->targets[i].table);
+    }
+    int rc = activation_init(&activation, r->session, r->targets, r->n, err);
+    if (rc)
+        return rc;
+    struct switch_plan plan = {
+        .fleet = &r->fleet,
+        .targets = r->targets,
+        .ops = ops,
+        .n = r->n,
+        .prepares = true,
+        .no_wait = o->no_wait,
+        .quorum = o->quorum,
+        .timeout_ns = o->timeout_ns,
+        .reason = o->reason,
+        .check = activation_check,
+        .context = &activation,
+        .appended = say_activated,
+        .appended_context = r,
+    };
+    rc = switch_run(&plan, r->begin_ns, &r->result, &why);
+    if (rc == -EALREADY && !r->quiet)
+        printf("%s\n", why.text);
+    if (rc == -EALREADY)
+        return 0;
+    if (rc)
+        err_set(err, rc, "%s", err_text(&why, rc));
+    if (rc && r->activated)
+        return err_wrap(err, rc, "activated, but");
     if (rc == -ETIMEDOUT)
         return err_wrap(err, rc,
                         "not activated; the candidate stays, activate it later with "
                         "fkv activate %s=%" PRIu64,
                         first->table, first->version);
-    return rc ? rc : append_activation(a, o->reason, *n_live, err);
+    if (!rc && !r->quiet)
+        show_activated(r);
+    return rc;
 }
 
-/* Waits, activates, waits for the flip. */
-static int activate(struct activation *a, const struct release_options *o, bool quiet,
-                    bool *activated, struct err *err)
+/* Did somebody promote, abort or overtake it while we waited? */
+static int canary_goes_on(void *context, const struct state *state, struct err *err)
 {
-    struct fleet_wait wait = {a->session, a->targets, a->n, o->quorum, o->timeout_ns};
-    struct err why = {0};
-    uint32_t n_live = 0;
-    int64_t begin = cli_now_ns();
-    int rc = prepare_and_activate(&wait, a, o, &n_live, &why);
-    if (rc == -EALREADY && !quiet)
-        printf("%s\n", why.text);
+    const struct releasing *r = context;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct table_state *table = state_find_table(state, r->targets[i].table);
+        if (!table || table_state_canary(table) != r->targets[i].version)
+            return err_set(err, -ESTALE,
+                           "the canary of table %s version %" PRIu64
+                           " was ended meanwhile; see: fkv log %s",
+                           r->targets[i].table, r->targets[i].version, r->targets[i].table);
+    }
+    return 0;
+}
+
+static void tables_text(const struct releasing *r, struct buf *out)
+{
+    for (size_t i = 0; i < r->n; i++)
+        buf_printf(out, " %s", r->targets[i].table);
+    buf_add_byte(out, 0);
+}
+
+static void show_canary(struct releasing *r)
+{
+    const struct fleet_look *look = &r->fleet.look;
+    const struct heartbeat **nodes = calloc(look->n_marks + 1, sizeof *nodes);
+    struct buf names = {0}, tables = {0};
+    char took[TEXT_MAX];
+    for (size_t i = 0; nodes && i < look->n_marks; i++)
+        nodes[i] = look->marks[i].node;
+    if (nodes)
+        fleet_names_text(nodes, look->n_marks, &names);
+    tables_text(r, &tables);
+    text_took(r->result.total_ns, took);
+    const char *t = tables.data ? (const char *)tables.data : "";
+    if (r->options->no_wait)
+        printf("canary: not waiting for it\n");
+    else
+        printf(
+            "canary: serving on %u of %u live nodes after %s: %.*s; the others stay as they are\n",
+            look->n_there, look->n_live, took, (int)names.len,
+            names.data ? (const char *)names.data : "");
+    printf("look at them: fkv status%s, and what your own figures say of these nodes\n"
+           "then either:  fkv promote%s\n"
+           "or:           fkv abort%s --reason TEXT\n",
+           r->n == 1 ? t : "", t, t);
+    buf_release(&names);
+    buf_release(&tables);
+    free(nodes);
+}
+
+/* Waits until the nodes that try it serve it. */
+static int canary(struct releasing *r, struct err *err)
+{
+    struct fleet_wait wait = {
+        .targets = r->targets,
+        .n_targets = r->n,
+        .goal = FLEET_SERVING,
+        .timeout_ns = r->options->timeout_ns,
+        .since_ns = r->published_ns,
+        .needs_node = true,
+        .check = canary_goes_on,
+        .context = r,
+    };
+    r->result = (struct switch_result){.written_ns = r->published_ns};
+    int rc = r->options->no_wait ? 0 : fleet_wait(&r->fleet, &wait, err);
+    r->result.waited = !rc && !r->options->no_wait;
+    r->result.total_ns = cli_now_ns() - r->begin_ns;
     if (rc)
-        return rc == -EALREADY ? 0 : err_set(err, rc, "%s", err_text(&why, rc));
-    *activated = true;
-    if (!quiet && !n_live)
-        printf("activated at once: no node is live; nodes take it up when they come\n");
-    if (!quiet && n_live && o->no_wait)
-        printf("activated without waiting for %u live node%s\n", n_live, plural(n_live));
-    if (!n_live || o->no_wait)
-        return 0;
-    wait.timeout_ns -= cli_now_ns() - begin;
-    rc = fleet_wait_serving(&wait, &n_live, err);
+        return err_wrap(err, rc,
+                        "published and on canary, but (it goes on: fkv promote %s or fkv abort %s)",
+                        r->targets[0].table, r->targets[0].table);
+    if (!r->quiet)
+        show_canary(r);
+    return 0;
+}
+
+/* Before anything is published: is there anybody to try it? */
+static int check_canaries(struct releasing *r, const struct publish_item *items, struct err *err)
+{
+    const struct release_options *o = r->options;
+    const struct state *state = manifest_state(r->session->manifest);
+    int rc = o->n_canaries ? fleet_read(&r->fleet, err) : 0;
+    for (size_t i = 0; !rc && o->n_canaries && i < r->n; i++) {
+        rc = table_name_check(items[i].table, err);
+        if (!rc)
+            rc = canary_nodes_check(&r->fleet.nodes.list, items[i].table,
+                                    state_find_table(state, items[i].table), o->canaries,
+                                    o->n_canaries, session_now_ns(r->session), err);
+    }
+    return rc;
+}
+
+static int publish(struct releasing *r, const struct publish_item *items,
+                   struct publish_version *versions, struct err *err)
+{
+    const struct release_options *o = r->options;
+    struct publish_request request = {.items = items,
+                                      .n_items = r->n,
+                                      .limits = &o->limits,
+                                      .reason = o->reason,
+                                      .canaries = o->canaries,
+                                      .n_canaries = o->n_canaries};
+    uint64_t seq = 0;
+    int rc = check_canaries(r, items, err);
     if (rc)
-        return err_wrap(err, rc, "activated, but");
-    if (!quiet)
-        printf("activated: serving on %s%u live node%s\n", o->quorum ? "at least a quorum of " : "",
-               n_live, plural(n_live));
+        return rc;
+    rc = publish_run(r->session->store, r->session->manifest, &request, versions, &seq, err);
+    if (!r->quiet)
+        release_show_reports(versions, r->n);
+    if (rc)
+        return rc;
+    r->published_ns = session_now_ns(r->session);
+    r->begin_ns = cli_now_ns();
+    for (size_t i = 0; i < r->n; i++)
+        r->targets[i] = (struct fleet_target){versions[i].table, versions[i].version};
+    if (!r->quiet)
+        release_show_published(versions, r->n, seq);
     return 0;
 }
 
@@ -279,25 +340,22 @@ int release_run(struct session *session, const struct publish_item *items, size_
 {
     scope_free struct publish_version *versions = calloc(n_items, sizeof *versions);
     scope_free struct fleet_target *targets = calloc(n_items, sizeof *targets);
-    scope_free uint64_t *was = calloc(n_items, sizeof *was);
-    uint64_t seq = 0;
-    if (!versions || !targets || !was)
+    struct releasing r = {.session = session,
+                          .options = o,
+                          .quiet = quiet,
+                          .versions = versions,
+                          .targets = targets,
+                          .n = n_items};
+    if (!versions || !targets)
         return err_sys(err, -ENOMEM, "publishing");
-    int rc = publish_run(session->store, session->manifest, items, n_items, &o->limits, o->reason,
-                         versions, &seq, err);
-    if (!quiet)
-        show_versions(versions, n_items);
-    for (size_t i = 0; !rc && i < n_items; i++) {
-        targets[i] = (struct fleet_target){versions[i].table, versions[i].version};
-        was[i] = state_find_table(manifest_state(session->manifest), versions[i].table)->current;
-    }
-    if (!rc && !quiet)
-        show_published(versions, n_items, seq);
-    bool activated = false;
-    struct activation activation = {session, targets, was, seq, n_items, 0, NULL};
-    if (!rc && !o->no_activate)
-        rc = activate(&activation, o, quiet, &activated, err);
+    fleet_init(&r.fleet, session, quiet);
+    int rc = publish(&r, items, versions, err);
+    bool switches = !rc && !o->no_activate;
+    if (switches)
+        rc = o->n_canaries ? canary(&r, err) : activate(&r, err);
     if (json)
-        *json = versions_json(versions, n_items, activated);
+        *json = release_json(versions, n_items, r.activated,
+                             switches ? summary_json(&r.fleet.look, &r.result) : NULL);
+    fleet_release(&r.fleet);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * release: from sealed builds to serving, for `fkv publish` and `fkv build --publish`: validators, record, waiting for
- * nodes, activation, waiting for the flip.
+ * nodes, activation, waiting for the flip; or for a canary, only until the nodes that try it serve it.
  *
  * Threads: one. Memory: none is kept. Errors: those of publish_run() and fleet.h.
  */
@@ -11,6 +11,8 @@
 #include "builder/cli/cli.h"
 #include "builder/publish.h"
 
+enum { RELEASE_CANARIES_MAX = 64 };
+
 struct release_options {
     struct validate_limits limits;
     bool no_activate;
@@ -18,6 +20,8 @@ struct release_options {
     uint32_t quorum;
     int64_t timeout_ns;
     const char *reason;
+    const char *canaries[RELEASE_CANARIES_MAX]; /* "n1", "label:x": only these switch */
+    size_t n_canaries;
 };
 
 /* The options' argp, for use as a child; its input is a struct release_options. */

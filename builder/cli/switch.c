@@ -1,109 +1,113 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/switch.h"
 
-#include "builder/cli/args.h"
-
+#include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 
 #define SECOND_NS 1000000000LL
 
-enum { OPTION_FORCE = 0x5300, OPTION_NO_WAIT, OPTION_TIMEOUT, OPTION_REASON };
+/* The flip gets so long at least, however long nodes took to get ready. */
+#define FLIP_TIMEOUT_MIN_NS (10 * SECOND_NS)
 
-static const struct argp_option options[] = {
-    {"force", OPTION_FORCE, NULL, 0, "Also to a version that is quarantined", 0},
-    {"no-wait", OPTION_NO_WAIT, NULL, 0, "Do not wait until nodes have switched", 0},
-    {"timeout", OPTION_TIMEOUT, "TIME", 0, "How long to wait for nodes (1m)", 0},
-    {"reason", OPTION_REASON, "TEXT", 0, "Why, for `fkv log`", 0},
-    {0},
+/* Two readings of the store's clock agree that far. */
+#define CLOCK_SLACK_NS (50 * 1000000LL)
+
+bool switch_is_prepared(const struct table_state *table, uint64_t version)
+{
+    const struct version_entry *v = table_state_find(table, version);
+    if (!v)
+        return false;
+    if (version == table->current || version == table->previous)
+        return true;
+    return v->state == VERSION_CANDIDATE && version > table->current &&
+           !table_state_find_bad(table, v);
+}
+
+struct appending {
+    const struct switch_plan *plan;
+    int64_t now_ns; /* by the store's clock */
+    int64_t effective_ns;
 };
 
-static error_t parse(int key, char *arg, struct argp_state *state)
+static int build(void *context, const struct state *state, struct op_list *list, struct err *err)
 {
-    struct switch_options *o = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        o->timeout_ns = 60 * SECOND_NS;
-        state->child_inputs[0] = &o->common;
-        return 0;
-    case OPTION_FORCE:
-        o->force = true;
-        return 0;
-    case OPTION_NO_WAIT:
-        o->no_wait = true;
-        return 0;
-    case OPTION_TIMEOUT:
-        o->timeout_ns = arg_need_duration(state, "--timeout", arg);
-        return 0;
-    case OPTION_REASON:
-        o->reason = arg;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp argp = {.options = options, .parser = parse, .children = cli_children};
-const struct argp_child switch_children[] = {{&argp, 0, NULL, 0}, {0}};
-
-static int show_json(const struct fleet_target *targets, const struct op *ops, size_t n,
-                     uint64_t seq, uint32_t n_live, bool waited, struct err *err)
-{
-    json_t *out = json_object();
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        json_t *one = json_object();
-        json_put_string(one, "table", targets[i].table);
-        json_put_u64(one, "version", targets[i].version);
-        json_put_u64(one, "from", ops[i].from);
-        json_append(list, one);
-    }
-    json_put_u64(out, "record", seq);
-    json_put(out, "tables", list);
-    json_put_u64(out, "live_nodes", n_live);
-    json_put_bool(out, "waited", waited);
-    return cli_print_json(out, err);
-}
-
-static void show(const struct fleet_target *targets, const struct op *ops, size_t n, uint64_t seq)
-{
-    for (size_t i = 0; i < n; i++) {
-        printf("%s is now at version %" PRIu64, targets[i].table, targets[i].version);
-        if (ops[i].kind == OP_ROLLBACK)
-            printf("; version %" PRIu64 " is quarantined", ops[i].from);
-        printf(" (record %" PRIu64 ")\n", seq);
-    }
-    fflush(stdout);
-}
-
-int switch_run(struct session *session, const struct switch_options *o, struct op *ops,
-               const struct fleet_target *targets, size_t n, struct err *err)
-{
-    uint32_t n_live = 0;
-    uint64_t seq = 0;
-    int rc = fleet_count(session, &n_live, err);
-    int64_t effective_ns = fleet_effective_ns(n_live);
-    for (size_t i = 0; i < n; i++) {
-        ops[i].effective_ns = effective_ns;
-        ops[i].force = o->force;
-    }
-    if (!rc)
-        rc = session_append(session, o->reason, ops, n, &seq, err);
+    struct appending *a = context;
+    const struct switch_plan *plan = a->plan;
+    int rc = plan->check ? plan->check(plan->context, state, err) : 0;
     if (rc)
         return rc;
-    if (!o->common.json)
-        show(targets, ops, n, seq);
-    bool waits = n_live && !o->no_wait;
-    struct fleet_wait wait = {session, targets, n, 0, o->timeout_ns};
-    if (waits)
-        rc = fleet_wait_serving(&wait, &n_live, err);
-    if (rc)
-        return err_wrap(err, rc, "record %" PRIu64 " is written, nodes follow when they can", seq);
-    if (o->common.json)
-        return show_json(targets, ops, n, seq, n_live, waits, err);
-    if (waits)
-        printf("%u live node%s switched\n", n_live, n_live == 1 ? "" : "s");
-    else if (!n_live)
-        printf("no node is live; nodes take it up when they come\n");
+    a->now_ns = session_now_ns(plan->fleet->session);
+    a->effective_ns = rollout_effective_ns(&plan->fleet->nodes.list, a->now_ns);
+    for (size_t i = 0; i < plan->n; i++)
+        plan->ops[i].effective_ns = a->effective_ns;
+    *list = (struct op_list){.ops = plan->ops, .n_ops = plan->n};
     return 0;
+}
+
+static int wait_ready(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
+                      struct err *err)
+{
+    struct fleet_wait wait = {
+        .targets = plan->targets,
+        .n_targets = plan->n,
+        .goal = FLEET_READY,
+        .quorum = plan->quorum,
+        .timeout_ns = plan->timeout_ns,
+    };
+    int rc = plan->prepares && !plan->no_wait ? fleet_wait(plan->fleet, &wait, err)
+                                              : fleet_read(plan->fleet, err);
+    out->prepare_ns = cli_now_ns() - begin_ns;
+    return rc;
+}
+
+static int wait_serving(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
+                        struct err *err)
+{
+    int64_t left_ns = plan->timeout_ns - (cli_now_ns() - begin_ns);
+    int64_t least_ns =
+        plan->timeout_ns < FLIP_TIMEOUT_MIN_NS ? plan->timeout_ns : FLIP_TIMEOUT_MIN_NS;
+    struct fleet_wait wait = {
+        .targets = plan->targets,
+        .n_targets = plan->n,
+        .goal = FLEET_SERVING,
+        .quorum = plan->quorum,
+        .timeout_ns = left_ns > least_ns ? left_ns : least_ns,
+        .since_ns = out->written_ns - CLOCK_SLACK_NS,
+        .due_ns = out->effective_ns,
+        .is_of_log = true,
+    };
+    int rc = fleet_wait(plan->fleet, &wait, err);
+    out->total_ns = cli_now_ns() - begin_ns;
+    out->waited = !rc;
+    return rc;
+}
+
+static int append(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
+                  struct err *err)
+{
+    struct appending appending = {.plan = plan};
+    int rc = manifest_append(plan->fleet->session->manifest, plan->reason, build, &appending,
+                             &out->seq, err);
+    if (rc)
+        return rc;
+    out->appended = true;
+    out->written_ns = appending.now_ns;
+    out->effective_ns = appending.effective_ns;
+    out->append_ns = cli_now_ns() - begin_ns;
+    return 0;
+}
+
+int switch_run(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
+               struct err *err)
+{
+    *out = (struct switch_result){.written_ns = INT64_MAX}; /* no switch is of ours yet */
+    int rc = plan->is_done ? fleet_read(plan->fleet, err) : wait_ready(plan, begin_ns, out, err);
+    if (!rc && !plan->is_done)
+        rc = append(plan, begin_ns, out, err);
+    if (rc)
+        return rc;
+    out->n_live = fleet_n_live(plan->fleet);
+    if (plan->appended)
+        plan->appended(plan->appended_context, out->seq);
+    return plan->no_wait || !out->n_live ? 0 : wait_serving(plan, begin_ns, out, err);
 }

@@ -1,28 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * switch: what activate and rollback do after they know the versions: one record, then waiting until nodes have flipped.
+ * switch: the one way in which commands move the fleet to versions: publish, activate, promote and rollback.
  *
- * Threads: one. Memory: none is kept. Errors: those of the manifest's rules; -ETIMEDOUT when nodes did not follow in time.
+ *   wait until live nodes are ready -> one record with an effective_at -> wait until they have flipped -> say how it went
+ *
+ * The first step is left out for a rollback, which must not wait for anybody, and for versions that nodes do not prepare before the
+ * log asks for them (switch_is_prepared()).
+ *
+ * Threads: one. Memory: switch_result_release().
+ * Errors: those of the manifest's rules and of fleet.h; -EALREADY when check says that nothing is to be done.
  */
 #ifndef FKV_CLI_SWITCH_H
 #define FKV_CLI_SWITCH_H
 
-#include "builder/cli/cli.h"
 #include "builder/cli/fleet.h"
 
-struct switch_options {
-    struct cli_common common;
-    bool force;
-    bool no_wait;
+struct switch_plan {
+    struct fleet *fleet;
+    const struct fleet_target *targets;
+    struct op *ops; /* as many as targets; effective_ns is filled in when the record is written */
+    size_t n;
+    bool prepares; /* wait until nodes are ready */
+    bool is_done;  /* the log says so already: write nothing, wait until nodes serve */
+    bool no_wait;  /* wait for nothing at all */
+    uint32_t quorum;
     int64_t timeout_ns;
     const char *reason;
+    /* May refuse when the record is about to be written, by the newest state; NULL: nothing to check. */
+    int (*check)(void *context, const struct state *state, struct err *err);
+    void *context;
+    /* Told when the record is written, before the wait for the flip; may be NULL. seq 0: is_done. */
+    void (*appended)(void *context, uint64_t seq);
+    void *appended_context;
 };
 
-/* --force, --no-wait, --timeout, --reason and the common ones; input: struct switch_options. */
-extern const struct argp_child switch_children[];
+struct switch_result {
+    bool appended;
+    bool waited;        /* until nodes had flipped */
+    uint64_t seq;       /* the record */
+    int64_t written_ns; /* just before the record was written, by the store's clock */
+    int64_t effective_ns;
+    int64_t prepare_ns; /* from the start until nodes were ready */
+    int64_t append_ns;  /* from the start until the record was written */
+    int64_t total_ns;   /* until nodes had flipped */
+    uint32_t n_live;    /* when the record was written */
+};
 
-/* Prints what happened, as text or JSON. ops and targets go together, n of each. */
-int switch_run(struct session *session, const struct switch_options *options, struct op *ops,
-               const struct fleet_target *targets, size_t n, struct err *err);
+/* Do nodes load this version before the log asks for it? */
+bool switch_is_prepared(const struct table_state *table, uint64_t version);
+
+/* begin_ns: when it all began, by cli_now_ns(). *out is filled as far as things went also on failure. */
+int switch_run(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
+               struct err *err);
 
 #endif

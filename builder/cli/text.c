@@ -50,6 +50,14 @@ void text_age(int64_t ns, char out[TEXT_MAX])
         snprintf(out, TEXT_MAX, "%.0f d", s / 86400);
 }
 
+void text_took(int64_t ns, char out[TEXT_MAX])
+{
+    if (ns >= 0 && ns < 999500000)
+        snprintf(out, TEXT_MAX, "%.0f ms", (double)ns / 1e6);
+    else
+        text_age(ns, out);
+}
+
 void text_time(int64_t realtime_ns, char out[TEXT_MAX])
 {
     time_t t = (time_t)(realtime_ns / 1000000000);

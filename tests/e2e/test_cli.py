@@ -12,7 +12,7 @@ import pytest
 import fkvtest
 
 ROWS = [(i, f"v{i}") for i in range(1, 101)]
-COMMANDS = ["init", "build", "publish", "activate", "rollback", "ls", "log", "status", "get", "diff", "dump", "verify",
+COMMANDS = ["init", "build", "publish", "promote", "abort", "activate", "rollback", "ls", "log", "status", "get", "diff", "dump", "verify",
             "bench", "quarantine", "tag", "untag", "pin", "unpin", "keep", "retire", "gc", "version"]
 
 
@@ -73,7 +73,12 @@ def test_words_that_make_no_sense_are_usage_errors(store):
     fails(store, 2, "nosuch", says="no command 'nosuch'")
     fails(store, 2, "ls", "--nosuch", says="unrecognized option")
     fails(store, 2, "publish", says="expected a table")
-    fails(store, 2, "activate", "ads", says="expected TABLE=VERSION, found 'ads'")
+    fails(store, 2, "activate", says="expected TABLE or TABLE=VERSION")
+    fails(store, 2, "activate", "ads=1", "ads=2", says="table ads is named twice")
+    fails(store, 2, "promote", says="expected a table")
+    fails(store, 2, "abort", says="expected a table")
+    fails(store, 2, "publish", "ads", "--canary", "a b", says="--canary")
+    fails(store, 2, "publish", "ads", "--canary", "n1", "--no-activate", says="goes neither with --no-activate")
     fails(store, 2, "pin", "ads", "1", says="either --node NAME or --label LABEL")
     fails(store, 2, "pin", "ads", "1", "--node", "a", "--label", "b", says="either --node NAME or --label LABEL")
     fails(store, 2, "unpin", "ads", says="one of --node NAME, --label LABEL and --local")

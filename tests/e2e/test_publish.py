@@ -32,10 +32,10 @@ def test_publish_waits_until_the_node_serves(store, daemon):
     assert daemon.link("ads") == "v/1"
     store.build("ads", ROWS)
     done = store.fkv("publish", "ads")
-    assert "activated: serving on 1 live node" in done.stdout
+    assert "activated: serving on 1 of 1 live node after" in done.stdout
     assert daemon.link("ads") == "v/2"
     done = store.fkv("rollback", "ads")
-    assert "1 live node switched" in done.stdout
+    assert "serving on 1 of 1 live node after" in done.stdout
     assert daemon.link("ads") == "v/1"
 
 
@@ -103,7 +103,7 @@ def test_a_dead_node_does_not_hold_anything_up(store, make_daemon):
     started = time.monotonic()
     done = store.fkv("publish", "ads", check=False)
     assert done.returncode == 0, done.stderr
-    assert "1 live node" in done.stdout
+    assert "serving on 1 of 1 live node" in done.stdout
     assert time.monotonic() - started < 15
     assert "gone" in store.fkv("status").stdout
 
@@ -116,9 +116,18 @@ def test_waiting_ends_with_the_timeout_and_the_candidate_can_be_activated_later(
         store.build("ads", ROWS)
         done = store.fkv("publish", "ads", "--timeout", "700ms", check=False)
         assert done.returncode == 4, done.stderr
-        assert "0 of 1 live nodes ready" in done.stderr and "fkv activate ads=2" in done.stderr
+        assert "0 of 1 live node ready" in done.stderr and "fkv activate ads=2" in done.stderr
         assert as_json(store, "ls", "ads")["current"] == 1
-        done = store.fkv("activate", "ads=2", "--timeout", "300ms", check=False)
+        # Taking over waits for the node too; only --no-wait does not.
+        done = store.fkv("activate", "ads", "--timeout", "300ms", check=False)
+        assert done.returncode == 4 and "not switched" in done.stderr and "--no-wait" in done.stderr, done.stderr
+        assert as_json(store, "ls", "ads")["current"] == 1
+        done = store.fkv("activate", "ads=2", "--no-wait")
+        assert as_json(store, "ls", "ads")["current"] == 2
+        done = store.fkv("activate", "ads", "--timeout", "300ms", check=False)
+        assert done.returncode == 4 and "0 of 1 live node serving" in done.stderr, done.stderr
+        store.fkv("activate", "ads=1", "--no-wait")
+        done = store.fkv("rollback", "ads", "--to", "2", "--timeout", "300ms", check=False)
         assert done.returncode == 4 and "nodes follow when they can" in done.stderr, done.stderr
         assert as_json(store, "ls", "ads")["current"] == 2
         store.build("ads", ROWS)

@@ -50,8 +50,11 @@ static void add_version(struct fixture_store *fs, const char *task, bool is_delt
         fixture_seal_delta(fs, "ads", task, table_state_newest(table), tag);
     else
         fixture_seal_numbers(fs, "ads", task, 10, tag);
-    sealed_must(publish_run(fs->store, fs->manifest, &item, 1, &limits, "", &out, &seq, &err), &err,
-                "publish");
+    sealed_must(publish_run(fs->store, fs->manifest,
+                            &(struct publish_request){
+                                .items = &item, .n_items = 1, .limits = &limits, .reason = ""},
+                            &out, &seq, &err),
+                &err, "publish");
     fixture_activate(fs, "ads", out.version);
 }
 
@@ -155,7 +158,10 @@ static void collect__keeps_tagged_and_pinned_versions_and_candidates(void **stat
     make_versions(&fs, 8);
     validate_limits_default(&limits);
     fixture_seal_numbers(&fs, "ads", "zz", 10, 9);
-    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &limits, "", &out, &seq, NULL),
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = &item, .n_items = 1, .limits = &limits, .reason = ""},
+                                 &out, &seq, NULL),
                      0);
     record(&fs, OP_TAG, 1, "golden");
     record(&fs, OP_PIN, 2, "node7");
@@ -312,7 +318,10 @@ static void collect__leaves_a_build_that_a_publisher_looks_at(void **state)
     options.sealed_age_ns = SECOND_NS;
     sleep(1);
     validate_limits_default(&limits);
-    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &limits, "", &out, &seq, NULL),
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = &item, .n_items = 1, .limits = &limits, .reason = ""},
+                                 &out, &seq, NULL),
                      -EPERM);
     assert_int_equal(run(&fs, &options).n_staging, 0);
     assert_true(fixture_exists(&fs, "tables/ads/staging/few/version.json"));
@@ -474,7 +483,10 @@ static void publish_too(struct fixture_store *fs)
     struct publish_version out;
     uint64_t seq = 0;
     validate_limits_default(&limits);
-    publish_run(fs->store, fs->manifest, &item, 1, &limits, "", &out, &seq, NULL);
+    publish_run(
+        fs->store, fs->manifest,
+        &(struct publish_request){.items = &item, .n_items = 1, .limits = &limits, .reason = ""},
+        &out, &seq, NULL);
 }
 
 static void race(void (*act)(struct fixture_store *fs))

@@ -18,7 +18,10 @@ static int publish(struct fixture_store *fs, const char *table, const char *task
     struct publish_item item = {table, task};
     struct publish_version out = {0};
     uint64_t seq = 0;
-    int rc = publish_run(fs->store, fs->manifest, &item, 1, &limits, "why", &out, &seq, err);
+    int rc = publish_run(
+        fs->store, fs->manifest,
+        &(struct publish_request){.items = &item, .n_items = 1, .limits = &limits, .reason = "why"},
+        &out, &seq, err);
     if (version)
         *version = out.version;
     return rc;
@@ -108,9 +111,15 @@ static void publish__refuses_names_that_climb(void **state)
     struct publish_item twice[2] = {{"ads", NULL}, {"ads", NULL}};
     struct publish_version out[2];
     uint64_t seq = 0;
-    assert_int_equal(publish_run(fs.store, fs.manifest, twice, 2, &limits, "", out, &seq, &err),
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = twice, .n_items = 2, .limits = &limits, .reason = ""},
+                                 out, &seq, &err),
                      -EINVAL);
-    assert_int_equal(publish_run(fs.store, fs.manifest, twice, 0, &limits, "", out, &seq, &err),
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = twice, .n_items = 0, .limits = &limits, .reason = ""},
+                                 out, &seq, &err),
                      -EINVAL);
     fixture_store_release(&fs);
 }
@@ -127,7 +136,10 @@ static void publish__leaves_a_refused_build_in_staging(void **state)
     fixture_seal_numbers(&fs, "ads", "b", 10, 2);
     must_publish(&fs, "ads", "a");
     fixture_activate(&fs, "ads", 1);
-    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &limits, "", &out, &seq, &err),
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = &item, .n_items = 1, .limits = &limits, .reason = ""},
+                                 &out, &seq, &err),
                      -EPERM);
     assert_non_null(strstr(err.text, "row change: -90.0 %"));
     assert_true(out.validated);
@@ -135,7 +147,11 @@ static void publish__leaves_a_refused_build_in_staging(void **state)
     assert_true(fixture_exists(&fs, "tables/ads/staging/b/version.json"));
     struct validate_limits wide = limits;
     wide.max_change_pct = 95;
-    assert_int_equal(publish_run(fs.store, fs.manifest, &item, 1, &wide, "", &out, &seq, &err), 0);
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = &item, .n_items = 1, .limits = &wide, .reason = ""},
+                                 &out, &seq, &err),
+                     0);
     assert_int_equal(out.version, 2);
     fixture_store_release(&fs);
 }
@@ -191,13 +207,20 @@ static void publish__puts_several_tables_in_one_record(void **state)
     fixture_store_init(&fs);
     fixture_seal_numbers(&fs, "ads", "a", 10, 1);
     fixture_seal_numbers(&fs, "users", "u", 0, 1);
-    assert_int_equal(publish_run(fs.store, fs.manifest, items, 2, &limits, "", out, &seq, &err),
+    assert_int_equal(publish_run(fs.store, fs.manifest,
+                                 &(struct publish_request){
+                                     .items = items, .n_items = 2, .limits = &limits, .reason = ""},
+                                 out, &seq, &err),
                      -EPERM);
     assert_true(fixture_exists(&fs, "tables/ads/staging/a/version.json"));
     assert_int_equal(manifest_state(fs.manifest)->seq, 0);
     fixture_seal_numbers(&fs, "users", "w", 5, 7);
-    assert_int_equal(publish_run(fs.store, fs.manifest, items, 2, &limits, "both", out, &seq, &err),
-                     0);
+    assert_int_equal(
+        publish_run(fs.store, fs.manifest,
+                    &(struct publish_request){
+                        .items = items, .n_items = 2, .limits = &limits, .reason = "both"},
+                    out, &seq, &err),
+        0);
     assert_int_equal(seq, 1);
     struct record record = {0};
     assert_int_equal(manifest_read_record(fs.manifest, 1, &record, &err), 0);
@@ -281,14 +304,20 @@ static void survive(enum faulty_mode mode)
         fixture_seal_numbers(&fs, "ads", "a", 10, 1);
         fixture_seal_numbers(&fs, "users", "u", 10, 2);
         faulty_arm(fs.faulty, nth, mode, -EIO);
-        int rc = publish_run(fs.store, fs.manifest, items, 2, &limits, "", out, &seq, &err);
+        int rc = publish_run(fs.store, fs.manifest,
+                             &(struct publish_request){
+                                 .items = items, .n_items = 2, .limits = &limits, .reason = ""},
+                             out, &seq, &err);
         bool hit = fs.faulty->was_hit;
         faulty_disarm(fs.faulty);
         fixture_store_reopen(&fs);
         check_whole(&fs);
         bool done = state_find_table(manifest_state(fs.manifest), "ads") != NULL;
         assert_true(rc || done);
-        int again = publish_run(fs.store, fs.manifest, items, 2, &limits, "", out, &seq, &err);
+        int again = publish_run(fs.store, fs.manifest,
+                                &(struct publish_request){
+                                    .items = items, .n_items = 2, .limits = &limits, .reason = ""},
+                                out, &seq, &err);
         if (again != (done ? -EEXIST : 0))
             print_error("call %u, mode %d: %s\n", nth, (int)mode, err.text);
         assert_int_equal(again, done ? -EEXIST : 0);
