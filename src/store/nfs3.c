@@ -235,9 +235,12 @@ static void on_list(struct nfs_call *call, const void *reply)
         return;
     memcpy(list->verifier, ok->cookieverf, sizeof list->verifier);
     list->is_end = ok->reply.eof || !ok->reply.entries;
-    for (const entry3 *entry = ok->reply.entries; entry && !call->code; entry = entry->nextentry) {
-        list->cookie = entry->cookie;
-        call->code = nfs_names_add(list->out, entry->name, strlen(entry->name));
+    entry3 entry;
+    for (const void *at = ok->reply.entries; at && !call->code; at = entry.nextentry) {
+        /* libnfs hands out list entries at odd multiples of four bytes. */
+        memcpy(&entry, at, sizeof entry);
+        list->cookie = entry.cookie;
+        call->code = nfs_names_add(list->out, entry.name, strlen(entry.name));
     }
 }
 

@@ -26,17 +26,16 @@ static void on_node(struct nfs_call *call, const void *reply)
     struct node_call *lookup = (struct node_call *)call;
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *fh = nfs4_find(res, OP_GETFH);
-    const nfs_resop4 *attributes = nfs4_find(res, OP_GETATTR);
-    if (!fh || !attributes) {
+    nfs_resop4 fh, attributes;
+    if (!nfs4_find(res, OP_GETFH, &fh) || !nfs4_find(res, OP_GETATTR, &attributes)) {
         call->code = -EIO;
         return;
     }
     call->code =
-        nfs4_handle(&fh->nfs_resop4_u.opgetfh.GETFH4res_u.resok4.object, &lookup->out->handle);
+        nfs4_handle(&fh.nfs_resop4_u.opgetfh.GETFH4res_u.resok4.object, &lookup->out->handle);
     if (!call->code)
         call->code =
-            nfs4_attributes(&attributes->nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes,
+            nfs4_attributes(&attributes.nfs_resop4_u.opgetattr.GETATTR4res_u.resok4.obj_attributes,
                             lookup->out, lookup->limits);
 }
 
@@ -144,18 +143,19 @@ static void on_list(struct nfs_call *call, const void *reply)
     struct list_call *list = (struct list_call *)call;
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *found = nfs4_find(res, OP_READDIR);
-    if (!found) {
+    nfs_resop4 found;
+    if (!nfs4_find(res, OP_READDIR, &found)) {
         call->code = -EIO;
         return;
     }
-    const READDIR4resok *ok = &found->nfs_resop4_u.opreaddir.READDIR4res_u.resok4;
+    const READDIR4resok *ok = &found.nfs_resop4_u.opreaddir.READDIR4res_u.resok4;
     memcpy(list->verifier, ok->cookieverf, sizeof list->verifier);
     list->is_end = ok->reply.eof || !ok->reply.entries;
-    for (const entry4 *entry = ok->reply.entries; entry && !call->code; entry = entry->nextentry) {
-        list->cookie = entry->cookie;
-        call->code =
-            nfs_names_add(list->out, entry->name.utf8string_val, entry->name.utf8string_len);
+    entry4 entry;
+    for (const void *at = ok->reply.entries; at && !call->code; at = entry.nextentry) {
+        memcpy(&entry, at, sizeof entry);
+        list->cookie = entry.cookie;
+        call->code = nfs_names_add(list->out, entry.name.utf8string_val, entry.name.utf8string_len);
     }
 }
 

@@ -37,9 +37,9 @@ int nfs4_send(struct nfs4_compound *compound, struct nfs_connection *connection,
 int nfs4_run(struct nfs4_compound *compound, struct nfs_connection *connection,
              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply));
 
-/* Decoding. status makes the answer's the call's code; find gives an op's result that is OK, or NULL. */
+/* Decoding. status makes the answer's the call's code; find gives an op's result that is OK. */
 int nfs4_status(struct nfs_call *call, const COMPOUND4res *res);
-const nfs_resop4 *nfs4_find(const COMPOUND4res *res, nfs_opnum4 op);
+bool nfs4_find(const COMPOUND4res *res, nfs_opnum4 op, nfs_resop4 *out);
 int nfs4_handle(const nfs_fh4 *fh, struct nfs_handle *out);
 /* limits may be NULL. */
 int nfs4_attributes(const fattr4 *attributes, struct nfs_node *out, struct nfs_root *limits);

@@ -87,15 +87,23 @@ int nfs4_status(struct nfs_call *call, const COMPOUND4res *res)
     return call->code;
 }
 
-const nfs_resop4 *nfs4_find(const COMPOUND4res *res, nfs_opnum4 op)
+/* libnfs hands out arrays and list entries at odd multiples of four bytes, so they are copied to be looked at. */
+static void result_at(const COMPOUND4res *res, u_int i, nfs_resop4 *out)
 {
-    for (u_int i = 0; i < res->resarray.resarray_len; i++) {
-        const nfs_resop4 *found = &res->resarray.resarray_val[i];
-        bool is_last = i + 1 == res->resarray.resarray_len;
-        if (found->resop == op && !(is_last && res->status))
-            return found;
+    const char *results = (const char *)res->resarray.resarray_val;
+    memcpy(out, results + i * sizeof *out, sizeof *out);
+}
+
+bool nfs4_find(const COMPOUND4res *res, nfs_opnum4 op, nfs_resop4 *out)
+{
+    /* The last one is the one that failed, if any did. */
+    u_int n_ok = res->resarray.resarray_len - (res->status && res->resarray.resarray_len > 0);
+    for (u_int i = 0; i < n_ok; i++) {
+        result_at(res, i, out);
+        if (out->resop == op)
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 int nfs4_handle(const nfs_fh4 *fh, struct nfs_handle *out)

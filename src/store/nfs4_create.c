@@ -26,12 +26,12 @@ static void on_setclientid(struct nfs_call *call, const void *reply)
     struct client_call *set = (struct client_call *)call;
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *found = nfs4_find(res, OP_SETCLIENTID);
-    if (!found) {
+    nfs_resop4 found;
+    if (!nfs4_find(res, OP_SETCLIENTID, &found)) {
         call->code = -EIO;
         return;
     }
-    const SETCLIENTID4resok *ok = &found->nfs_resop4_u.opsetclientid.SETCLIENTID4res_u.resok4;
+    const SETCLIENTID4resok *ok = &found.nfs_resop4_u.opsetclientid.SETCLIENTID4res_u.resok4;
     set->id = ok->clientid;
     memcpy(set->confirm, ok->setclientid_confirm, sizeof set->confirm);
 }
@@ -85,16 +85,15 @@ static void on_open(struct nfs_call *call, const void *reply)
     struct open_call *opening = (struct open_call *)call;
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *open = nfs4_find(res, OP_OPEN);
-    const nfs_resop4 *fh = nfs4_find(res, OP_GETFH);
-    if (!open || !fh) {
+    nfs_resop4 open, fh;
+    if (!nfs4_find(res, OP_OPEN, &open) || !nfs4_find(res, OP_GETFH, &fh)) {
         call->code = -EIO;
         return;
     }
-    const OPEN4resok *ok = &open->nfs_resop4_u.opopen.OPEN4res_u.resok4;
+    const OPEN4resok *ok = &open.nfs_resop4_u.opopen.OPEN4res_u.resok4;
     opening->state = ok->stateid;
     opening->must_confirm = ok->rflags & OPEN4_RESULT_CONFIRM;
-    call->code = nfs4_handle(&fh->nfs_resop4_u.opgetfh.GETFH4res_u.resok4.object, opening->out);
+    call->code = nfs4_handle(&fh.nfs_resop4_u.opgetfh.GETFH4res_u.resok4.object, opening->out);
 }
 
 static void on_confirm(struct nfs_call *call, const void *reply)
@@ -103,9 +102,9 @@ static void on_confirm(struct nfs_call *call, const void *reply)
     struct open_call *opening = (struct open_call *)call;
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *found = nfs4_find(res, OP_OPEN_CONFIRM);
-    if (found)
-        opening->state = found->nfs_resop4_u.opopen_confirm.OPEN_CONFIRM4res_u.resok4.open_stateid;
+    nfs_resop4 found;
+    if (nfs4_find(res, OP_OPEN_CONFIRM, &found))
+        opening->state = found.nfs_resop4_u.opopen_confirm.OPEN_CONFIRM4res_u.resok4.open_stateid;
     else
         call->code = -EIO;
 }

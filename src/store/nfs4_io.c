@@ -20,9 +20,9 @@ static void on_read(struct nfs_call *call, const void *reply)
     struct nfs_io *io = io_of(call);
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *found = nfs4_find(res, OP_READ);
-    const READ4resok *ok = found ? &found->nfs_resop4_u.opread.READ4res_u.resok4 : NULL;
-    if (!ok || ok->data.data_len > io->len) {
+    nfs_resop4 found;
+    const READ4resok *ok = &found.nfs_resop4_u.opread.READ4res_u.resok4;
+    if (!nfs4_find(res, OP_READ, &found) || ok->data.data_len > io->len) {
         call->code = -EIO;
         return;
     }
@@ -49,12 +49,12 @@ static void on_write(struct nfs_call *call, const void *reply)
     struct nfs_io *io = io_of(call);
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *found = nfs4_find(res, OP_WRITE);
-    if (!found) {
+    nfs_resop4 found;
+    if (!nfs4_find(res, OP_WRITE, &found)) {
         call->code = -EIO;
         return;
     }
-    const WRITE4resok *ok = &found->nfs_resop4_u.opwrite.WRITE4res_u.resok4;
+    const WRITE4resok *ok = &found.nfs_resop4_u.opwrite.WRITE4res_u.resok4;
     io->n = ok->count;
     io->is_durable = ok->committed != UNSTABLE4;
     memcpy(&io->verifier, ok->writeverf, sizeof io->verifier);
@@ -78,11 +78,11 @@ static void on_commit(struct nfs_call *call, const void *reply)
     const COMPOUND4res *res = reply;
     if (nfs4_status(call, res))
         return;
-    const nfs_resop4 *found = nfs4_find(res, OP_COMMIT);
-    if (!found)
+    nfs_resop4 found;
+    if (!nfs4_find(res, OP_COMMIT, &found))
         call->code = -EIO;
     else
-        memcpy(&io_of(call)->verifier, found->nfs_resop4_u.opcommit.COMMIT4res_u.resok4.writeverf,
+        memcpy(&io_of(call)->verifier, found.nfs_resop4_u.opcommit.COMMIT4res_u.resok4.writeverf,
                sizeof(uint64_t));
 }
 
