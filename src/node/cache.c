@@ -233,10 +233,16 @@ int cache_partial_commit(const struct cache *cache, const struct digest *digest,
     part_name(digest, ".partial", from);
     part_name(digest, ".part", to);
     /* A file of the same name and another length (a cut one) is replaced: renameat does that. */
-    if (fchmod(fd, 0400) || fsync(fd) || renameat(cache->parts_fd, from, cache->parts_fd, to) ||
-        fsync(cache->parts_fd))
+    if (fchmod(fd, 0400) || fsync(fd) || renameat(cache->parts_fd, from, cache->parts_fd, to))
         return err_sys(err, -errno, "%s/parts/%s", cache->dir, to);
+    /* What had to go buffered leaves the page cache to others. */
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     return 0;
+}
+
+int cache_parts_sync(const struct cache *cache, struct err *err)
+{
+    return fsync(cache->parts_fd) ? err_sys(err, -errno, "%s/parts", cache->dir) : 0;
 }
 
 uint64_t cache_partial_len(const struct cache *cache, const struct digest *digest)

@@ -51,11 +51,12 @@ bool cache_part_is_there(const struct cache *cache, const struct digest *digest,
 void cache_part_remove(const struct cache *cache, const struct digest *digest);
 
 /* A part on its way in: a descriptor to write (and to read what an earlier try left), then its
- * durable name. */
+ * name, which is durable after cache_parts_sync(). */
 int cache_partial_open(const struct cache *cache, const struct digest *digest, struct err *err);
 int cache_partial_commit(const struct cache *cache, const struct digest *digest, int fd,
                          struct err *err);
-/* Bytes of an earlier try; 0 without one. */
+int cache_parts_sync(const struct cache *cache, struct err *err);
+/* Room taken by an earlier try; 0 without one. */
 uint64_t cache_partial_len(const struct cache *cache, const struct digest *digest);
 
 /* Removes every part and partial that keep() does not name. keep is called with a part's digest. */

@@ -2,11 +2,10 @@
 /*
  * fetch: one version from the store into the cache.
  *
- * Parts already cached are not fetched again; a half-fetched one is resumed after the last chunk
- * that is good. Every chunk is checked as it arrives, and read once more from the store when it is
- * bad. version.json is written last, so a version that is in the cache is there as a whole.
+ * Parts already cached are not fetched again; of a half-fetched one the good chunks are kept
+ * (transfer.h). version.json is written last, so a version that is in the cache is there as a whole.
  *
- * Threads: one fetch at a time a cache. Memory: one chunk.
+ * Threads: one fetch at a time a cache; callbacks come in the caller's thread. Memory: a few chunks.
  * Errors: -EBADMSG naming part, chunk, expected and found; -ENOSPC with need, free and missing
  * bytes; -ECANCELED when told to stop (what is fetched stays); -ENOENT and other store errors.
  */
@@ -15,6 +14,7 @@
 
 #include "format/version.h"
 #include "node/cache.h"
+#include "node/limiter.h"
 #include "node/progress.h"
 #include "store/store.h"
 
@@ -29,6 +29,7 @@ struct fetch_job {
      * the call. */
     void (*expect)(void *context, const struct version_desc *desc);
     void *expect_context;
+    struct limiter *limiter;         /* NULL: none */
     struct progress *progress;       /* of the parts' bytes */
     _Atomic uint64_t *fetched_bytes; /* counts bytes that came from the store */
     _Atomic uint64_t *bad_chunks;    /* counts chunks that came wrong */

@@ -157,6 +157,7 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
     if (!node)
         return err_sys(err, -ENOMEM, "the node");
     init_locks(node);
+    limiter_init(&node->limiter, config->fetch_limit);
     node->event = event;
     node->event_context = context;
     node->started_ns = clock_now_ns(CLOCK_MONOTONIC);
@@ -193,6 +194,7 @@ void node_close(struct node *node)
         table_free(node->tables[i]);
     part_memory_free(node->memory); /* reaps what the tables left */
     cache_close(node->cache);
+    limiter_release(&node->limiter);
     pthread_cond_destroy(&node->plan_changed);
     pthread_cond_destroy(&node->loader_is_free);
     pthread_mutex_destroy(&node->save_lock);

@@ -19,6 +19,7 @@
 
 #include "manifest/manifest.h"
 #include "node/cache_state.h"
+#include "node/limiter.h"
 #include "node/node.h"
 #include "node/table_impl.h"
 #include "store/clock.h"
@@ -73,6 +74,7 @@ struct node {
     _Atomic int64_t clock_offset_ns; /* the store's time less CLOCK_MONOTONIC, as far as known */
     _Atomic bool is_cancelled;
     _Atomic bool is_urgent; /* a version that should answer now waits: lesser fetches give way */
+    struct limiter limiter; /* of all fetches together */
     _Atomic uint64_t n_fetched_bytes;
     _Atomic uint64_t n_bad_chunks;
     _Atomic uint64_t n_failures;

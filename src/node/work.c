@@ -99,6 +99,7 @@ static int fetch_into_cache(struct node *node, const struct task *task, struct e
         .stop = {should_stop, &way},
         .expect = expect_parts,
         .expect_context = &way,
+        .limiter = &node->limiter,
         .progress = &task->slot->progress,
         .fetched_bytes = &node->n_fetched_bytes,
         .bad_chunks = &node->n_bad_chunks,

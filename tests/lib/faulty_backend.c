@@ -16,12 +16,12 @@ static struct faulty *faulty_of(struct backend *backend)
 /* Counts a call. What is to become of it: 0 do it, 1 do it and lose the reply, negative do not. */
 static int meet(struct faulty *faulty, const char *op, const char *path, struct err *err)
 {
-    faulty->n_calls++;
+    unsigned n = atomic_fetch_add(&faulty->n_calls, 1) + 1;
     if (faulty->before)
         faulty->before(faulty->context, op, path);
-    bool is_due = faulty->nth && faulty->n_calls == faulty->nth;
+    bool is_due = faulty->nth && n == faulty->nth;
     bool dies = faulty->mode == FAULTY_DIE || faulty->mode == FAULTY_LOSE_AND_DIE;
-    bool is_dead = faulty->nth && faulty->n_calls > faulty->nth && dies;
+    bool is_dead = faulty->nth && n > faulty->nth && dies;
     if (!is_due && !is_dead)
         return 0;
     faulty->was_hit = true;

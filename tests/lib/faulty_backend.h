@@ -4,13 +4,15 @@
  *
  * Calls are those that can fail: all but close, close_file and len. A hook may look on, or act as another machine.
  *
- * Threads: one at a time. Memory: closed by the store that takes it over; the inner one with it, unless it was lent.
+ * Threads: calls from any; armed while there are none. Memory: closed by the store that takes it over; the inner one with it, unless it was lent.
  * Errors: the one armed, else the inner backend's.
  */
 #ifndef FKV_TESTS_FAULTY_BACKEND_H
 #define FKV_TESTS_FAULTY_BACKEND_H
 
 #include "store/backend.h"
+
+#include <stdatomic.h>
 
 enum faulty_mode {
     FAULTY_FAIL,         /* the nth call is not done and gives code */
@@ -23,11 +25,11 @@ struct faulty {
     struct backend backend;
     struct backend *inner;
     bool is_lent; /* inner is somebody else's to close */
-    unsigned n_calls;
+    _Atomic unsigned n_calls;
     unsigned nth; /* 1: the next call; 0: none */
     enum faulty_mode mode;
     int code;
-    bool was_hit;
+    _Atomic bool was_hit;
     void (*before)(void *context, const char *op, const char *path); /* may be NULL */
     void *context;
 };
