@@ -5,6 +5,8 @@
  *   log/0000000001.json …           one record a file, created by put-if-absent, never rewritten
  *   log/snapshot-0000000100.json    the state up to a record, every SNAPSHOT_EVERY records; the two newest stay
  *
+ * Opening costs a few dozen requests however long the log is: its end is searched for, and the newest snapshot folded from.
+ *
  * Threads: a struct manifest belongs to one thread at a time.
  * Memory: manifest_state() lives until the next refresh or append.
  * Errors: those of store, record and state. A record that cannot be read stops the fold before it: the state stays
@@ -23,7 +25,8 @@ struct manifest;
 /* Makes log/, tables/, tasks/, nodes/ and last store.json, where there are none. Also mends a store half made. */
 int manifest_init_store(struct store *store, struct err *err);
 
-/* Folds the log from the newest good snapshot. The store must be initialised (-ENOENT says how). */
+/* Folds the log from the newest good snapshot. The store must be initialised (-ENOENT says how). -EBADMSG: also for a record
+ * that is missing while later ones exist. */
 int manifest_open(struct store *store, struct manifest **out, struct err *err);
 void manifest_close(struct manifest *manifest);
 
@@ -32,6 +35,12 @@ void manifest_close(struct manifest *manifest);
  * With nothing new: one small request.
  */
 int manifest_refresh(struct manifest *manifest, size_t *n_new, struct err *err);
+
+/*
+ * Nanoseconds since 1970 by the store's clock, which is what records, heartbeats and effective_ns are in. Asks the store at the
+ * first call and then once a minute; a store that cannot be asked leaves the last answer, or else this host's own clock.
+ */
+int64_t manifest_now_ns(struct manifest *manifest);
 
 const struct state *manifest_state(const struct manifest *manifest);
 /* 32 hex digits, as long as the manifest. */

@@ -22,6 +22,9 @@
 #include <sys/random.h>
 #include <time.h>
 
+/* So many snapshots before a new one are looked for, to remove all but the newest. */
+enum { SNAPSHOTS_SOUGHT = 10 };
+
 struct append {
     struct manifest *manifest;
     manifest_build_fn build;
@@ -29,13 +32,6 @@ struct append {
     struct record record; /* its texts are borrowed */
     struct buf text;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 /* Up to 2 ms, so that two writers in step fall out of it. */
 static void back_off(void)
@@ -77,7 +73,7 @@ static int prepare(struct append *append, struct err *err)
     if (ret)
         return ret;
     append->record.seq = state->seq + 1;
-    append->record.time_ns = now_ns();
+    append->record.time_ns = manifest_now_ns(append->manifest);
     append->record.ops = list.ops;
     append->record.n_ops = list.n_ops;
     buf_clear(&append->text);
@@ -87,48 +83,40 @@ static int prepare(struct append *append, struct err *err)
     return ret ? ret : state_check(state, &append->record, err);
 }
 
-/* The newest one of the listing that is older than seq, or 0. */
-static uint64_t snapshot_before(const struct store_list *list, uint64_t seq)
-{
-    uint64_t newest = 0;
-    for (size_t i = 0; i < list->n_names; i++) {
-        uint64_t found = log_snapshot_seq(list->names[i]);
-        if (found < seq && found > newest)
-            newest = found;
-    }
-    return newest;
-}
-
 /* Leaves the one written just now and the one before it, should the new one turn out bad. */
-static void remove_old_snapshots(struct manifest *manifest)
+static void remove_old_snapshots(struct manifest *manifest, uint64_t newest)
 {
-    struct store_list list = {0};
-    if (store_list(manifest->store, "log", &list, NULL))
-        return;
-    uint64_t kept = snapshot_before(&list, manifest->snapshot_seq);
-    for (uint64_t seq = snapshot_before(&list, kept); seq; seq = snapshot_before(&list, seq)) {
+    uint64_t oldest = newest > SNAPSHOTS_SOUGHT * SNAPSHOT_EVERY
+                          ? newest - SNAPSHOTS_SOUGHT * SNAPSHOT_EVERY
+                          : SNAPSHOT_EVERY;
+    bool has_second = false;
+    for (uint64_t seq = newest - SNAPSHOT_EVERY; seq >= oldest; seq -= SNAPSHOT_EVERY) {
         char path[LOG_NAME_MAX];
+        struct store_stat st;
         log_snapshot_path(seq, path);
-        if (store_remove(manifest->store, path, NULL))
-            break;
+        if (store_stat(manifest->store, path, &st, NULL))
+            continue;
+        if (has_second && store_remove(manifest->store, path, NULL))
+            return;
+        has_second = true;
     }
-    store_list_release(&list);
 }
 
-/* Only speeds up the next open, so a failure is no error. */
+/*
+ * At a multiple of SNAPSHOT_EVERY, where those who open the manifest look for it. Only speeds that up, so a failure is no
+ * error.
+ */
 static void snapshot(struct manifest *manifest)
 {
     uint64_t seq = manifest->state.seq;
-    if (seq / SNAPSHOT_EVERY == manifest->snapshot_seq / SNAPSHOT_EVERY)
-        return;
     char path[LOG_NAME_MAX];
     struct buf text = {0};
+    if (seq == 0 || seq % SNAPSHOT_EVERY != 0)
+        return;
     log_snapshot_path(seq, path);
     if (state_encode(&manifest->state, &text, NULL) == 0 && text.len <= STATE_JSON_MAX &&
-        store_put(manifest->store, path, text.data, text.len, NULL) == 0) {
-        manifest->snapshot_seq = seq;
-        remove_old_snapshots(manifest);
-    }
+        store_put(manifest->store, path, text.data, text.len, NULL) == 0)
+        remove_old_snapshots(manifest, seq);
     buf_release(&text);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * manifest_impl: what manifest.c and manifest_append.c share.
+ * manifest_impl: what the manifest*.c files share.
  *
  * Threads, Memory, Errors: as manifest.h.
  */
@@ -8,12 +8,15 @@
 #define FKV_MANIFEST_MANIFEST_IMPL_H
 
 #include "manifest/manifest.h"
+#include "store/clock.h"
 
 struct manifest {
     struct store *store;
     char id[RECORD_NONCE_LEN + 1];
     struct state state;
-    uint64_t snapshot_seq; /* of the newest snapshot seen or written; 0: none */
+    uint64_t snapshot_seq;    /* of the snapshot it was opened from; 0: none */
+    struct store_clock clock; /* good until CLOCK_MONOTONIC says clock_until_ns; 0: not read yet */
+    int64_t clock_until_ns;
 };
 
 /*
@@ -22,6 +25,11 @@ struct manifest {
  */
 int manifest_fold(struct manifest *manifest, const char *nonce, uint64_t *own, size_t *n_new,
                   struct err *err);
+
+/* Reads the newest snapshot and folds what came after it into a state that is empty (manifest_load.c). */
+int manifest_load(struct manifest *manifest, struct err *err);
+/* The id in store.json (manifest_init.c). */
+int manifest_read_id(struct store *store, char id[RECORD_NONCE_LEN + 1], struct err *err);
 
 /* 16 random bytes as hex: nonces and the store's id. */
 int manifest_random_hex(char out[RECORD_NONCE_LEN + 1], struct err *err);

@@ -231,7 +231,6 @@ static void snapshot__only_the_two_newest_stay(void **state)
     struct log_fixture *f = *state;
     struct store_stat st;
     fill(f, 2 * SNAPSHOT_EVERY);
-    replace(f, "log/snapshot-0000000050.json", "left over", 9);
     replace(f, "log/snapshot-0000000999.json", "of another log", 14);
     fill(f, 2 * SNAPSHOT_EVERY + 1);
     assert_int_equal(store_stat(f->plain, "log/snapshot-0000000300.json", &st, NULL), 0);
@@ -240,16 +239,21 @@ static void snapshot__only_the_two_newest_stay(void **state)
     assert_int_equal(count_snapshots(f), 3);
 }
 
-static void snapshot__whose_writer_died_is_made_up_for(void **state)
+static void snapshot__whose_writer_died_is_made_up_for_by_the_next(void **state)
 {
     struct log_fixture *f = *state;
     struct store_stat st;
-    fill(f, 100);
-    assert_int_equal(store_remove(f->plain, "log/snapshot-0000000100.json", NULL), 0);
-    fill(f, 1);
-    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000101.json", &st, NULL), 0);
-    fill(f, 98);
+    fill(f, 200);
+    assert_int_equal(store_remove(f->plain, "log/snapshot-0000000200.json", NULL), 0);
+    fill(f, 99);
     assert_int_equal(count_snapshots(f), 1);
+    fill(f, 1);
+    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000300.json", &st, NULL), 0);
+    /* The one before it is the second newest, and stays. */
+    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000100.json", &st, NULL), 0);
+    fill(f, 100);
+    assert_int_equal(count_snapshots(f), 2);
+    assert_int_equal(store_stat(f->plain, "log/snapshot-0000000100.json", &st, NULL), -ENOENT);
 }
 
 static void snapshot__that_cannot_be_written_is_no_error(void **state)
@@ -258,6 +262,7 @@ static void snapshot__that_cannot_be_written_is_no_error(void **state)
     fill(f, 99);
     struct manifest *manifest = must_open(f->store);
     unsigned n_append = 0;
+    manifest_now_ns(manifest);
     /* The hundredth append dies right after its record: every call of the snapshot fails. */
     faulty_arm(f->faulty, 6, FAULTY_DIE, -ENOSPC);
     struct next_version next = {.table = "ads"};
@@ -386,7 +391,7 @@ int main(void)
         IN_MEMORY(snapshot__spares_reading_the_log),
         IN_MEMORY(snapshot__that_is_bad_is_stepped_over),
         IN_MEMORY(snapshot__only_the_two_newest_stay),
-        IN_MEMORY(snapshot__whose_writer_died_is_made_up_for),
+        IN_MEMORY(snapshot__whose_writer_died_is_made_up_for_by_the_next),
         IN_MEMORY(snapshot__that_cannot_be_written_is_no_error),
         IN_MEMORY(record__that_is_bad_stops_the_fold_before_it),
         IN_MEMORY(record__in_the_wrong_place_is_refused),

@@ -245,6 +245,7 @@ static void append__with_no_way_to_tell_says_so(void **state)
     struct manifest *manifest = must_open(f->store);
     struct next_version next = {.table = "ads"};
     struct err err = {0};
+    manifest_now_ns(manifest);
     faulty_arm(f->faulty, 5, FAULTY_LOSE_AND_DIE, -EIO);
     assert_int_equal(manifest_append(manifest, "", build_next, &next, NULL, &err), -EIO);
     assert_non_null(strstr(err.text, "look at `fkv log` before trying again"));
