@@ -42,31 +42,129 @@ def run_json(*command):
     return json.loads(run(*command))
 
 
-class Fleet:
-    """A store and one daemon in a temporary directory; gone at the end, whatever happens."""
+class Daemon:
+    """One fkvd: its mount, its cache, its log. Stopped, with nothing left mounted, by stop()."""
+
+    def __init__(self, directory, store, node="bench", poll_ms=None):
+        self.dir, self.store, self.node, self.poll_ms = directory, store, node, poll_ms
+        self.mount, self.cache, self.log = (os.path.join(directory, name) for name in ("mnt", "cache", "fkvd.log"))
+        self.process = None
+
+    def start(self, memory="16G", options=()):
+        os.makedirs(self.dir, exist_ok=True)
+        poll = ["--poll", str(self.poll_ms)] if self.poll_ms else []
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [FKVD, "--foreground", "--store", self.store, "--mount", self.mount, "--memory", memory,
+                 "--cache", self.cache, "--node", self.node, *poll, *options],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if os.path.ismount(self.mount):
+            subprocess.run(["umount", "-l", self.mount], check=False)
+
+    def fail(self, what):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            sys.exit(f"{what}:\n{log.read()}")
+
+    def wait(self, what, condition, timeout_s=300, pause_s=0.05):
+        """condition's first true value. OSError counts as not yet: the mount may still be on its way."""
+        end = time.monotonic() + timeout_s
+        while True:
+            try:
+                value = condition()
+                if value:
+                    return value
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.fail(f"fkvd {self.node}: {what}: did not happen")
+            time.sleep(pause_s)
+
+    def wait_current(self, table, version=1, timeout_s=300):
+        link = os.path.join(self.mount, table, "current")
+        self.wait(f"serving {table} version {version}", lambda: os.readlink(link) == f"v/{version}", timeout_s)
+
+    def read(self, name):
+        with open(os.path.join(self.mount, ".fkvd", name), encoding="utf-8") as file:
+            return file.read()
+
+    def table_status(self, table):
+        """What status.json says of a table; None before the daemon knows it."""
+        tables = json.loads(self.read("status.json"))["node"]["tables"]
+        return next((t for t in tables if t["name"] == table), None)
+
+    def version_state(self, table, version):
+        status = self.table_status(table) or {"versions": []}
+        return next((v["state"] for v in status["versions"] if v["version"] == version), None)
+
+    def metric(self, name):
+        """The value of a metric without labels; None when there is none."""
+        for line in self.read("metrics").splitlines():
+            words = line.split()
+            if words[0] == name:
+                return float(words[1])
+        return None
+
+    def cpu_seconds(self):
+        return process_cpu_seconds(self.process.pid)
+
+    def pin(self, cpus):
+        """Every thread on these CPUs."""
+        for tid in os.listdir(f"/proc/{self.process.pid}/task"):
+            os.sched_setaffinity(int(tid), cpus)
+
+
+def process_cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+        words = stat.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Place:
+    """A directory for a case, and the daemons in it; gone at the end, whatever happens."""
 
     def __init__(self):
         os.makedirs(OUT, exist_ok=True)
         self.dir = tempfile.mkdtemp(prefix="work-", dir=OUT)
-        self.store = os.path.join(self.dir, "store")
-        self.mount = os.path.join(self.dir, "mnt")
-        self.daemon = None
-        self.fkv("init", self.store)
+        self.daemons = []
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        if self.daemon and self.daemon.poll() is None:
-            self.daemon.terminate()
-            try:
-                self.daemon.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                self.daemon.kill()
-                self.daemon.wait()
-        if os.path.ismount(self.mount):
-            subprocess.run(["umount", "-l", self.mount], check=False)
+        for daemon in self.daemons:
+            daemon.stop()
+        if any(os.path.ismount(daemon.mount) for daemon in self.daemons):
+            print(f"a mount is left below {self.dir}", file=sys.stderr)
+            return
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def path(self, *names):
+        return os.path.join(self.dir, *names)
+
+    def daemon(self, name, store, **options):
+        """Not yet started."""
+        self.daemons.append(Daemon(self.path(name), store, name, **options))
+        return self.daemons[-1]
+
+
+class Fleet(Place):
+    """A directory store and one daemon."""
+
+    def __init__(self):
+        super().__init__()
+        self.store = self.path("store")
+        self.node = self.daemon("bench", self.store, poll_ms=100)
+        self.mount = self.node.mount
+        self.fkv("init", self.store)
 
     def fkv(self, *args):
         return run(FKV, *args, env=dict(os.environ, FKV_STORE=self.store, FKV_MOUNT=self.mount))
@@ -76,24 +174,10 @@ class Fleet:
         run(program("bench_gen"), self.store, table, n_keys, stamp)
 
     def start(self, memory="16G"):
-        with open(os.path.join(self.dir, "fkvd.log"), "wb") as log:
-            self.daemon = subprocess.Popen(
-                [FKVD, "--foreground", "--store", self.store, "--mount", self.mount, "--memory", memory,
-                 "--cache", os.path.join(self.dir, "cache"), "--node", "bench", "--poll", "100"],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self.node.start(memory)
 
-    def wait_current(self, table, version=1, timeout_s=300):
-        end = time.monotonic() + timeout_s
-        while True:
-            try:
-                if os.readlink(os.path.join(self.mount, table, "current")) == f"v/{version}":
-                    return
-            except OSError:
-                pass
-            if self.daemon.poll() is not None or time.monotonic() > end:
-                with open(os.path.join(self.dir, "fkvd.log"), encoding="utf-8", errors="replace") as log:
-                    sys.exit(f"fkvd does not serve {table} version {version}:\n{log.read()}")
-            time.sleep(0.05)
+    def wait_current(self, table, version=1):
+        self.node.wait_current(table, version)
 
     def table_dir(self, table):
         return os.path.join(self.mount, table)
@@ -102,9 +186,7 @@ class Fleet:
         return os.path.join(self.store, "tables", table, "v", str(version))
 
     def pin(self, cpus):
-        """Every thread of the daemon on these CPUs."""
-        for tid in os.listdir(f"/proc/{self.daemon.pid}/task"):
-            os.sched_setaffinity(int(tid), cpus)
+        self.node.pin(cpus)
 
 
 def machine():

@@ -12,7 +12,7 @@
  */
 #include "bench_keys.h"
 #include "bench_util.h"
-#include "histogram.h"
+#include "timeline.h"
 
 #include "client/fkv.h"
 
@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 16, WINDOW_MS = 250, RECENT = 1 << 16, TICK_MS = 100, TICKS_MAX = 6000 };
+enum { CLIENTS_MAX = 16, WINDOW_MS = 250, RECENT = 1 << 16 };
 enum phase { STEADY, PREPARE, SWITCH, N_PHASES };
 
 static const char *const phase_names[] = {"steady", "prepare", "switch"};
@@ -42,12 +42,6 @@ struct recent {
     bool preparing;
 };
 
-/* What ended within one tick. */
-struct tick {
-    uint64_t version;
-    struct histogram latency;
-};
-
 struct client {
     struct shared *shared;
     struct draw draw;
@@ -56,8 +50,8 @@ struct client {
     uint64_t last_version;
     uint64_t switch_ns; /* when the version last changed */
     struct recent recent[RECENT];
-    uint64_t first, next; /* of recent, modulo RECENT */
-    struct tick *ticks[TICKS_MAX];
+    uint64_t first, next;     /* of recent, modulo RECENT */
+    struct timeline timeline; /* marked with the version */
 };
 
 static void count(struct client *client, const struct recent *batch)
@@ -81,18 +75,6 @@ static void settle(struct client *client, uint64_t now)
         count(client, batch);
         client->first++;
     }
-}
-
-static void add_to_tick(struct client *client, const struct recent *batch, uint64_t version)
-{
-    uint64_t i = (batch->end_ns - client->shared->start_ns) / ((uint64_t)TICK_MS * 1000000);
-    if (i >= TICKS_MAX)
-        return;
-    if (!client->ticks[i])
-        client->ticks[i] = calloc(1, sizeof **client->ticks);
-    BENCH_MUST(client->ticks[i]);
-    client->ticks[i]->version = version;
-    histogram_add(&client->ticks[i]->latency, batch->ns);
 }
 
 static bool is_mixed(const fkv_result *result, const uint64_t *keys)
@@ -133,9 +115,8 @@ static void one_batch(struct client *client, fkv_batch *batch)
         client->switch_ns = before;
     }
     client->last_version = result.version;
-    struct recent *done = &client->recent[client->next++ % RECENT];
-    *done = (struct recent){now, now - before, preparing};
-    add_to_tick(client, done, result.version);
+    client->recent[client->next++ % RECENT] = (struct recent){now, now - before, preparing};
+    timeline_add(&client->timeline, now - client->shared->start_ns, result.version, now - before);
     settle(client, now);
 }
 
@@ -154,37 +135,13 @@ static void *read_on(void *arg)
     return NULL;
 }
 
-static void print_timeline(const struct client *clients, int n)
-{
-    static struct histogram sum;
-    bool is_first = true;
-    printf(", \"timeline\": [");
-    for (int t = 0; t < TICKS_MAX; t++) {
-        uint64_t version = 0;
-        memset(&sum, 0, sizeof sum);
-        for (int i = 0; i < n; i++) {
-            if (!clients[i].ticks[t])
-                continue;
-            histogram_merge(&sum, &clients[i].ticks[t]->latency);
-            version = clients[i].ticks[t]->version;
-        }
-        if (!sum.n)
-            continue;
-        printf("%s\n  {\"s\": %.1f, \"batches\": %llu, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-               "\"max_us\": %.1f, \"version\": %llu}",
-               is_first ? "" : ",", t * TICK_MS / 1e3, (unsigned long long)sum.n,
-               (double)histogram_at(&sum, 0.5) / 1e3, (double)histogram_at(&sum, 0.99) / 1e3,
-               (double)sum.max / 1e3, (unsigned long long)version);
-        is_first = false;
-    }
-    printf("]");
-}
-
 static void print(const struct client *clients, int n)
 {
     static struct histogram all[N_PHASES];
+    const struct timeline *timelines[CLIENTS_MAX];
     uint64_t batches = 0, failed = 0, mixed = 0;
     for (int i = 0; i < n; i++) {
+        timelines[i] = &clients[i].timeline;
         batches += clients[i].n_batches;
         failed += clients[i].n_failed;
         mixed += clients[i].n_mixed;
@@ -201,7 +158,8 @@ static void print(const struct client *clients, int n)
             phase_names[p], (unsigned long long)all[p].n, (double)histogram_at(&all[p], 0.5) / 1e3,
             (double)histogram_at(&all[p], 0.99) / 1e3, (double)histogram_at(&all[p], 0.999) / 1e3,
             (double)all[p].max / 1e3);
-    print_timeline(clients, n);
+    printf(", \"timeline\": ");
+    timelines_print(timelines, n, "version");
     printf("}\n");
 }
 

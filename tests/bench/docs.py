@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts the last figures of each benchmark into docs/PERFORMANCE.md, and its plots into docs/img/.
 
-    tests/bench/docs.py
+    tests/bench/docs.py [CASE...]
 
-The page's text is written by hand; what stands between "<!-- figures: CASE -->" and "<!-- end -->" is replaced.
+The page's text is written by hand; what stands between "<!-- figures: CASE -->" and "<!-- end -->" is replaced. Cases without
+figures, or with those of a --quick run, which are not for comparing, keep what they have.
 """
 
 import json
 import os
 import re
 import shutil
+import sys
 
 import bench
 
@@ -32,10 +34,17 @@ def target_line(target):
     return f"| {target['name']} | {target['relation']} {target['goal']:g} | {target['value']:g} | {mark} |"
 
 
-def section(case):
-    with open(os.path.join(bench.OUT, f"{case}.json"), encoding="utf-8") as file:
-        document = json.load(file)
-    assert not document["quick"], f"{case}.json is from a --quick run, which is not for comparing"
+def figures(case):
+    """The figures of the last full run; None when there are none."""
+    try:
+        with open(os.path.join(bench.OUT, f"{case}.json"), encoding="utf-8") as file:
+            document = json.load(file)
+    except FileNotFoundError:
+        return None
+    return None if document["quick"] else document
+
+
+def section(case, document):
     parts = [f"`tests/bench/run.sh {case}` on {document['machine']}, {document['date'][:10]}:\n",
              f"![{case}](img/{case}.svg)\n"]
     parts += [markdown_table(table) for table in document["tables"]]
@@ -49,15 +58,19 @@ def section(case):
 
 
 def main():
+    wanted = sys.argv[1:]
     with open(PAGE, encoding="utf-8") as file:
         page = file.read()
 
     def replace(match):
         case = match[1]
-        if not os.path.exists(os.path.join(bench.OUT, f"{case}.json")):
+        if wanted and case not in wanted:
+            return match[0]
+        document = figures(case)
+        if not document:
             print(f"{case}: no figures, run tests/bench/run.sh {case}")
             return match[0]
-        return f"<!-- figures: {case} -->\n\n{section(case)}\n<!-- end -->"
+        return f"<!-- figures: {case} -->\n\n{section(case, document)}\n<!-- end -->"
 
     page = re.sub(r"<!-- figures: (\w+) -->.*?<!-- end -->", replace, page, flags=re.DOTALL)
     with open(PAGE, "w", encoding="utf-8") as file:

@@ -8,6 +8,8 @@
 #   lookup    lookups in process, through the mount, and beside RocksDB, LMDB and Redis     12 minutes, 16 GiB
 #   switch    readers at full load while versions are published and switched                2 minutes
 #   build     building tables: keys/s, MB/s, share of the disk                              5 minutes
+#   fetch     fetching a version from an NFS server, beside nfs-cp                          5 minutes
+#   fleet     eight daemons on an NFS server: switches, rollbacks, polls, lookups           7 minutes
 #
 # --quick takes smaller tables and ends within a minute (its figures are not for comparing). Prints a table; figures go to
 # build/bench/CASE.json, a plot to build/bench/CASE.svg.
@@ -15,14 +17,14 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 usage() {
-    sed -n '4,14s/^# \{0,1\}//p' tests/bench/run.sh
+    sed -n '4,16s/^# \{0,1\}//p' tests/bench/run.sh
     exit "$1"
 }
 [ $# -ge 1 ] || usage 2
 case=$1
 shift
 case $case in
-lookup | switch | build) ;;
+lookup | switch | build | fetch | fleet) ;;
 -h | --help) usage 0 ;;
 *)
     echo "run.sh: no such case: $case" >&2
