@@ -6,20 +6,22 @@
 #include <errno.h>
 #include <string.h>
 
+/* A small file is not replaced so often that it could not be read in between. */
+enum { REPLACED_TRIES = 10 };
+
 struct store_reader {
     const struct store *store;
     struct backend_file *file;
     char path[];
 };
 
-int store_get(struct store *store, const char *path, size_t max, struct buf *out, struct err *err)
+static int get_once(struct store *store, const char *path, size_t max, struct buf *out,
+                    struct err *err)
 {
     const struct backend_ops *ops = store->backend->ops;
     struct backend_file *file = NULL;
     size_t n_read = 0;
-    int ret = path_check(path, err);
-    if (!ret)
-        ret = ops->open(store->backend, path, &file, err);
+    int ret = ops->open(store->backend, path, &file, err);
     if (ret)
         return ret;
     uint64_t len = ops->len(file);
@@ -38,6 +40,19 @@ int store_get(struct store *store, const char *path, size_t max, struct buf *out
     if (!ret)
         out->len += n_read;
     return ret;
+}
+
+/* A file that is replaced while it is read is read anew: one or the other is what stands there. */
+int store_get(struct store *store, const char *path, size_t max, struct buf *out, struct err *err)
+{
+    struct err local = {0};
+    int ret = path_check(path, err);
+    if (ret)
+        return ret;
+    ret = -ESTALE;
+    for (int i = 0; i < REPLACED_TRIES && ret == -ESTALE; i++)
+        ret = get_once(store, path, max, out, &local);
+    return ret ? err_set(err, ret, "%s", err_text(&local, ret)) : 0;
 }
 
 int store_reader_open(struct store *store, const char *path, struct store_reader **out,

@@ -3,6 +3,7 @@
  * failing backend leaves behind. */
 #include "unit.h"
 
+#include "base/buf.h"
 #include "base/scope.h"
 #include "faulty_backend.h"
 #include "memory_backend.h"
@@ -208,6 +209,30 @@ static void store__is_before_or_after_whichever_call_fails(void **state)
     }
 }
 
+/* ESTALE from a read: somebody renamed another file onto the one that was open. */
+static void store__reads_anew_what_was_replaced_meanwhile(void **state)
+{
+    struct faulty *faulty = faulty_new(memory_backend_new(), false);
+    struct buf text = {0};
+    struct store *store = NULL;
+    struct err err = {0};
+    assert_int_equal(store_open_backend(&faulty->backend, "faulty:", &store, NULL), 0);
+    assert_int_equal(store_mkdir(store, "nodes", NULL), 0);
+    assert_int_equal(store_put(store, "nodes/a", "new", 3, NULL), 0);
+    faulty_arm(faulty, 2, FAULTY_FAIL, -ESTALE);
+    assert_int_equal(store_get(store, "nodes/a", 10, &text, &err), 0);
+    assert_true(faulty->was_hit);
+    assert_memory_equal(text.data, "new", 3);
+    assert_int_equal(text.len, 3);
+    assert_string_equal(err.text, "");
+    faulty_arm(faulty, 1, FAULTY_DIE, -ESTALE);
+    assert_int_equal(store_get(store, "nodes/a", 10, &text, &err), -ESTALE);
+    assert_true(err.text[0]);
+    assert_int_equal(text.len, 3);
+    buf_release(&text);
+    store_close(store);
+}
+
 int main(void)
 {
     struct dirs dirs;
@@ -220,6 +245,7 @@ int main(void)
         cmocka_unit_test(store__knows_its_temporary_names),
         cmocka_unit_test(store__url_has_two_spellings_for_a_directory),
         cmocka_unit_test(store__is_before_or_after_whichever_call_fails),
+        cmocka_unit_test(store__reads_anew_what_was_replaced_meanwhile),
     };
     int n_failed = 0;
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++)
