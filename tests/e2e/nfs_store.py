@@ -5,6 +5,7 @@ FKV_TEST_STORE=nfs3|nfs4 lets every test that uses the `store`, `tables` or `fle
 server keeps the files; it caches nothing, so that a test may change them behind its back. go_away() kills the server.
 """
 
+import copy
 import os
 
 import fkvtest
@@ -17,15 +18,21 @@ KIND = os.environ.get("FKV_TEST_STORE", "dir")
 class OnNfs:
     """Starts the server, then the rest is as in the class it is mixed into."""
 
-    def __init__(self, directory, version, *options, proxy=None, server=None):
-        self.server = server or Ganesha(directory, "--fresh", *options).start()
+    def __init__(self, directory, version, export=None):
+        self.server = Ganesha(directory, "--fresh", export=export).start()
         self.version = version
         try:
-            os.makedirs(self.server.path("store"), exist_ok=True)
-            self.make(directory, self.server.path("store"), self.server.url(version, "store", proxy))
+            os.makedirs(self.server.path("store"))
+            self.make(directory, self.server.path("store"), self.server.url(version, "store"))
         except BaseException:
             self.end()
             raise
+
+    def through(self, proxy):
+        """The same store, reached through a TcpProxy."""
+        other = copy.copy(self)
+        other.url = self.server.url(self.version, "store", proxy)
+        return other
 
     def go_away(self):
         self.server.kill9()
