@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { OPTION_JSON = 0x4a00 };
 
@@ -216,21 +215,4 @@ const char *version_state_text(const struct table_state *table, const struct ver
         return "forgotten";
     }
     return "?";
-}
-
-int64_t session_now_ns(struct session *session)
-{
-    if (!session->has_clock) {
-        session->clock = store_clock_local();
-        store_clock_read(session->store, "nodes", &session->clock, NULL);
-        session->has_clock = true;
-    }
-    return store_clock_now_ns(&session->clock);
-}
-
-int64_t cli_now_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }

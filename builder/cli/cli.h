@@ -13,8 +13,8 @@
 
 #include "base/err.h"
 #include "base/json.h"
+#include "builder/cli/clock.h"
 #include "manifest/manifest.h"
-#include "store/clock.h"
 #include "store/store.h"
 
 #include <argp.h>
@@ -47,8 +47,6 @@ void cli_parse(const struct argp *argp, int argc, char **argv, void *args);
 struct session {
     struct store *store;
     struct manifest *manifest;
-    struct store_clock clock; /* see session_now_ns() */
-    bool has_clock;
 };
 int session_open(const struct cli_common *common, struct session *out, struct err *err);
 int session_open_store(const struct cli_common *common, struct store **out, struct err *err);
@@ -78,11 +76,5 @@ int cli_print_json(json_t *json, struct err *err);
 int cli_flush(struct err *err);
 
 const char *version_state_text(const struct table_state *table, const struct version_entry *v);
-
-/* Now, as nodes know it: by the store's clock, which is asked on first use; by this host's when the store may not be written. For
- * judging heartbeats and for ages of records. */
-int64_t session_now_ns(struct session *session);
-/* CLOCK_MONOTONIC, for how long something takes. */
-int64_t cli_now_ns(void);
 
 #endif

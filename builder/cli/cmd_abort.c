@@ -113,7 +113,7 @@ static int run(struct session *session, const struct switch_options *o,
     int64_t begin_ns = cli_now_ns();
     fleet_init(&fleet, session, o->common.json);
     int rc = fleet_read(&fleet, err);
-    result.written_ns = session_now_ns(session);
+    result.written_ns = manifest_now_ns(session->manifest);
     if (!rc)
         rc = session_append(session, o->reason, plan->ops, plan->n, &result.seq, err);
     if (rc)

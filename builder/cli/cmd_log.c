@@ -90,7 +90,8 @@ static void op_text(const struct op *op, struct buf *out)
         buf_printf(out, " %s", op->name);
         break;
     case OP_PIN:
-        buf_printf(out, " %" PRIu64 " on %s", op->version, op->name);
+        buf_printf(out, " %" PRIu64 " on %s%s", op->version, op->name,
+                   op->canary ? " (canary)" : "");
         break;
     case OP_TAG:
         buf_printf(out, " %" PRIu64 " %s", op->version, op->name);
@@ -141,6 +142,8 @@ static json_t *op_json(const struct op *op)
     }
     if (op->force)
         json_put_bool(out, "force", true);
+    if (op->canary)
+        json_put_bool(out, "canary", true);
     if (op->kind == OP_KEEP)
         json_put_u64(out, "keep", op->keep);
     if (op->name[0])

@@ -54,7 +54,8 @@ static void names_of(const struct table_state *table, uint64_t version, bool pin
     for (size_t i = 0; i < n; i++) {
         const char *name = pins ? table->pins[i].name : table->tags[i].name;
         if ((pins ? table->pins[i].version : table->tags[i].version) == version)
-            buf_printf(out, "%s%s", out->len ? ", " : "", name);
+            buf_printf(out, "%s%s%s", out->len ? ", " : "", name,
+                       pins && table->pins[i].canary ? " (canary)" : "");
     }
     buf_add_byte(out, 0);
 }
@@ -86,6 +87,7 @@ static json_t *version_json(const struct table_state *table, const struct versio
     json_put(out, "activated", v->activated_ns ? json_string(time) : json_null());
     json_put(out, "tags", names_json(table, v->version, false));
     json_put(out, "pins", names_json(table, v->version, true));
+    json_put_bool(out, "canary", v->version == table_state_canary(table));
     return out;
 }
 
@@ -96,6 +98,7 @@ static json_t *table_json(const struct table_state *table, bool all)
     json_put_string(out, "table", table->name);
     json_put_u64(out, "current", table->current);
     json_put_u64(out, "previous", table->previous);
+    json_put_u64(out, "canary", table_state_canary(table));
     json_put_u64(out, "keep", table->keep);
     for (size_t i = 0; i < table->n_versions; i++) {
         if (all || table->versions[i].state != VERSION_FORGOTTEN)
@@ -150,8 +153,8 @@ static size_t n_kept(const struct table_state *table)
 
 static void show_tables(const struct state *state, int64_t now)
 {
-    static const char *const headers[] = {"TABLE", ">CURRENT", ">PREVIOUS", ">VERSIONS",
-                                          ">KEYS", ">SIZE",    ">SWITCHED", NULL};
+    static const char *const headers[] = {"TABLE", ">CURRENT",  ">PREVIOUS", ">VERSIONS", ">KEYS",
+                                          ">SIZE", ">SWITCHED", "CANARY",    NULL};
     struct grid grid;
     grid_init(&grid, headers);
     for (size_t i = 0; i < state->n_tables; i++) {
@@ -170,6 +173,8 @@ static void show_tables(const struct state *state, int64_t now)
         grid_add(&grid, "%s", keys);
         grid_add(&grid, "%s", size);
         grid_add(&grid, v ? "%s ago" : "%s", age);
+        uint64_t canary = table_state_canary(table);
+        grid_add(&grid, canary ? "%" PRIu64 : "-", canary);
     }
     grid_print(&grid, stdout);
 }
@@ -182,7 +187,7 @@ static int list_one(struct session *session, const struct args *args, struct err
         return rc;
     if (args->common.json)
         return cli_print_json(table_json(table, args->all), err);
-    show_table(table, args->all, session_now_ns(session));
+    show_table(table, args->all, manifest_now_ns(session->manifest));
     return 0;
 }
 
@@ -211,7 +216,7 @@ int cmd_ls(int argc, char **argv, struct err *err)
         return cli_print_json(out, err);
     }
     if (state->n_tables)
-        show_tables(state, session_now_ns(&session));
+        show_tables(state, manifest_now_ns(session.manifest));
     else
         printf("no tables in %s yet; make one with: fkv build TABLE INPUT… and fkv publish TABLE\n",
                store_url(session.store));

@@ -72,7 +72,7 @@ static uint32_t count_unknown(const struct heartbeat_list *nodes, int64_t now_ns
 
 static void warn_unknown(struct fleet *fleet)
 {
-    uint32_t n = count_unknown(&fleet->nodes.list, session_now_ns(fleet->session));
+    uint32_t n = count_unknown(&fleet->nodes.list, manifest_now_ns(fleet->session->manifest));
     if (!n || fleet->warned)
         return;
     fleet->warned = true;
@@ -94,7 +94,7 @@ int fleet_read(struct fleet *fleet, struct err *err)
 
 uint32_t fleet_n_live(struct fleet *fleet)
 {
-    int64_t now_ns = session_now_ns(fleet->session);
+    int64_t now_ns = manifest_now_ns(fleet->session->manifest);
     uint32_t n = 0;
     for (size_t i = 0; i < fleet->nodes.list.n_nodes; i++)
         n += heartbeat_is_live(&fleet->nodes.list.nodes[i], now_ns);
@@ -152,7 +152,8 @@ static int look(struct fleet *fleet, const struct fleet_wait *wait, struct err *
         .since_ns = wait->since_ns,
     };
     struct fleet_look seen = {0};
-    int rc = fleet_look(&question, &fleet->nodes.list, session_now_ns(fleet->session), &seen, err);
+    int rc = fleet_look(&question, &fleet->nodes.list, manifest_now_ns(fleet->session->manifest),
+                        &seen, err);
     if (rc)
         return rc;
     fleet_look_release(&fleet->look);
@@ -188,7 +189,7 @@ static int timed_out(struct fleet *fleet, const struct fleet_wait *wait, const s
         buf_printf(&text, "; the store could not be asked: %s", trouble->text);
     else if (fleet->look.worst) {
         buf_printf(&text, "; ");
-        fleet_mark_text(fleet->look.worst, session_now_ns(fleet->session), &text);
+        fleet_mark_text(fleet->look.worst, manifest_now_ns(fleet->session->manifest), &text);
     }
     int rc = err_set(err, -ETIMEDOUT, "%u of %zu live node%s %s in time%.*s", fleet->look.n_there,
                      fleet->look.n_marks, fleet->look.n_marks == 1 ? "" : "s", goal_name(wait),
@@ -279,7 +280,7 @@ int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *e
     fleet_look_release(&fleet->look);
     if (wait->due_ns) {
         rc = look(fleet, wait, err); /* so that the first round reads them again */
-        pause_for(rc ? 0 : wait->due_ns - session_now_ns(fleet->session));
+        pause_for(rc ? 0 : wait->due_ns - manifest_now_ns(fleet->session->manifest));
     }
     while (!rc) {
         struct err trouble = {0};
@@ -293,7 +294,7 @@ int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *e
             break;
         }
         fleet_show_update(show, &fleet->look, wait->goal, trouble.code ? trouble.text : NULL,
-                          cli_now_ns() - begin_ns, session_now_ns(fleet->session));
+                          cli_now_ns() - begin_ns, manifest_now_ns(fleet->session->manifest));
         int64_t ns = next_pause_ns(&pace, &fleet->look, cli_now_ns() - round_ns);
         pause_for(ns < left_ns ? ns : left_ns);
     }

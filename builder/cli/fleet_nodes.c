@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/fleet_nodes.h"
 
+#include "builder/cli/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* All of them every five seconds, which must not take more than a tenth of the time. A node that dies is noticed after 30. */
 #define LIST_EVERY_NS  5000000000LL
 #define LIST_EVERY_MAX 15000000000LL
 enum { LIST_SHARE = 10 };
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 void fleet_nodes_init(struct fleet_nodes *nodes, struct store *store)
 {
@@ -43,13 +37,13 @@ int fleet_nodes_list(struct fleet_nodes *nodes, int64_t now_ns, bool *did, struc
     *did = false;
     if (nodes->listed_ns && now_ns - nodes->listed_ns < list_every_ns(nodes))
         return 0;
-    int64_t begin_ns = monotonic_ns();
+    int64_t begin_ns = cli_now_ns();
     int rc = heartbeat_list_read(nodes->store, &list, err);
     if (rc)
         return rc;
     heartbeat_list_release(&nodes->list);
     nodes->list = list;
-    nodes->listed_ns = monotonic_ns();
+    nodes->listed_ns = cli_now_ns();
     nodes->list_took_ns = nodes->listed_ns - begin_ns;
     *did = true;
     return 0;

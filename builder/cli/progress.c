@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/progress.h"
 
-#include "builder/cli/cli.h"
+#include "builder/cli/clock.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -302,7 +302,7 @@ static int check_canaries(struct releasing *r, const struct publish_item *items,
         if (!rc)
             rc = canary_nodes_check(&r->fleet.nodes.list, items[i].table,
                                     state_find_table(state, items[i].table), o->canaries,
-                                    o->n_canaries, session_now_ns(r->session), err);
+                                    o->n_canaries, manifest_now_ns(r->session->manifest), err);
     }
     return rc;
 }
@@ -326,7 +326,7 @@ static int publish(struct releasing *r, const struct publish_item *items,
         release_show_reports(versions, r->n);
     if (rc)
         return rc;
-    r->published_ns = session_now_ns(r->session);
+    r->published_ns = manifest_now_ns(r->session->manifest);
     r->begin_ns = cli_now_ns();
     for (size_t i = 0; i < r->n; i++)
         r->targets[i] = (struct fleet_target){versions[i].table, versions[i].version};

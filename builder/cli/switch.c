@@ -36,7 +36,7 @@ static int build(void *context, const struct state *state, struct op_list *list,
     int rc = plan->check ? plan->check(plan->context, state, err) : 0;
     if (rc)
         return rc;
-    a->now_ns = session_now_ns(plan->fleet->session);
+    a->now_ns = manifest_now_ns(plan->fleet->session->manifest);
     a->effective_ns = rollout_effective_ns(&plan->fleet->nodes.list, a->now_ns);
     for (size_t i = 0; i < plan->n; i++)
         plan->ops[i].effective_ns = a->effective_ns;

@@ -112,7 +112,7 @@ static void show_end(const struct switch_job *job, const struct switch_options *
         printf("not waiting for %u live node%s\n", result->n_live, result->n_live == 1 ? "" : "s");
         return;
     }
-    summary_text(&fleet->look, result, job->prepares, &text);
+    summary_text(&fleet->look, result, job->prepares && result->appended, &text);
     printf("%s\n", text.data ? (const char *)text.data : "");
     buf_release(&text);
     if (o->quorum && fleet->look.n_there < fleet->look.n_marks)

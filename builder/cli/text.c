@@ -52,7 +52,9 @@ void text_age(int64_t ns, char out[TEXT_MAX])
 
 void text_took(int64_t ns, char out[TEXT_MAX])
 {
-    if (ns >= 0 && ns < 999500000)
+    if (ns >= 0 && ns < 9950000)
+        snprintf(out, TEXT_MAX, "%.1f ms", (double)ns / 1e6);
+    else if (ns >= 0 && ns < 999500000)
         snprintf(out, TEXT_MAX, "%.0f ms", (double)ns / 1e6);
     else
         text_age(ns, out);
@@ -134,6 +136,11 @@ void grid_print(struct grid *grid, FILE *file)
             fprintf(file, "%s%*s", cell, last ? 0 : pad, "");
         fputs(last ? "\n" : "  ", file);
     }
+    grid_free(grid);
+}
+
+void grid_free(struct grid *grid)
+{
     for (size_t i = 0; i < grid->n_cells; i++)
         free(grid->cells[i]);
     free(grid->cells);

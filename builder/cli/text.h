@@ -20,7 +20,7 @@ void text_size(uint64_t bytes, char out[TEXT_MAX]);
 void text_count(uint64_t n, char out[TEXT_MAX]);
 /* "4 s", "12 min", "5 h", "3 d" */
 void text_age(int64_t ns, char out[TEXT_MAX]);
-/* How long something took: "12 ms", "3.2 s", "12 min" */
+/* How long something took: "0.4 ms", "12 ms", "3.2 s", "12 min" */
 void text_took(int64_t ns, char out[TEXT_MAX]);
 /* "2026-03-01 12:30:05" in local time; "-" for 0 */
 void text_time(int64_t realtime_ns, char out[TEXT_MAX]);
@@ -39,5 +39,7 @@ struct grid {
 void grid_init(struct grid *grid, const char *const *headers);
 void grid_add(struct grid *grid, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void grid_print(struct grid *grid, FILE *file);
+/* Empties it unprinted. */
+void grid_free(struct grid *grid);
 
 #endif

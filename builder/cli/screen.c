@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/cli/screen.h"
+
+#include "builder/cli/board.h"
+#include "builder/cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ENTER "\033[?1049h\033[?25l"
+#define LEAVE "\033[?25h\033[?1049l"
+
+struct screen {
+    bool terminal;
+    bool drawn;
+    struct sigaction was_int;
+    struct sigaction was_term;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    stopped = 1;
+}
+
+int screen_new(struct screen **out, struct err *err)
+{
+    struct screen *screen = calloc(1, sizeof *screen);
+    if (!screen)
+        return err_sys(err, -ENOMEM, "drawing");
+    struct sigaction action = {.sa_handler = stop}; /* without SA_RESTART: a pause ends at once */
+    stopped = 0;
+    sigaction(SIGINT, &action, &screen->was_int);
+    sigaction(SIGTERM, &action, &screen->was_term);
+    screen->terminal = isatty(STDOUT_FILENO);
+    if (screen->terminal) {
+        fputs(ENTER, stdout);
+        fflush(stdout);
+    }
+    *out = screen;
+    return 0;
+}
+
+void screen_free(struct screen *screen)
+{
+    if (!screen)
+        return;
+    if (screen->terminal) {
+        fputs(LEAVE, stdout);
+        fflush(stdout);
+    }
+    sigaction(SIGINT, &screen->was_int, NULL);
+    sigaction(SIGTERM, &screen->was_term, NULL);
+    free(screen);
+}
+
+size_t screen_rows(const struct screen *screen)
+{
+    size_t rows = 0, columns = 0;
+    if (!screen->terminal)
+        return SIZE_MAX;
+    board_screen(STDOUT_FILENO, &rows, &columns);
+    return rows;
+}
+
+static void draw_lines(const char *text, size_t len, struct buf *out)
+{
+    size_t rows = 0, columns = 0, n = 0;
+    const char *end = text + len;
+    board_screen(STDOUT_FILENO, &rows, &columns);
+    buf_printf(out, "\033[H");
+    for (const char *at = text; at < end && n + 1 < rows; n++) {
+        const char *line_end = memchr(at, '\n', (size_t)(end - at));
+        line_end = line_end ? line_end : end;
+        board_cut(at, (size_t)(line_end - at), columns - 1, out);
+        buf_printf(out, "\033[K\n");
+        at = line_end + 1;
+    }
+    buf_printf(out, "\033[J");
+}
+
+int screen_draw(struct screen *screen, const void *text, size_t len, struct err *err)
+{
+    struct buf out = {0};
+    if (screen->terminal)
+        draw_lines(text, len, &out);
+    else if (screen->drawn)
+        buf_add_byte(&out, '\n');
+    if (!screen->terminal)
+        buf_add(&out, text, len);
+    fwrite(out.data, 1, out.len, stdout);
+    buf_release(&out);
+    screen->drawn = true;
+    return cli_flush(err);
+}
+
+bool screen_pause(struct screen *screen, int64_t ns)
+{
+    struct timespec left = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+    while (!stopped && nanosleep(&left, &left) && errno == EINTR)
+        ;
+    return !stopped;
+}
