@@ -274,7 +274,7 @@ def pair_lag_s(one, table, other):
 
 # nfs_store.py adds nfs3 and nfs4.
 STORES = {"dir": DirectoryStore}
-DEFAULT_STORE = os.environ.get("FKV_TEST_STORE", "dir")
+DEFAULT_STORE = os.environ.get("FKV_TEST_STORE", "nfs4")
 
 
 def make_store(kind, directory):

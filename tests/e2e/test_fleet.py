@@ -268,38 +268,77 @@ def test_a_pin_is_kept_over_a_restart(fleet):  # noqa: F811
 # --- canaries ---
 
 
-@pytest.mark.parametrize("whom", ["node", "label"])
-def test_a_canary_tries_a_candidate_and_is_promoted(fleet, whom):  # noqa: F811
-    n1, n2 = fleet.start(2)
-    n3 = fleet.add("n3", "--label", "canary")
+@pytest.fixture
+def canaries(fleet):  # noqa: F811
+    """n1 and n2, and n3 with the label canary; all on version 1, all watched."""
+    fleet.start(2)
+    fleet.add("n3", "--label", "canary")
     fleet.publish("ads")
-    checkers = fleet.watch("ads")
-    fleet.publish("ads", args=("--canary", "n3" if whom == "node" else "label:canary"))
+    fleet.watch("ads")
+    return fleet
+
+
+@pytest.mark.parametrize("whom,promote", [("n3", ("promote", "ads")), ("label:canary", ("activate", "ads=2"))])
+def test_a_canary_tries_a_candidate_and_is_promoted(canaries, whom, promote):
+    n1, n2, n3 = canaries.nodes.values()
+    canaries.publish("ads", args=("--canary", whom))
     n3.wait_serving("ads", 2)
     assert [node.serves("ads") for node in (n1, n2)] == [1, 1]
     for node in (n1, n2):
         node.wait_state("ads", 2, "ready")
-    fleet.wait_more()
-    fleet.store.fkv("activate", "ads=2")
-    fleet.wait_serving("ads", 2)
-    fleet.publish("ads")
-    fleet.wait_serving("ads", 3)
-    fleet.finish()
-    assert all(one.seen("ads") == [1, 2, 3] for one in checkers.values()), "promoting ends the canary's pin"
+    assert canaries.store.json("ls", "ads")["current"] == 1
+    canaries.wait_more()
+    canaries.store.fkv(*promote)
+    canaries.wait_serving("ads", 2)
+    canaries.publish("ads")
+    canaries.wait_serving("ads", 3)
+    canaries.finish()
+    assert [one.seen("ads") for one in canaries.checkers] == [[1, 2, 3]] * 3, "promoting ends the canary's pin"
 
 
-def test_a_canary_that_is_aborted_goes_back(fleet):  # noqa: F811
-    n1, n2 = fleet.start(2)
-    n3 = fleet.add("n3", "--label", "canary")
-    fleet.publish("ads")
-    checkers = fleet.watch("ads")
-    fleet.publish("ads", args=("--canary", "label:canary"))
+@pytest.mark.parametrize("abort", [("abort", "ads"), ("quarantine", "ads", "2")])
+def test_a_canary_that_is_aborted_goes_back(canaries, abort):
+    n1, n2, n3 = canaries.nodes.values()
+    canaries.publish("ads", args=("--canary", "label:canary"))
     n3.wait_serving("ads", 2)
-    fleet.store.fkv("quarantine", "ads", "2", "--reason", "the canary fell off its perch")
+    canaries.store.fkv(*abort, "--reason", "the canary fell off its perch")
     n3.wait_serving("ads", 1)
-    done = fleet.store.fkv("activate", "ads=2", check=False)
+    done = canaries.store.fkv("activate", "ads=2", check=False)
     assert done.returncode == 3, done.stderr
-    fleet.publish("ads")
-    fleet.wait_serving("ads", 3)
+    canaries.publish("ads")
+    canaries.wait_serving("ads", 3)
+    canaries.finish()
+    assert [one.seen("ads") for one in canaries.checkers] == [[1, 3], [1, 3], [1, 2, 1, 3]]
+
+
+def test_a_canary_killed_on_its_candidate_comes_back_to_it(canaries):
+    n3 = canaries.nodes["n3"]
+    canaries.publish("ads", args=("--canary", "n3"))
+    n3.wait_serving("ads", 2)
+    n3.kill()
+    n3.start()
+    n3.wait_serving("ads", 2)
+    canaries.wait_more()
+    canaries.store.fkv("promote", "ads")
+    canaries.wait_serving("ads", 2)
+    canaries.store.fkv("rollback", "ads")
+    canaries.wait_serving("ads", 1)
+    canaries.wait_more()
+    canaries.finish()
+    assert [one.seen("ads") for one in canaries.checkers] == [[1, 2, 1]] * 3
+
+
+def test_two_tables_on_canary_are_promoted_together(fleet):  # noqa: F811
+    fleet.start(3)
+    fleet.publish("ads", "users")
+    checkers = fleet.watch("ads", "users", pause=0.001)
+    fleet.publish("ads", "users", args=("--canary", "n1"))
+    for table in ("ads", "users"):
+        fleet.nodes["n1"].wait_serving(table, 2)
+    fleet.store.fkv("promote", "ads", "users")
+    for table in ("ads", "users"):
+        fleet.wait_serving(table, 2)
     fleet.finish()
-    assert [one.seen("ads") for one in checkers.values()] == [[1, 3], [1, 3], [1, 2, 1, 3]]
+    for one in checkers.values():
+        assert one.seen("ads") == one.seen("users") == [1, 2]
+        assert pair_lag_s(one, "ads", "users") < 0.25, f"{one.out}: one table lagged behind the other"
