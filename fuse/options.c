@@ -22,6 +22,8 @@ enum {
     KEY_FOREGROUND = 'f',
     KEY_POLL = 0x100,
     KEY_KEEP,
+    KEY_CACHE_LIMIT,
+    KEY_FETCH_LIMIT,
     KEY_THREADS,
     KEY_LOG_LEVEL,
     KEY_OWN_USER,
@@ -61,14 +63,18 @@ static const char doc[] =
     "SIZE is a number of bytes, or of KiB, MiB, GiB, TiB with K, M, G, T after it.";
 
 static const struct argp_option option_table[] = {
-    {"store", KEY_STORE, "URL", 0, "The store: a directory or file:///dir (default: $FKV_STORE)",
-     0},
+    {"store", KEY_STORE, "URL", 0,
+     "The store: a directory, file:///dir or nfs://server/export/dir (default: $FKV_STORE)", 0},
     {"mount", KEY_MOUNT, "DIR", 0,
      "Where to mount; made when missing (default: $FKV_MOUNT or /fkv); DIR alone says the same", 0},
     {"cache", KEY_CACHE, "DIR", 0,
      "Local copies of versions, on a fast disk (default /var/cache/fkv); one daemon each", 1},
     {"memory", KEY_MEMORY, "SIZE", 0,
      "The most that loaded versions may take (default: half of this machine's)", 1},
+    {"cache-limit", KEY_CACHE_LIMIT, "SIZE", 0,
+     "The most that the cache may take (default: what its disk holds, less 64M)", 1},
+    {"fetch-limit", KEY_FETCH_LIMIT, "SIZE", 0,
+     "Fetch at most so much a second (default 0: no limit)", 1},
     {"keep", KEY_KEEP, "N", 0, "Former versions a table keeps in the cache (default 3)", 1},
     {"node", KEY_NODE, "NAME", 0, "This node's name in the fleet (default: the host name)", 2},
     {"label", KEY_LABEL, "LABEL", 0, "A group this node is in, for `fkv pin`; may be repeated", 2},
@@ -95,7 +101,7 @@ static uint64_t number_of(struct argp_state *state, const char *what, const char
     return number;
 }
 
-static uint64_t size_of(struct argp_state *state, const char *what, const char *text)
+static uint64_t size_of(struct argp_state *state, const char *what, const char *text, uint64_t min)
 {
     static const char units[] = "KMGT";
     char *end = NULL;
@@ -104,7 +110,7 @@ static uint64_t size_of(struct argp_state *state, const char *what, const char *
     uint64_t number = strtoull(text, &end, 10);
     const char *unit = *end ? strchr(units, *end) : NULL;
     uint64_t scale = unit ? 1ull << 10 * (unit - units + 1) : 1;
-    bool is_good = text[0] >= '0' && text[0] <= '9' && !errno && number > 0 &&
+    bool is_good = text[0] >= '0' && text[0] <= '9' && !errno && number >= min &&
                    (*end == 0 || (unit && end[1] == 0)) && mul_u64(number, scale, &size);
     if (!is_good)
         argp_error(state, "%s: expected a size such as 512M or 16G, found \"%s\"", what, text);
@@ -216,10 +222,16 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
         set_path(&options->cache, absolute_path(state, arg));
         return 0;
     case KEY_MEMORY:
-        node->memory_budget = size_of(state, "--memory", arg);
+        node->memory_budget = size_of(state, "--memory", arg, 1);
         return 0;
     case KEY_KEEP:
         node->keep_cached = (uint32_t)number_of(state, "--keep", arg, 0, KEEP_MAX);
+        return 0;
+    case KEY_CACHE_LIMIT:
+        node->cache_limit = size_of(state, "--cache-limit", arg, 1);
+        return 0;
+    case KEY_FETCH_LIMIT:
+        node->fetch_limit = size_of(state, "--fetch-limit", arg, 0);
         return 0;
     case KEY_NODE:
         node->name = arg;

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "fuse/log.h"
 #include "fuse/tree.h"
+#include "node/background.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 /* How long the flipper waits without looking up. */
 #define FLIP_WAIT_NS INT64_C(60000000000)
 /* How long stopping waits for I/O that cannot be cancelled. */
-enum { STOP_SECONDS = 5 };
+#define STOP_NS INT64_C(5000000000)
 
 struct watch {
     struct invalidate *invalidate;
@@ -204,6 +205,7 @@ static uint64_t rounds_followed(struct watch *watch, bool *stopping)
 static void *work(void *context)
 {
     struct watch *watch = context;
+    background_begin();
     for (;;) {
         bool stopping = false;
         uint64_t seen = rounds_followed(watch, &stopping);
@@ -267,7 +269,6 @@ int watch_stop(struct watch *watch)
 {
     const pthread_t *const threads[] = {&watch->follower, &watch->worker, &watch->flipper};
     unsigned n_started = watch->n_started;
-    struct timespec until;
     int ret = 0;
     if (!n_started)
         return 0;
@@ -277,9 +278,8 @@ int watch_stop(struct watch *watch)
     pthread_cond_broadcast(&watch->changed);
     pthread_mutex_unlock(&watch->lock);
     node_cancel(watch->node);
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_SECONDS;
+    const struct timespec until = after_ns(STOP_NS);
     for (unsigned i = 0; i < n_started && !ret; i++)
-        ret = pthread_timedjoin_np(*threads[i], NULL, &until);
+        ret = pthread_clockjoin_np(*threads[i], NULL, CLOCK_MONOTONIC, &until);
     return -ret;
 }

@@ -50,13 +50,15 @@ static void beat_self(const struct node *node, struct heartbeat *out)
     snprintf(out->instance, sizeof out->instance, "%s", node->instance);
     out->time_ns = node_now_ns(node);
     out->started_ns = node_time_of(node, node->started_ns);
-    if (node->follower.has_clock)
-        out->clock_ahead_ns = clock_now_ns(CLOCK_REALTIME) - out->time_ns;
+    if (node->clock_is_stores)
+        out->clock_ahead_ns = node_clock_ahead_ns(node);
     out->poll_ns = node->poll_ns;
     out->pid = (uint64_t)getpid();
     out->seq = node->seq;
     out->memory_used = part_memory_used(node->memory);
     out->memory_budget = node->memory_budget;
+    out->cache_used = cache_used(node->cache);
+    out->cache_limit = cache_capacity(node->cache, node->cache_limit);
 }
 
 static int beat_fill(struct node *node, struct heartbeat *out)

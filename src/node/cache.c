@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct cache {
     int lock_fd;
     int parts_fd;
     struct store *files;
+    _Atomic uint64_t used; /* as last measured */
 };
 
 static int make_dirs(const char *dir, struct err *err)
@@ -117,8 +119,10 @@ int cache_open(const char *dir, struct cache **out, struct err *err)
     ret = cache->dir ? take_lock(cache, err) : err_sys(err, -errno, "the cache %s", dir);
     if (!ret)
         ret = open_parts(cache, err);
-    if (!ret)
+    if (!ret) {
         remove_temporaries(cache);
+        cache_measure(cache);
+    }
     if (ret) {
         cache_close(cache);
         return ret;
@@ -314,13 +318,65 @@ int cache_versions_sweep(const struct cache *cache, cache_keep_version_fn keep, 
     return 0;
 }
 
-int cache_free_bytes(const struct cache *cache, uint64_t *out, struct err *err)
+/* Bytes that may still be written there, less what is kept back. */
+static uint64_t free_bytes(const struct cache *cache)
 {
     struct statvfs vfs;
     if (fstatvfs(cache->parts_fd, &vfs))
-        return err_sys(err, -errno, "%s", cache->dir);
-    *out = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-    return 0;
+        return 0;
+    uint64_t free_bytes = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return free_bytes > CACHE_RESERVE ? free_bytes - CACHE_RESERVE : 0;
+}
+
+uint64_t cache_used(const struct cache *cache)
+{
+    return atomic_load(&cache->used);
+}
+
+void cache_measure(struct cache *cache)
+{
+    uint64_t used = 0;
+    struct stat st;
+    int fd = openat(cache->parts_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(dir)))
+        if (!fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode))
+            used += (uint64_t)st.st_blocks * 512;
+    closedir(dir);
+    atomic_store(&cache->used, used);
+}
+
+uint64_t cache_capacity(const struct cache *cache, uint64_t limit)
+{
+    uint64_t held = cache_used(cache) + free_bytes(cache);
+    return limit && limit < held ? limit : held;
+}
+
+int cache_check_room(struct cache *cache, uint64_t limit, uint64_t need, uint64_t *over,
+                     struct err *err)
+{
+    *over = 0;
+    if (need == 0)
+        return 0;
+    cache_measure(cache);
+    uint64_t used = cache_used(cache);
+    uint64_t capacity = cache_capacity(cache, limit);
+    if (need <= capacity && used <= capacity - need)
+        return 0;
+    *over = used + need - capacity;
+    return err_set(err, -ENOSPC,
+                   "no room in the cache %s: %llu bytes are needed, %llu taken, %llu %s: over by "
+                   "%llu",
+                   cache->dir, (unsigned long long)need, (unsigned long long)used,
+                   (unsigned long long)capacity,
+                   capacity == limit ? "allowed (--cache-limit)" : "there is disk for",
+                   (unsigned long long)*over);
 }
 
 int cache_state_get(const struct cache *cache, struct buf *out, struct err *err)

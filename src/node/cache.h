@@ -27,6 +27,9 @@
 
 enum { CACHE_PATH_MAX = 256 };
 
+/* Disk that stays free for others, and for the file system's own needs. */
+#define CACHE_RESERVE (64ULL << 20)
+
 struct cache;
 
 /* Makes what is missing, takes the lock. */
@@ -69,8 +72,15 @@ typedef bool (*cache_keep_version_fn)(void *context, const char *table, uint64_t
 int cache_versions_sweep(const struct cache *cache, cache_keep_version_fn keep, void *context,
                          struct err *err);
 
-/* Bytes that may still be written there. */
-int cache_free_bytes(const struct cache *cache, uint64_t *out, struct err *err);
+/* Room that parts and partials take, as last measured: at the start, and by cache_measure(). */
+uint64_t cache_used(const struct cache *cache);
+void cache_measure(struct cache *cache);
+/* How much they may take: limit, or what the disk holds less what is kept back for others,
+ * whichever is less (limit 0: the latter). */
+uint64_t cache_capacity(const struct cache *cache, uint64_t limit);
+/* Measures. Do need bytes more fit? -ENOSPC with the figures, and how much it is too much. */
+int cache_check_room(struct cache *cache, uint64_t limit, uint64_t need, uint64_t *over,
+                     struct err *err);
 
 /* state.json as bytes; see cache_state.h. -ENOENT when there is none. */
 int cache_state_get(const struct cache *cache, struct buf *out, struct err *err);

@@ -18,12 +18,19 @@
 #define RETRY_MAX_NS    (5 * 1000000000LL)
 #define SAVE_CONTACT_NS (60 * 1000000000LL)
 
-void follower_close(struct follower *follower)
+/* The store and what is known through it. */
+static void close_store(struct follower *follower)
 {
     manifest_close(follower->manifest);
     store_close(follower->store);
     follower->manifest = NULL;
     follower->store = NULL;
+    follower->n_requests = 0;
+}
+
+void follower_close(struct follower *follower)
+{
+    close_store(follower);
     state_release(&follower->state);
     follower->has_state = false;
 }
@@ -32,6 +39,13 @@ static void set_store_error(struct node *node, const char *text)
 {
     scope_lock(&node->lock);
     snprintf(node->store_error, sizeof node->store_error, "%s", text);
+}
+
+void node_count_requests(struct node *node, const struct store *store, uint64_t *counted)
+{
+    uint64_t n = store ? store_n_requests(store) : 0;
+    atomic_fetch_add(&node->n_requests, n - *counted);
+    *counted = n;
 }
 
 /* Says each trouble once, not on every try. */
@@ -49,10 +63,10 @@ void node_lose_contact(struct node *node, const struct err *err, int code)
 {
     struct follower *follower = &node->follower;
     complain(node, err_text(err, code));
-    manifest_close(follower->manifest);
-    store_close(follower->store);
-    follower->manifest = NULL;
-    follower->store = NULL;
+    node_count_requests(node, follower->store, &follower->n_requests);
+    if (follower->retry_wait_ns == 0)
+        atomic_fetch_add(&node->n_losses, 1);
+    close_store(follower);
     int64_t wait_ns = follower->retry_wait_ns ? follower->retry_wait_ns * 2 : RETRY_FIRST_NS;
     follower->retry_wait_ns = wait_ns < RETRY_MAX_NS ? wait_ns : RETRY_MAX_NS;
     follower->retry_ns = clock_now_ns(CLOCK_MONOTONIC) + follower->retry_wait_ns;

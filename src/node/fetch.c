@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Disk that stays free for others, and for the file system's own needs. */
-#define SPACE_RESERVE (64ULL << 20)
-
 /* The parts that are not here, each digest once. */
 struct missing {
     const struct part_desc **parts;
@@ -57,24 +54,6 @@ static int find_missing(const struct fetch_job *job, const struct version_desc *
     return 0;
 }
 
-/* Refuses before the first byte what would not fit. */
-static int check_space(const struct fetch_job *job, uint64_t need, struct err *err)
-{
-    uint64_t free_bytes = 0;
-    if (need == 0)
-        return 0;
-    int ret = cache_free_bytes(job->cache, &free_bytes, err);
-    if (ret || free_bytes >= need + SPACE_RESERVE)
-        return ret;
-    return err_set(err, -ENOSPC,
-                   "disk full: %s version %llu needs %llu bytes in the cache %s, free are %llu of "
-                   "which %llu are kept back: over by %llu",
-                   job->table, (unsigned long long)job->id, (unsigned long long)need,
-                   cache_dir(job->cache), (unsigned long long)free_bytes,
-                   (unsigned long long)SPACE_RESERVE,
-                   (unsigned long long)(need + SPACE_RESERVE - free_bytes));
-}
-
 static int transfer_missing(const struct fetch_job *job, const struct version_desc *desc,
                             const struct missing *missing, struct err *err)
 {
@@ -107,7 +86,7 @@ static int fetch_parts(const struct fetch_job *job, const struct version_desc *d
     struct missing missing = {0};
     int ret = find_missing(job, desc, &missing, err);
     if (!ret)
-        ret = check_space(job, missing.len, err);
+        ret = job->make_room(job->context, missing.len, err);
     if (!ret)
         ret = transfer_missing(job, desc, &missing, err);
     free(missing.parts);
@@ -140,7 +119,7 @@ int fetch_version(const struct fetch_job *job, struct err *err)
     if (!ret)
         ret = version_desc_decode(json.data, json.len, path, &desc, err);
     if (!ret && job->expect)
-        job->expect(job->expect_context, &desc);
+        job->expect(job->context, &desc);
     if (!ret)
         ret = fetch_parts(job, &desc, err);
     if (!ret)

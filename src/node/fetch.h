@@ -6,8 +6,7 @@
  * (transfer.h). version.json is written last, so a version that is in the cache is there as a whole.
  *
  * Threads: one fetch at a time a cache; callbacks come in the caller's thread. Memory: a few chunks.
- * Errors: -EBADMSG naming part, chunk, expected and found; -ENOSPC with need, free and missing
- * bytes; -ECANCELED when told to stop (what is fetched stays); -ENOENT and other store errors.
+ * Errors: -EBADMSG naming part, chunk, expected and found; what make_room says; -ECANCELED when told to stop (what is fetched stays); -ENOENT and other store errors.
  */
 #ifndef FKV_NODE_FETCH_H
 #define FKV_NODE_FETCH_H
@@ -28,7 +27,9 @@ struct fetch_job {
     /* Called once version.json is known, before the first part; may be NULL. The digests live for
      * the call. */
     void (*expect)(void *context, const struct version_desc *desc);
-    void *expect_context;
+    /* Called before the first byte of a part with how many are to come: a refusal ends the fetch. */
+    int (*make_room)(void *context, uint64_t need, struct err *err);
+    void *context;                   /* of both */
     struct limiter *limiter;         /* NULL: none */
     struct progress *progress;       /* of the parts' bytes */
     _Atomic uint64_t *fetched_bytes; /* counts bytes that came from the store */

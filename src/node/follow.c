@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define RATE_EVERY_NS 1000000000LL
+
 /* The table's facts as the plan wants them. Under the lock. */
 static int collect_facts(struct node *node, struct table *table, struct plan_have **have,
                          struct plan_input *input)
@@ -164,6 +166,21 @@ static void note_planned(struct node *node)
     node->has_planned = true;
 }
 
+/* How fast bytes came since the last look, for people. */
+static void look_at_rate(struct node *node)
+{
+    struct follower *follower = &node->follower;
+    int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
+    int64_t age_ns = now_ns - follower->rate_ns;
+    if (age_ns < RATE_EVERY_NS)
+        return;
+    uint64_t bytes = atomic_load(&node->n_fetched_bytes);
+    double rate = (double)(bytes - follower->rate_bytes) / ((double)age_ns / 1e9);
+    atomic_store(&node->fetch_rate, (uint64_t)rate);
+    follower->rate_ns = now_ns;
+    follower->rate_bytes = bytes;
+}
+
 int node_follow(struct node *node, int64_t *wait_ns, struct err *err)
 {
     bool is_new = false;
@@ -182,6 +199,8 @@ int node_follow(struct node *node, int64_t *wait_ns, struct err *err)
         node_save_if_dirty(node);
         node_beat_if_due(node);
     }
+    look_at_rate(node);
+    node_count_requests(node, node->follower.store, &node->follower.n_requests);
     if (!node->follower.manifest) {
         int64_t left_ns = node->follower.retry_ns - clock_now_ns(CLOCK_MONOTONIC);
         if (left_ns < *wait_ns)

@@ -123,6 +123,7 @@ static int copy_config(struct node *node, const struct node_config *config, stru
         return err_sys(err, -ENOMEM, "the node's names");
     node->memory_budget = config->memory_budget;
     node->keep_cached = config->keep_cached;
+    node->cache_limit = config->cache_limit;
     node->poll_ns = config->poll_ns;
     return 0;
 }

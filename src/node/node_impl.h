@@ -9,6 +9,7 @@
  *   contact.c   the follow thread's store            report.c   status and metrics
  *   flip.c      switches at a known instant          store_time.c  the store's clock
  *   unpin.c     records that end a local switch      beat.c     the heartbeat
+ *   evict.c     room on the disk
  *
  * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only:
  * never across I/O, loading or an event. Loads are done one at a time, by work or by a node-local
@@ -36,10 +37,13 @@ struct follower {
     uint64_t beat_changes;
     int beat_failure; /* -errno of the last one, if it could not be written */
     struct store_clock clock;
-    bool has_clock;               /* `clock` is the store's, not this machine's */
-    bool clock_is_told;           /* that it cannot be read */
-    int64_t clock_ns;             /* CLOCK_MONOTONIC: when `clock` had its error */
-    int64_t clock_due_ns;         /* CLOCK_MONOTONIC: when to read it again */
+    bool has_clock;       /* `clock` is the store's, not this machine's */
+    bool clock_is_told;   /* that it cannot be read */
+    int64_t clock_ns;     /* CLOCK_MONOTONIC: when `clock` had its error */
+    int64_t clock_due_ns; /* CLOCK_MONOTONIC: when to read it again */
+    uint64_t n_requests;  /* counted of `store` */
+    int64_t rate_ns;      /* CLOCK_MONOTONIC: when rate_bytes had been fetched */
+    uint64_t rate_bytes;
     char complaint[ERR_TEXT_MAX]; /* last one reported, so that each is reported once */
 };
 
@@ -57,6 +61,7 @@ struct node {
     size_t n_labels;
     uint64_t memory_budget;
     uint32_t keep_cached;
+    uint64_t cache_limit; /* 0: what the disk holds */
     node_event_fn event;
     void *event_context;
     int64_t started_ns; /* CLOCK_MONOTONIC */
@@ -70,6 +75,7 @@ struct node {
 
     struct follower follower;
     struct store *work_store; /* the work thread's own: a slow fetch does not hold up follow */
+    uint64_t n_work_requests; /* counted of it */
 
     _Atomic int64_t clock_offset_ns; /* the store's time less CLOCK_MONOTONIC, as far as known */
     _Atomic bool is_cancelled;
@@ -78,6 +84,10 @@ struct node {
     _Atomic uint64_t n_fetched_bytes;
     _Atomic uint64_t n_bad_chunks;
     _Atomic uint64_t n_failures;
+    _Atomic uint64_t n_evictions;
+    _Atomic uint64_t n_losses;   /* of the store */
+    _Atomic uint64_t n_requests; /* to the store, over the network */
+    _Atomic uint64_t fetch_rate; /* bytes a second, of late */
     _Atomic uint64_t n_switches;
 
     pthread_mutex_t
@@ -98,7 +108,8 @@ struct node {
     int64_t contact_monotonic_ns;   /* the same by CLOCK_MONOTONIC; 0: not since the start */
     char store_error[ERR_TEXT_MAX]; /* empty: reachable */
     char beat_error[ERR_TEXT_MAX];  /* empty: heartbeats are written */
-    int64_t namesake_ns; /* CLOCK_MONOTONIC: when another daemon of our name was heard; 0: never */
+    bool clock_is_stores; /* clock_offset_ns was read from it, and is not this machine's */
+    int64_t namesake_ns;  /* CLOCK_MONOTONIC: when another daemon of our name was heard; 0: never */
     uint64_t n_namesakes;
     bool has_planned; /* with the manifest, since the start: all that is to come has its slot */
     bool needs_sweep; /* parts without a version may lie in the cache */
@@ -110,6 +121,8 @@ int64_t clock_now_ns(int clock_id);
  * CLOCK_MONOTONIC. */
 int64_t node_now_ns(const struct node *node);
 int64_t node_time_of(const struct node *node, int64_t monotonic_ns);
+/* This machine's clock less the store's. */
+int64_t node_clock_ahead_ns(const struct node *node);
 /* Reads the store's clock when it is time to. Follow only, in contact. */
 void node_read_clock(struct node *node);
 
@@ -150,6 +163,8 @@ void node_leave_loader(struct node *node);
 bool node_contact(struct node *node, bool *is_new);
 void node_lose_contact(struct node *node, const struct err *err, int code);
 void follower_close(struct follower *follower);
+/* Adds the requests of a store since they were counted last. */
+void node_count_requests(struct node *node, const struct store *store, uint64_t *counted);
 
 /* follow.c: plans one table anew, switches when what it wants is loaded. */
 void node_plan_table(struct node *node, struct table *table);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Under the lock. */
 static json_t *status_version(const struct table *table, const struct slot *slot)
 {
     json_t *json = json_pack("{sI, ss, sI, sI}", "version", (json_int_t)slot->id, "state",
@@ -42,12 +43,16 @@ static json_t *status_table(const struct table *table)
                      "switched_ns", (json_int_t)table->switched_ns, "versions", versions);
 }
 
+/* The lock is taken table by table: a switch does not wait while all of them are written. */
 static json_t *status_tables(struct node *node)
 {
     json_t *tables = json_array();
     size_t n_tables = atomic_load(&node->n_tables);
     for (size_t i = 0; i < n_tables; i++) {
-        if (json_append(tables, status_table(node->tables[i]))) {
+        pthread_mutex_lock(&node->lock);
+        json_t *table = status_table(node->tables[i]);
+        pthread_mutex_unlock(&node->lock);
+        if (json_append(tables, table)) {
             json_decref(tables);
             return NULL;
         }
@@ -56,30 +61,69 @@ static json_t *status_tables(struct node *node)
 }
 
 /* Under the lock. */
-static json_t *status_json(struct node *node)
+static json_t *status_store(const struct node *node)
 {
-    scope_json json_t *tables = status_tables(node);
     scope_json json_t *store =
         json_pack("{ss, ss, sI, sf}", "url", node->store_url, "id", node->store_id, "seq",
                   (json_int_t)node->seq, "last_contact_seconds", node_contact_age(node));
-    scope_json json_t *memory =
-        json_pack("{sI, sI}", "used", (json_int_t)part_memory_used(node->memory), "budget",
-                  (json_int_t)node->memory_budget);
-    if (!tables || !store || !memory)
-        return NULL;
-    if (json_put_bool(store, "reachable", node->contact_ns && !node->store_error[0]) ||
-        (node->store_error[0] && json_put_string(store, "error", node->store_error)))
-        return NULL;
-    return json_pack("{ss, sI, ss, sO, sO, sO}", "name", node->name, "started_ns",
-                     (json_int_t)node->started_ns, "cache", cache_dir(node->cache), "store", store,
-                     "memory", memory, "tables", tables);
+    bool failed =
+        !store || json_put_bool(store, "reachable", node->contact_ns && !node->store_error[0]) ||
+        json_put_u64(store, "losses", atomic_load(&node->n_losses)) ||
+        json_put_u64(store, "requests", atomic_load(&node->n_requests)) ||
+        (node->store_error[0] && json_put_string(store, "error", node->store_error)) ||
+        (node->beat_error[0] && json_put_string(store, "heartbeat_error", node->beat_error)) ||
+        (node->clock_is_stores &&
+         json_put_double(store, "clock_ahead_seconds", (double)node_clock_ahead_ns(node) / 1e9));
+    return failed ? NULL : json_incref(store);
+}
+
+static json_t *status_memory(struct node *node)
+{
+    return json_pack("{sI, sI}", "used", (json_int_t)part_memory_used(node->memory), "budget",
+                     (json_int_t)node->memory_budget);
+}
+
+static json_t *status_cache(struct node *node)
+{
+    return json_pack("{ss, sI, sI, sI}", "dir", cache_dir(node->cache), "used",
+                     (json_int_t)cache_used(node->cache), "limit",
+                     (json_int_t)cache_capacity(node->cache, node->cache_limit), "evictions",
+                     (json_int_t)atomic_load(&node->n_evictions));
+}
+
+static json_t *status_fetch(struct node *node)
+{
+    return json_pack("{sI, sI, sI, sI}", "bytes", (json_int_t)atomic_load(&node->n_fetched_bytes),
+                     "rate", (json_int_t)atomic_load(&node->fetch_rate), "limit",
+                     (json_int_t)node->limiter.rate, "bad_chunks",
+                     (json_int_t)atomic_load(&node->n_bad_chunks));
+}
+
+static json_t *status_json(struct node *node)
+{
+    scope_json json_t *tables = status_tables(node);
+    pthread_mutex_lock(&node->lock);
+    scope_json json_t *store = status_store(node);
+    bool has_namesake = node_has_namesake(node);
+    pthread_mutex_unlock(&node->lock);
+    json_t *json = json_pack("{ss, ss, sI}", "name", node->name, "instance", node->instance,
+                             "started_ns", (json_int_t)node_time_of(node, node->started_ns));
+    /* json_put swallows what it is given, NULL too. */
+    bool failed = !json || json_put_bool(json, "name_conflict", has_namesake) ||
+                  json_put(json, "cache", status_cache(node)) ||
+                  json_put(json, "store", json_incref(store)) ||
+                  json_put(json, "memory", status_memory(node)) ||
+                  json_put(json, "fetch", status_fetch(node)) ||
+                  json_put(json, "tables", json_incref(tables));
+    if (!failed)
+        return json;
+    json_decref(json);
+    return NULL;
 }
 
 int node_status(struct node *node, struct buf *out, struct err *err)
 {
-    pthread_mutex_lock(&node->lock);
     scope_json json_t *json = status_json(node);
-    pthread_mutex_unlock(&node->lock);
     if (!json || json_write(json, true, out))
         return err_sys(err, -ENOMEM, "the node's status");
     return 0;

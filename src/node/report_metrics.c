@@ -39,6 +39,7 @@ static int per_table(struct node *node, struct buf *out, const char *name, const
 {
     int ret = head(out, name, "gauge", help);
     size_t n_tables = atomic_load(&node->n_tables);
+    scope_lock(&node->lock);
     for (size_t i = 0; i < n_tables && !ret; i++)
         ret = buf_printf(out, "%s{table=\"%s\"} %llu\n", name, node->tables[i]->name,
                          (unsigned long long)table_value(node->tables[i], gauge));
@@ -50,6 +51,7 @@ static int per_version(struct node *node, struct buf *out)
     int ret = head(out, "fkv_version_loaded_bytes", "gauge",
                    "Memory of a loaded version; parts shared with others are counted in each.");
     size_t n_tables = atomic_load(&node->n_tables);
+    scope_lock(&node->lock);
     for (size_t t = 0; t < n_tables && !ret; t++) {
         const struct table *table = node->tables[t];
         for (size_t s = 0; s < table->n_slots && !ret; s++)
@@ -62,46 +64,82 @@ static int per_version(struct node *node, struct buf *out)
     return ret;
 }
 
-static int store_contact(struct node *node, struct buf *out)
+static int seconds(struct buf *out, const char *name, const char *help, double value)
 {
-    int ret = single(out, "fkv_store_reachable", "gauge", "1 while the store answers.",
-                     node->contact_ns && !node->store_error[0]);
-    if (ret || !node->contact_ns)
-        return ret; /* an age that is not known has no sample */
-    ret = head(out, "fkv_store_last_contact_seconds", "gauge",
-               "Seconds since the store answered last.");
-    return ret ? ret
-               : buf_printf(out, "fkv_store_last_contact_seconds %.3f\n", node_contact_age(node));
+    int ret = head(out, name, "gauge", help);
+    return ret ? ret : buf_printf(out, "%s %.6f\n", name, value);
 }
 
-static int counters(struct node *node, struct buf *out)
+static int store_contact(struct node *node, struct buf *out)
 {
-    int ret = single(out, "fkv_fetch_bytes_total", "counter", "Bytes fetched from the store.",
-                     atomic_load(&node->n_fetched_bytes));
+    pthread_mutex_lock(&node->lock);
+    bool is_reachable = node->contact_ns && !node->store_error[0];
+    bool has_clock = node->clock_is_stores;
+    double age = node_contact_age(node);
+    uint64_t seq = node->seq;
+    pthread_mutex_unlock(&node->lock);
+    int ret = single(out, "fkv_manifest_seq", "gauge", "Last manifest record folded.", seq);
     if (!ret)
-        ret = single(out, "fkv_fetch_bad_chunks_total", "counter",
-                     "Chunks that came from the store with a wrong digest.",
-                     atomic_load(&node->n_bad_chunks));
-    if (!ret)
-        ret = single(out, "fkv_version_failed_total", "counter",
-                     "Times a version could not be fetched or loaded.",
-                     atomic_load(&node->n_failures));
-    if (!ret)
-        ret = single(out, "fkv_version_switches_total", "counter",
-                     "Times a table switched to another version.", atomic_load(&node->n_switches));
+        ret =
+            single(out, "fkv_store_reachable", "gauge", "1 while the store answers.", is_reachable);
+    /* What is not known has no sample. */
+    if (!ret && age >= 0)
+        ret = seconds(out, "fkv_store_last_contact_seconds",
+                      "Seconds since the store answered last.", age);
+    if (!ret && has_clock)
+        ret = seconds(out, "fkv_clock_ahead_seconds", "This host's clock less the store's.",
+                      (double)node_clock_ahead_ns(node) / 1e9);
+    return ret;
+}
+
+struct counter {
+    const char *name;
+    const char *type;
+    const char *help;
+    uint64_t value;
+};
+
+static int singles(struct node *node, struct buf *out)
+{
+    pthread_mutex_lock(&node->lock);
+    bool has_namesake = node_has_namesake(node);
+    pthread_mutex_unlock(&node->lock);
+    const struct counter counters[] = {
+        {"fkv_memory_budget_bytes", "gauge", "Memory that loaded parts may take.",
+         node->memory_budget},
+        {"fkv_memory_used_bytes", "gauge", "Memory that loaded parts take.",
+         part_memory_used(node->memory)},
+        {"fkv_cache_limit_bytes", "gauge", "Disk that parts may take.",
+         cache_capacity(node->cache, node->cache_limit)},
+        {"fkv_cache_used_bytes", "gauge", "Disk that parts take.", cache_used(node->cache)},
+        {"fkv_cache_evictions_total", "counter", "Versions that went to make room for others.",
+         atomic_load(&node->n_evictions)},
+        {"fkv_fetch_limit_bytes", "gauge", "Bytes a second that may be fetched; 0: no limit.",
+         node->limiter.rate},
+        {"fkv_fetch_bytes_total", "counter", "Bytes fetched from the store.",
+         atomic_load(&node->n_fetched_bytes)},
+        {"fkv_fetch_bad_chunks_total", "counter",
+         "Chunks that came from the store with a wrong digest.", atomic_load(&node->n_bad_chunks)},
+        {"fkv_version_failed_total", "counter", "Times a version could not be fetched or loaded.",
+         atomic_load(&node->n_failures)},
+        {"fkv_version_switches_total", "counter", "Times a table switched to another version.",
+         atomic_load(&node->n_switches)},
+        {"fkv_store_losses_total", "counter", "Times the store was lost.",
+         atomic_load(&node->n_losses)},
+        {"fkv_store_requests_total", "counter", "Requests sent to the store over the network.",
+         atomic_load(&node->n_requests)},
+        {"fkv_name_conflict", "gauge", "1 while another daemon uses this node's name.",
+         has_namesake},
+    };
+    int ret = 0;
+    for (size_t i = 0; i < sizeof counters / sizeof *counters && !ret; i++)
+        ret = single(out, counters[i].name, counters[i].type, counters[i].help, counters[i].value);
     return ret;
 }
 
 int node_metrics(struct node *node, struct buf *out)
 {
-    scope_lock(&node->lock);
-    int ret = single(out, "fkv_memory_budget_bytes", "gauge", "Memory that loaded parts may take.",
-                     node->memory_budget);
-    if (!ret)
-        ret = single(out, "fkv_memory_used_bytes", "gauge", "Memory that loaded parts take.",
-                     part_memory_used(node->memory));
-    if (!ret)
-        ret = single(out, "fkv_manifest_seq", "gauge", "Last manifest record folded.", node->seq);
+    int ret = singles(node, out);
     if (!ret)
         ret = store_contact(node, out);
     if (!ret)
@@ -117,7 +155,5 @@ int node_metrics(struct node *node, struct buf *out)
     if (!ret)
         ret = per_table(node, out, "fkv_version_switched_timestamp_seconds",
                         "When the table switched last; 0: never.", GAUGE_SWITCHED);
-    if (!ret)
-        ret = per_version(node, out);
-    return ret ? ret : counters(node, out);
+    return ret ? ret : per_version(node, out);
 }

@@ -33,6 +33,11 @@ int64_t node_now_ns(const struct node *node)
     return node_time_of(node, clock_now_ns(CLOCK_MONOTONIC));
 }
 
+int64_t node_clock_ahead_ns(const struct node *node)
+{
+    return clock_now_ns(CLOCK_REALTIME) - node_now_ns(node);
+}
+
 struct store_clock clock_better(const struct store_clock *old, int64_t age_ns,
                                 const struct store_clock *read)
 {
@@ -54,12 +59,14 @@ static int read_closest(struct store *store, struct store_clock *out, struct err
 }
 
 /* Under no lock: flips that were counted by the former offset are counted anew. */
-static void go_by(struct node *node, const struct store_clock *clock, int64_t now_ns)
+static void go_by(struct node *node, const struct store_clock *clock, bool is_stores,
+                  int64_t now_ns)
 {
     struct follower *follower = &node->follower;
     follower->clock = *clock;
     follower->clock_ns = now_ns;
     scope_lock(&node->lock);
+    node->clock_is_stores = is_stores;
     atomic_store_explicit(&node->clock_offset_ns, clock->offset_ns, memory_order_relaxed);
     pthread_cond_signal(&node->plan_changed);
 }
@@ -69,14 +76,14 @@ static void do_without(struct node *node, int64_t now_ns, const char *reason)
 {
     struct follower *follower = &node->follower;
     const struct store_clock local = store_clock_local();
-    if (!follower->has_clock) {
+    if (!node->clock_is_stores) {
         follower->clock_due_ns = now_ns + RETRY_NS;
-        go_by(node, &local, now_ns);
+        go_by(node, &local, false, now_ns);
     }
     if (!follower->clock_is_told)
         node_tell(node, NODE_EVENT_WARNING, NULL, 0,
                   "the store's clock cannot be read, going by %s: %s",
-                  follower->has_clock ? "what it said last" : "this machine's", reason);
+                  node->clock_is_stores ? "what it said last" : "this machine's", reason);
     follower->clock_is_told = true;
 }
 
@@ -94,9 +101,8 @@ void node_read_clock(struct node *node)
         do_without(node, now_ns, err_text(&err, ret));
         return;
     }
-    if (follower->has_clock)
+    if (node->clock_is_stores)
         read = clock_better(&follower->clock, now_ns - follower->clock_ns, &read);
-    follower->has_clock = true;
     follower->clock_is_told = false;
-    go_by(node, &read, now_ns);
+    go_by(node, &read, true, now_ns);
 }

@@ -28,7 +28,8 @@ struct slot {
     enum place place;
     enum rank rank;
     enum slot_activity activity;
-    bool is_held; /* by a node-local switch under way: not dropped, not removed */
+    bool is_held;    /* by a node-local switch under way: not dropped, not removed */
+    size_t eviction; /* scratch of evict.c */
     struct progress progress;
     struct digest *expected; /* the parts of a version on its way; NULL: not known */
     size_t n_expected;

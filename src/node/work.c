@@ -7,6 +7,7 @@
 
 #include "base/scope.h"
 #include "node/collect.h"
+#include "node/evict.h"
 #include "node/fetch.h"
 
 #include <errno.h>
@@ -82,6 +83,12 @@ static void expect_parts(void *context, const struct version_desc *desc)
     slot_expect(way->slot, desc);
 }
 
+static int make_room(void *context, uint64_t need, struct err *err)
+{
+    const struct giving_way *way = context;
+    return evict_for(way->node, need, err);
+}
+
 static int fetch_into_cache(struct node *node, const struct task *task, struct err *err)
 {
     struct giving_way way = {node, task->slot};
@@ -98,17 +105,20 @@ static int fetch_into_cache(struct node *node, const struct task *task, struct e
         .digest = task->slot->digest,
         .stop = {should_stop, &way},
         .expect = expect_parts,
-        .expect_context = &way,
+        .make_room = make_room,
+        .context = &way,
         .limiter = &node->limiter,
         .progress = &task->slot->progress,
         .fetched_bytes = &node->n_fetched_bytes,
         .bad_chunks = &node->n_bad_chunks,
     };
     int ret = fetch_version(&job, err);
+    node_count_requests(node, node->work_store, &node->n_work_requests);
     if (ret && ret != -ECANCELED && ret != -EBADMSG) {
         /* Perhaps the connection: the next fetch opens it anew. */
         store_close(node->work_store);
         node->work_store = NULL;
+        node->n_work_requests = 0;
     }
     return ret;
 }
@@ -157,6 +167,7 @@ static void do_fetch(struct node *node, const struct task *task)
     struct err err = {0};
     struct version *cached = NULL;
     int ret = fetch_into_cache(node, task, &err);
+    cache_measure(node->cache);
     if (!ret)
         ret = version_new_cached(node->cache, node->memory, table->name, slot->id, &slot->digest,
                                  &cached, &err);
@@ -242,8 +253,12 @@ bool node_work(struct node *node)
         node->changes++;
     }
     pthread_mutex_unlock(&node->lock);
+    if (!task.table && !task.is_load && collect_one(node)) {
+        cache_measure(node->cache);
+        return true;
+    }
     if (!task.table)
-        return task.is_load || collect_one(node);
+        return task.is_load;
     if (!task.is_load) {
         do_fetch(node, &task);
         return true;

@@ -160,6 +160,13 @@ static inline void fetching_release(struct fetching *fetching)
     free(fetching);
 }
 
+static inline int fetching_make_room(void *context, uint64_t need, struct err *err)
+{
+    struct fetching *fetching = context;
+    uint64_t over = 0;
+    return cache_check_room(fetching->cache, 0, need, &over, err);
+}
+
 static inline int fetching_run(struct fetching *fetching, struct err *err)
 {
     struct fetch_job job = {.store = fetching->store,
@@ -168,6 +175,8 @@ static inline int fetching_run(struct fetching *fetching, struct err *err)
                             .id = 1,
                             .digest = fetching->digest,
                             .stop = {fetching_stop, fetching},
+                            .make_room = fetching_make_room,
+                            .context = fetching,
                             .limiter = fetching->limiter,
                             .progress = &fetching->progress,
                             .fetched_bytes = &fetching->fetched,

@@ -300,6 +300,7 @@ int node_fixture_open(struct node_fixture *fixture, const char *cache, uint64_t 
         .name = "n1",
         .memory_budget = budget ? budget : 1ULL << 30,
         .keep_cached = 3,
+        .cache_limit = fixture->cache_limit,
         .poll_ns = NODE_FIXTURE_POLL_NS,
     };
     return node_open(&config, note_event, fixture, out, err);

@@ -21,6 +21,7 @@ struct node_fixture {
     char store_dir[TEMP_DIR_MAX + 16];
     struct store *store;
     struct manifest *manifest;
+    uint64_t cache_limit; /* of nodes that are opened; 0: none */
     /* What the nodes said, all of them together. */
     char warnings[16384];
     unsigned n_switched;

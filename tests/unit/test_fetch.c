@@ -355,7 +355,7 @@ static void fetch__full_disk_is_refused_before_the_first_byte(void **state)
     struct err err = {0};
     struct part_desc *part = &fetching->desc.parts[0];
     uint64_t free_bytes = 0;
-    assert_int_equal(cache_free_bytes(fetching->cache, &free_bytes, &err), 0);
+    free_bytes = cache_capacity(fetching->cache, 0);
     if (free_bytes > 4ULL << 40)
         skip(); /* version.json would be longer than may be */
     /* Others may be freeing space meanwhile: well over what there is. */
