@@ -38,8 +38,8 @@ struct names {
     struct nfs_node *node;
     bool is_dir;
     bool replaces;
-    bool has_fileid; /* of from, seen in an earlier try */
-    uint64_t fileid;
+    bool has_seen; /* from, in an earlier try, as seen */
+    struct nfs_node seen;
     struct nfs_names *list;
 };
 
@@ -60,7 +60,7 @@ static int op_stat(struct backend *backend, const char *path, struct store_stat 
     if (ret)
         return ret;
     if (node.type == NFS_LINK) {
-        nfs_error_set(err, -ELOOP, 0, "stat", nfs->url.canonical, path);
+        nfs_error_set(err, -ELOOP, 0, "stat", nfs->url.place, path);
         return -EPERM;
     }
     *out = (struct store_stat){
@@ -104,14 +104,14 @@ static int op_open(struct backend *backend, const char *path, struct backend_fil
     if (ret)
         return ret;
     if (node.type == NFS_LINK) {
-        nfs_error_set(err, -ELOOP, 0, "opening", nfs->url.canonical, path);
+        nfs_error_set(err, -ELOOP, 0, "opening", nfs->url.place, path);
         return -EPERM;
     }
     if (node.type != NFS_FILE)
         return err_set(err, node.type == NFS_DIR ? -EISDIR : -EPERM,
-                       "opening %s/%s: expected a regular file", nfs->url.canonical, path);
+                       "opening %s/%s: expected a regular file", nfs->url.place, path);
     ret = nfs_file_new(nfs, path, &node, out);
-    return ret ? err_sys(err, ret, "opening %s/%s", nfs->url.canonical, path) : 0;
+    return ret ? err_sys(err, ret, "opening %s/%s", nfs->url.place, path) : 0;
 }
 
 static int create_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
@@ -140,7 +140,7 @@ static int op_create(struct backend *backend, const char *path, struct backend_f
     if (!ret)
         return 0;
     backend->ops->remove(backend, path, false, NULL);
-    return err_sys(err, ret, "creating %s/%s", nfs->url.canonical, path);
+    return err_sys(err, ret, "creating %s/%s", nfs->url.place, path);
 }
 
 static int mkdir_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
@@ -169,8 +169,8 @@ static bool is_done(struct nfs *nfs, struct nfs_connection *connection, const st
                     const struct nfs_place *place)
 {
     struct nfs_node node = {0};
-    return names->has_fileid && !nfs->proto->lookup(connection, place, &node) &&
-           node.fileid == names->fileid;
+    return names->has_seen && !nfs->proto->lookup(connection, place, &node) &&
+           node.fileid == names->seen.fileid;
 }
 
 static int link_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
@@ -188,12 +188,14 @@ static int link_step(struct nfs *nfs, struct nfs_connection *connection, struct 
         return ret;
     if (node.type == NFS_DIR)
         return -EPERM;
-    bool was_tried = names->has_fileid && names->fileid == node.fileid && try->is_uncertain;
-    names->has_fileid = true;
-    names->fileid = node.fileid;
     ret = nfs->proto->link(connection, &node.handle, &to);
-    if (ret == -EEXIST && was_tried && is_done(nfs, connection, names, &to))
+    /* The name may also have been the file's before: then no link was added. */
+    bool was_added = try->is_uncertain && names->has_seen && node.n_links > names->seen.n_links;
+    if (ret == -EEXIST && was_added && is_done(nfs, connection, names, &to))
         return 0;
+    if (!names->has_seen)
+        names->seen = node;
+    names->has_seen = true;
     return ret;
 }
 
@@ -249,8 +251,8 @@ static int rename_step(struct nfs *nfs, struct nfs_connection *connection, struc
         return 0;
     if (ret)
         return ret;
-    names->has_fileid = true;
-    names->fileid = node.fileid;
+    names->has_seen = true;
+    names->seen = node;
     names->is_dir = node.type == NFS_DIR;
     if (!names->is_dir && !names->replaces)
         return 0;

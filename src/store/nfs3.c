@@ -37,6 +37,7 @@ static void node_from(const fattr3 *attr, struct nfs_node *out)
                                        : NFS_OTHER;
     out->len = attr->size;
     out->fileid = attr->fileid;
+    out->n_links = attr->nlink;
     out->mtime = (struct timespec){attr->mtime.seconds, (long)attr->mtime.nseconds};
 }
 

@@ -81,7 +81,7 @@ static int ask_mount(const struct nfs_export *url, int64_t deadline_ns,
     if (ret == -ENOENT)
         return err_set(err, ret, "mounting %s from NFS server %s: no such export or directory",
                        url->path, url->server);
-    return ret ? nfs_error_set(err, ret, status, "mounting", url->canonical, "") : 0;
+    return ret ? nfs_error_set(err, ret, status, "mounting", url->place, "") : 0;
 }
 
 struct fsinfo_call {
@@ -115,7 +115,7 @@ int nfs3_mount(const struct nfs_export *url, int64_t deadline_ns, _Atomic uint64
         ret = nfs_call_finish(&info.call,
                               nfs_rpc_fsinfo3(connection->rpc, nfs_call_reply, &args, &info.call));
     if (ret)
-        nfs_error_set(err, ret, connection->status, "asking about", url->canonical, "");
+        nfs_error_set(err, ret, connection->status, "asking about", url->place, "");
     nfs_connection_close(connection);
     return ret;
 }

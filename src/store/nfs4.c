@@ -212,7 +212,7 @@ static int mount4(const struct nfs_export *url, int64_t deadline_ns, _Atomic uin
         return err_set(err, ret, "mounting %s from NFS server %s: no such export or directory",
                        url->path, url->server);
     if (ret)
-        return nfs_error_set(err, ret, status, "mounting", url->canonical, "");
+        return nfs_error_set(err, ret, status, "mounting", url->place, "");
     if (node.type != NFS_DIR)
         return err_set(err, -ENOTDIR, "mounting %s from NFS server %s: not a directory", url->path,
                        url->server);

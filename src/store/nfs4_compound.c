@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* FATTR4_TYPE, SIZE, FILEID and TIME_MODIFY, MAXREAD and MAXWRITE, as bits of the words of a bitmap. */
+/* What a node and nfs_root hold, as bits of the two words of a bitmap. */
 static uint32_t node_bits[] = {1U << FATTR4_TYPE | 1U << FATTR4_SIZE | 1U << FATTR4_FILEID,
-                               1U << (FATTR4_TIME_MODIFY - 32)};
+                               1U << (FATTR4_NUMLINKS - 32) | 1U << (FATTR4_TIME_MODIFY - 32)};
 static uint32_t root_bits[] = {1U << FATTR4_TYPE | 1U << FATTR4_SIZE | 1U << FATTR4_FILEID |
                                    1U << FATTR4_MAXREAD | 1U << FATTR4_MAXWRITE,
-                               1U << (FATTR4_TIME_MODIFY - 32)};
+                               1U << (FATTR4_NUMLINKS - 32) | 1U << (FATTR4_TIME_MODIFY - 32)};
 
 nfs_argop4 *nfs4_add(struct nfs4_compound *compound, nfs_opnum4 op)
 {
@@ -167,6 +167,7 @@ int nfs4_attributes(const fattr4 *attributes, struct nfs_node *out, struct nfs_r
     out->fileid = has_bit(mask, FATTR4_FILEID) ? take64(&values) : 0;
     uint64_t read_max = has_bit(mask, FATTR4_MAXREAD) ? take64(&values) : 0;
     uint64_t write_max = has_bit(mask, FATTR4_MAXWRITE) ? take64(&values) : 0;
+    out->n_links = has_bit(mask, FATTR4_NUMLINKS) ? take32(&values) : 1;
     out->mtime.tv_sec = (time_t)take64(&values);
     out->mtime.tv_nsec = take32(&values);
     if (limits) {

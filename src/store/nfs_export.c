@@ -165,6 +165,7 @@ static int canonical_make(struct nfs_export *url, const bool *given, struct err 
     size_t cap = sizeof url->canonical;
     int n = snprintf(url->canonical, cap, is_v6 ? "nfs://[%s]%s" : "nfs://%s%s", url->server,
                      url->path);
+    strcpy(url->place, url->canonical);
     char mark = '?';
     for (size_t i = 0; i < N_OPTIONS && n > 0 && (size_t)n < cap; i++) {
         uint32_t value = 0;

@@ -30,7 +30,8 @@ struct nfs_export {
     uint32_t uid, gid;
     unsigned n_groups;
     uint32_t groups[NFS_GROUPS_MAX];
-    char canonical[NFS_URL_MAX];
+    char canonical[NFS_URL_MAX]; /* with the options that were given */
+    char place[NFS_URL_MAX];     /* without: what a path is put behind in error texts */
 };
 
 int nfs_export_parse(const char *text, struct nfs_export *out, struct err *err);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_PIECE_MAX = 1 << 20, READS_MAX = 8 };
+enum { READ_PIECE_MAX = 1 << 20 };
 
 struct backend_file {
     struct nfs *nfs;
@@ -56,19 +56,24 @@ struct reading {
     size_t done; /* these are there, whatever becomes of the rest */
 };
 
-/* The handle is of no use any more. The file may be the same all the same, in an export that is back. */
-static int find_again(struct nfs *nfs, struct nfs_connection *connection, struct backend_file *file)
+/*
+ * The handle is of no use any more, but the file may be the same in an export that is back. When it is another or none, no
+ * further try helps: -ESTALE, for good.
+ */
+static int find_again(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
+                      struct backend_file *file)
 {
     struct nfs_node node = {0};
     int ret = nfs_walk_node(nfs, connection, file->path, &node);
-    if (ret == -ENOENT)
-        return -ESTALE;
-    if (ret)
+    bool is_same = !ret && node.type == NFS_FILE && node.fileid == file->node.fileid &&
+                   node.len == file->node.len &&
+                   memcmp(&node.handle, &file->node.handle, sizeof node.handle) != 0;
+    if (is_same)
+        file->node = node;
+    if (is_same || (ret && ret != -ENOENT))
         return ret;
-    if (node.type != NFS_FILE || node.fileid != file->node.fileid || node.len != file->node.len)
-        return -ESTALE;
-    file->node = node;
-    return 0;
+    try->was_stale = true;
+    return -ESTALE;
 }
 
 static size_t piece_len(const struct nfs_connection *connection, size_t left)
@@ -79,18 +84,19 @@ static size_t piece_len(const struct nfs_connection *connection, size_t left)
     return left < max ? left : max;
 }
 
-/* Keeps up to READS_MAX pieces in flight, and takes them in order; a short one ends this round. */
+/* Keeps up to NFS_WINDOW_MAX pieces in flight, and takes them in order; a short one ends this round. */
 static int read_round(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
                       struct reading *reading)
 {
-    struct nfs_io ios[READS_MAX];
+    struct nfs_io ios[NFS_WINDOW_MAX];
+    const unsigned window = nfs_try_window(try);
     size_t sent = reading->done; /* asked for up to here */
     unsigned first = 0, n = 0;
     bool is_short = false;
     int ret = 0;
     while (n > 0 || (!ret && !is_short && sent < reading->len)) {
-        while (n < READS_MAX && !ret && !is_short && sent < reading->len) {
-            struct nfs_io *io = &ios[(first + n++) % READS_MAX];
+        while (n < window && !ret && !is_short && sent < reading->len) {
+            struct nfs_io *io = &ios[(first + n++) % NFS_WINDOW_MAX];
             *io = (struct nfs_io){.data = reading->data + sent};
             io->len = (uint32_t)piece_len(connection, reading->len - sent);
             nfs->proto->read(connection, &reading->file->node.handle, reading->off + sent, io);
@@ -108,7 +114,7 @@ static int read_round(struct nfs *nfs, struct nfs_connection *connection, struct
             if (!ret && is_short && (io->is_end || io->n == 0))
                 reading->len = reading->done;
         }
-        first = (first + 1) % READS_MAX;
+        first = (first + 1) % NFS_WINDOW_MAX;
         n--;
     }
     return ret;
@@ -118,10 +124,16 @@ static int read_step(struct nfs *nfs, struct nfs_connection *connection, struct 
                      void *context)
 {
     struct reading *reading = context;
-    int ret = try->was_stale ? find_again(nfs, connection, reading->file) : 0;
+    bool was_found = try->was_stale;
+    int ret = was_found ? find_again(nfs, connection, try, reading->file) : 0;
     connection->deadline_ns = nfs_now_ns() + NFS_DATA_LIMIT_NS;
-    while (!ret && reading->done < reading->len)
+    while (!ret && reading->done < reading->len) {
         ret = read_round(nfs, connection, try, reading);
+        if (ret == -ESTALE && !was_found) {
+            was_found = true;
+            ret = find_again(nfs, connection, try, reading->file);
+        }
+    }
     return ret;
 }
 
@@ -150,7 +162,7 @@ int nfs_file_append(struct backend_file *file, const void *data, size_t len, str
     if (!ret)
         ret = write_behind_append(file->writer, data, len);
     if (ret)
-        return nfs_error_set(err, ret, 0, "writing", file->nfs->url.canonical, file->path);
+        return nfs_error_set(err, ret, 0, "writing", file->nfs->url.place, file->path);
     file->len += len;
     return 0;
 }
@@ -158,5 +170,5 @@ int nfs_file_append(struct backend_file *file, const void *data, size_t len, str
 int nfs_file_sync(struct backend_file *file, struct err *err)
 {
     int ret = file->writer ? write_behind_flush(file->writer) : 0;
-    return ret ? nfs_error_set(err, ret, 0, "writing", file->nfs->url.canonical, file->path) : 0;
+    return ret ? nfs_error_set(err, ret, 0, "writing", file->nfs->url.place, file->path) : 0;
 }

@@ -153,7 +153,13 @@ void nfs_try_progress(struct nfs_try *try, struct nfs_connection *connection)
     int64_t now_ns = nfs_now_ns();
     try->give_up_ns = now_ns + NFS_LIMIT_NS;
     try->wait_ns = 0;
+    try->n_broken = 0;
     connection->deadline_ns = now_ns + NFS_DATA_LIMIT_NS;
+}
+
+unsigned nfs_try_window(const struct nfs_try *try)
+{
+    return try->n_broken ? 1 : NFS_WINDOW_MAX;
 }
 
 /* One try. *is_final: there is no use in another. */
@@ -174,15 +180,17 @@ static int run_once(struct nfs *nfs, const char *verb, const char *path, nfs_ste
     bool is_broken = ret && !connection->rpc;
     uint32_t status = connection->status;
     give_back(nfs, connection);
-    if (is_broken)
+    if (is_broken) {
         try->is_uncertain = true;
+        try->n_broken++;
+    }
     if (ret == -ESTALE && !try->was_stale) {
         forget_handles(nfs);
         try->was_stale = true;
         return ret;
     }
     *is_final = ret == -ENOMEM || (!is_broken && ret != -EAGAIN);
-    return ret ? nfs_error_set(err, ret, status, verb, nfs->url.canonical, path) : 0;
+    return ret ? nfs_error_set(err, ret, status, verb, nfs->url.place, path) : 0;
 }
 
 int nfs_run(struct nfs *nfs, const char *verb, const char *path, nfs_step step, void *context,

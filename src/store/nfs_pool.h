@@ -46,6 +46,7 @@ struct nfs {
 struct nfs_try {
     bool is_uncertain; /* an earlier try may have been carried out */
     bool was_stale;    /* handles from before this try are not to be trusted */
+    unsigned n_broken; /* connections, since this call last made progress */
     int64_t give_up_ns;
     int64_t wait_ns;
 };
@@ -62,5 +63,8 @@ int nfs_run(struct nfs *nfs, const char *verb, const char *path, nfs_step step, 
             struct err *err);
 /* Data came or went: the time limits begin anew. */
 void nfs_try_progress(struct nfs_try *try, struct nfs_connection *connection);
+/* How many requests to keep in flight: one while connections break before anything came of them. */
+enum { NFS_WINDOW_MAX = 8 };
+unsigned nfs_try_window(const struct nfs_try *try);
 
 #endif

@@ -22,6 +22,7 @@ struct nfs_node {
     enum nfs_type type;
     uint64_t len;
     uint64_t fileid;
+    uint32_t n_links;
     struct timespec mtime;
 };
 

@@ -3,8 +3,9 @@
  * Writing a buffer to a file on NFS, durably: WRITEs in flight together, then a COMMIT.
  *
  * A WRITE that is not durable lives in the server's memory, and each answer carries the verifier of the server's present
- * life. When the COMMIT's differs from a WRITE's, the server was restarted in between and may have lost that WRITE: all
- * of the buffer is written again. The buffer is the caller's until then, so nothing else need be kept.
+ * life, as does the COMMIT's. As long as all are the same, nothing was lost, over however many connections. When one
+ * differs, the server was restarted in between and may have lost what was written before: the buffer is written again from
+ * its start. The buffer is the caller's until then, so nothing else need be kept.
  * What fits one WRITE asks for durability in the WRITE itself.
  */
 #include "store/nfs.h"
@@ -12,69 +13,100 @@
 #include <errno.h>
 #include <string.h>
 
-enum { WRITE_PIECE_MAX = 1 << 20, WRITES_MAX = 8, LIVES_MAX = 8 };
+enum { WRITE_PIECE_MAX = 1 << 20, LIVES_MAX = 8 };
 
 struct writing {
     const struct nfs_handle *file;
     uint8_t *data;
     size_t len;
     uint64_t off;
+    size_t done; /* the server has these, in memory at least */
+    bool has_verifier;
+    uint64_t verifier; /* of the WRITEs so far that want a COMMIT */
     unsigned n_lives;
 };
 
-/* Waits for a WRITE; one that took less than it was given is followed up at once. */
-static int finish_write(struct nfs *nfs, struct nfs_connection *connection, struct writing *writing,
-                        struct nfs_io *io, uint64_t *verifier, bool *is_mixed)
+/* The server may have lost what it had. */
+static int start_over(struct writing *writing)
 {
-    int ret = nfs_call_wait(&io->call);
-    for (;;) {
-        if (ret)
-            return ret;
-        if (io->n == 0 || io->n > io->len)
-            return -EIO;
-        if (!io->is_durable && *verifier && *verifier != io->verifier)
-            *is_mixed = true;
-        if (!io->is_durable)
-            *verifier = io->verifier;
-        if (io->n == io->len)
-            return 0;
-        uint8_t *rest = (uint8_t *)io->data + io->n;
-        *io = (struct nfs_io){.data = rest, .len = io->len - io->n};
-        ret = nfs->proto->write(connection, writing->file,
-                                writing->off + (uint64_t)(rest - writing->data), io);
-        if (!ret)
-            ret = nfs_call_wait(&io->call);
-    }
+    writing->done = 0;
+    writing->has_verifier = false;
+    return ++writing->n_lives < LIVES_MAX ? 0 : -EIO;
 }
 
-/* Everything once. *verifier is that of the WRITEs that want a COMMIT, 0: none does. */
-static int write_round(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
-                       struct writing *writing, uint64_t *verifier, bool *is_mixed)
+/* A WRITE's answer; false: it is of another life of the server's than the ones before. */
+static bool note_verifier(struct writing *writing, const struct nfs_io *io)
 {
-    struct nfs_io ios[WRITES_MAX];
+    if (io->is_durable)
+        return true;
+    bool is_same = !writing->has_verifier || writing->verifier == io->verifier;
+    writing->has_verifier = true;
+    writing->verifier = io->verifier;
+    return is_same;
+}
+
+static void send(struct nfs *nfs, struct nfs_connection *connection, struct writing *writing,
+                 size_t at, struct nfs_io *io)
+{
     size_t max = connection->root.write_max;
     if (max == 0 || max > WRITE_PIECE_MAX)
         max = WRITE_PIECE_MAX;
-    size_t sent = 0;
+    size_t left = writing->len - at;
+    *io = (struct nfs_io){.data = writing->data + at, .is_durable = writing->len <= max};
+    io->len = (uint32_t)(left < max ? left : max);
+    nfs->proto->write(connection, writing->file, writing->off + at, io);
+}
+
+/*
+ * From what is done to the end, or to the first trouble; all answers are waited for. A WRITE that took less than it was
+ * given ends the round, too: the next one begins where it stopped. *is_lost: the server was restarted.
+ */
+static int write_round(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
+                       struct writing *writing, bool *is_lost)
+{
+    struct nfs_io ios[NFS_WINDOW_MAX];
+    const unsigned window = nfs_try_window(try);
+    size_t sent = writing->done;
     unsigned first = 0, n = 0;
+    bool is_short = false;
     int ret = 0;
-    while (n > 0 || (!ret && sent < writing->len)) {
-        while (n < WRITES_MAX && !ret && sent < writing->len) {
-            size_t left = writing->len - sent;
-            struct nfs_io *io = &ios[(first + n++) % WRITES_MAX];
-            *io = (struct nfs_io){.data = writing->data + sent, .is_durable = writing->len <= max};
-            io->len = (uint32_t)(left < max ? left : max);
-            nfs->proto->write(connection, writing->file, writing->off + sent, io);
+    while (n > 0 || (!ret && !is_short && sent < writing->len)) {
+        while (n < window && !ret && !is_short && sent < writing->len) {
+            struct nfs_io *io = &ios[(first + n++) % NFS_WINDOW_MAX];
+            send(nfs, connection, writing, sent, io);
             sent += io->len;
         }
-        int code = finish_write(nfs, connection, writing, &ios[first], verifier, is_mixed);
-        if (!code)
-            nfs_try_progress(try, connection);
-        else if (!ret)
-            ret = code;
-        first = (first + 1) % WRITES_MAX;
+        const struct nfs_io *io = &ios[first];
+        int code = nfs_call_wait(&ios[first].call);
+        first = (first + 1) % NFS_WINDOW_MAX;
         n--;
+        if (ret || is_short)
+            continue;
+        ret = code;
+        if (!ret && (io->n == 0 || io->n > io->len))
+            ret = -EIO;
+        if (ret)
+            continue;
+        *is_lost |= !note_verifier(writing, io);
+        is_short = *is_lost || io->n < io->len;
+        writing->done += io->n;
+        nfs_try_progress(try, connection);
     }
+    return ret;
+}
+
+/* True, in *is_done, when all that was written is of one life of the server's. */
+static int commit(struct nfs *nfs, struct nfs_connection *connection, struct writing *writing,
+                  bool *is_done)
+{
+    struct nfs_io io = {.len = 0};
+    *is_done = !writing->has_verifier;
+    if (*is_done)
+        return 0;
+    int ret = nfs->proto->commit(connection, writing->file, &io);
+    if (!ret)
+        ret = nfs_call_wait(&io.call);
+    *is_done = !ret && io.verifier == writing->verifier;
     return ret;
 }
 
@@ -82,21 +114,20 @@ static int write_step(struct nfs *nfs, struct nfs_connection *connection, struct
                       void *context)
 {
     struct writing *writing = context;
-    while (writing->n_lives++ < LIVES_MAX) {
-        uint64_t verifier = 0;
-        bool is_mixed = false;
-        struct nfs_io commit = {.len = 0};
+    bool is_done = false;
+    int ret = 0;
+    while (!ret && !is_done) {
+        bool is_lost = false;
         connection->deadline_ns = nfs_now_ns() + NFS_DATA_LIMIT_NS;
-        int ret = write_round(nfs, connection, try, writing, &verifier, &is_mixed);
-        if (ret || !verifier)
-            return ret;
-        ret = nfs->proto->commit(connection, writing->file, &commit);
-        if (!ret)
-            ret = nfs_call_wait(&commit.call);
-        if (ret || (commit.verifier == verifier && !is_mixed))
-            return ret;
+        ret = write_round(nfs, connection, try, writing, &is_lost);
+        if (!ret && !is_lost && writing->done == writing->len) {
+            ret = commit(nfs, connection, writing, &is_done);
+            is_lost = !ret && !is_done;
+        }
+        if (is_lost)
+            ret = start_over(writing);
     }
-    return -EIO;
+    return ret;
 }
 
 int nfs_write_durable(struct nfs *nfs, const char *path, const struct nfs_handle *file,
