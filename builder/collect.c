@@ -12,7 +12,7 @@
 
 #define SECOND_NS 1000000000LL
 
-enum { POLL_NS = 200 * 1000 * 1000 };
+enum { POLL_NS = 200 * 1000 * 1000, POLL_SHARE = 4 };
 
 void collect_options_default(struct collect_options *options)
 {
@@ -21,10 +21,10 @@ void collect_options_default(struct collect_options *options)
                                         .wait_ns = 10 * SECOND_NS};
 }
 
-static int64_t now_realtime(void)
+static int64_t monotonic_ns(void)
 {
     struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
+    clock_gettime(CLOCK_MONOTONIC, &ts);
     return ts.tv_sec * SECOND_NS + ts.tv_nsec;
 }
 
@@ -178,19 +178,27 @@ static const struct heartbeat *behind(const struct collecting *c,
     return NULL;
 }
 
+/* With many nodes on a slow store, reading takes a fifth of the time. */
+static void pause_for(int64_t ns)
+{
+    ns = ns < POLL_NS ? POLL_NS : ns;
+    nanosleep(&(struct timespec){.tv_sec = ns / SECOND_NS, .tv_nsec = ns % SECOND_NS}, NULL);
+}
+
 /* Waits a while for live nodes; *nodes is their last word and released by the caller. */
 static int wait_for_nodes(struct collecting *c, struct heartbeat_list *nodes, struct err *err)
 {
-    int64_t end = now_realtime() + c->options->wait_ns;
+    int64_t end = monotonic_ns() + c->options->wait_ns;
     for (;;) {
+        int64_t begin = monotonic_ns();
         int rc = heartbeat_list_read(c->store, nodes, err);
         if (rc)
             return rc;
-        c->now_ns = now_realtime();
-        if (nodes_let_go(c, nodes) || c->now_ns >= end)
+        c->now_ns = manifest_now_ns(c->manifest);
+        if (nodes_let_go(c, nodes) || monotonic_ns() >= end)
             return 0;
         heartbeat_list_release(nodes);
-        nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
+        pause_for(POLL_SHARE * (monotonic_ns() - begin));
     }
 }
 
@@ -307,6 +315,8 @@ static int collect_versions(struct collecting *c, struct err *err)
         rc = record_all(c, OP_FORGET, should_forget, &nodes, "gc: no node uses it", err);
     if (!rc)
         rc = remove_versions(c, &nodes, err);
+    if (!rc)
+        rc = collect_nodes(c, &nodes, err);
     heartbeat_list_release(&nodes);
     return rc;
 }
@@ -316,11 +326,11 @@ int collect_run(struct store *store, struct manifest *manifest,
                 struct err *err)
 {
     struct collect_result sum = {0};
-    struct collecting c = {store, manifest, options, &sum, now_realtime()};
+    struct collecting c = {store, manifest, options, &sum, manifest_now_ns(manifest)};
     int rc = manifest_refresh(manifest, NULL, err);
     if (!rc)
         rc = collect_versions(&c, err);
-    c.now_ns = now_realtime();
+    c.now_ns = manifest_now_ns(manifest);
     if (!rc)
         rc = collect_sweep(&c, err);
     if (!rc)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * collect: gc. Removes what no record, pin, tag, keep rule or live heartbeat still names: retired versions, versions
- * beyond the keep rule (retired first, by a record), orphan version directories, stale staging and temporary files.
+ * beyond the keep rule (retired first, by a record), orphan version directories, stale staging and temporary files, and the
+ * heartbeats of nodes that are gone for good (heartbeat_is_abandoned()).
  *
  * Order: record `retire`; wait until every live node has read that record and names the version no more; record `forget`; remove
  * the files. Killed anywhere, the next run goes on; what a node still holds is left to a later run.
@@ -30,7 +31,8 @@ struct collect_result {
     uint32_t n_orphans;
     uint32_t n_staging;
     uint32_t n_temporary;
-    uint64_t bytes; /* freed; a part that another version links does not count */
+    uint32_t n_nodes; /* heartbeats */
+    uint64_t bytes;   /* freed; a part that another version links does not count */
 };
 
 /* One day, one week, ten seconds. */

@@ -15,7 +15,7 @@ struct collecting {
     struct manifest *manifest;
     const struct collect_options *options;
     struct collect_result *result;
-    int64_t now_ns;
+    int64_t now_ns; /* by the store's clock, as file times and heartbeats */
 };
 
 /* Passes one line on; a dry run says "would …" itself through collect_verb(). */
@@ -24,6 +24,8 @@ void collect_say(const struct collecting *c, const char *fmt, ...)
 /* "remove" or, in a dry run, "would remove". */
 const char *collect_verb(const struct collecting *c);
 
+/* Heartbeats of nodes that are gone for good. */
+int collect_nodes(struct collecting *c, const struct heartbeat_list *nodes, struct err *err);
 /* Orphans, builds and temporary files of every table, and temporary files beside them. */
 int collect_sweep(struct collecting *c, struct err *err);
 

@@ -14,6 +14,8 @@
 #include <limits.h>
 #include <string.h>
 
+#define DAY_NS (24 * 3600 * 1000000000LL)
+
 /* .gc-<id> was a version's directory, .gc-build-<name> one of staging/. */
 #define WITHDRAWN_PREFIX       ".gc-"
 #define WITHDRAWN_BUILD_PREFIX ".gc-build-"
@@ -231,6 +233,25 @@ static int sweep_staging(struct collecting *c, const char *table, struct err *er
     }
     store_list_release(&list);
     return rc ? rc : sweep_temporaries(c, dir, err);
+}
+
+int collect_nodes(struct collecting *c, const struct heartbeat_list *nodes, struct err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < nodes->n_nodes; i++) {
+        char path[STORE_PATH_MAX];
+        if (!heartbeat_is_abandoned(&nodes->nodes[i], c->now_ns))
+            continue;
+        snprintf(path, sizeof path, "nodes/%s.json", nodes->nodes[i].node);
+        int64_t days = (c->now_ns - nodes->nodes[i].time_ns) / DAY_NS;
+        if (days >= 0)
+            collect_say(c, "%s %s (gone for %" PRId64 " days)", collect_verb(c), path, days);
+        else
+            collect_say(c, "%s %s (%" PRId64 " days ahead)", collect_verb(c), path, -days);
+        rc = c->options->dry_run ? 0 : store_remove(c->store, path, err);
+        c->result->n_nodes++;
+    }
+    return rc;
 }
 
 int collect_sweep(struct collecting *c, struct err *err)

@@ -54,7 +54,9 @@ static const struct argp_option options[] = {
 static const char doc[] =
     "Removes what nothing refers to any more: versions that are retired or beyond the keep rule, "
     "unless a record, pin, tag or "
-    "live node still names them; builds that stopped; what killed programs left behind."
+    "live node still names them; builds that stopped; what killed programs left behind; heartbeats "
+    "of "
+    "nodes that were not heard of for 30 days."
     "\v"
     "It can be stopped at any point and run again, also by two at once.\n"
     "\n"
@@ -92,14 +94,15 @@ int cmd_gc(int argc, char **argv, struct err *err)
         json_put_u64(out, "orphans", r.n_orphans);
         json_put_u64(out, "builds", r.n_staging);
         json_put_u64(out, "temporaries", r.n_temporary);
+        json_put_u64(out, "nodes", r.n_nodes);
         json_put_u64(out, "bytes", r.bytes);
         return cli_print_json(out, err);
     }
     char size[TEXT_MAX];
     text_size(r.bytes, size);
-    printf("%s %u versions (%s), %u orphans, %u builds, %u temporary files; %u versions held by "
-           "nodes\n",
+    printf("%s %u versions (%s), %u orphans, %u builds, %u temporary files, %u heartbeats of nodes "
+           "gone for long; %u versions held by nodes\n",
            args.options.dry_run ? "would remove" : "removed", r.n_versions, size, r.n_orphans,
-           r.n_staging, r.n_temporary, r.n_held);
+           r.n_staging, r.n_temporary, r.n_nodes, r.n_held);
     return 0;
 }

@@ -528,6 +528,32 @@ static void collect__never_takes_a_version_from_its_publisher(void **state)
     race(publish_too);
 }
 
+static void collect__drops_heartbeats_of_nodes_that_are_gone_for_good(void **state)
+{
+    struct fixture_store fs;
+    const int64_t day_ns = 24 * 3600 * SECOND_NS;
+    struct collect_options options = now_options();
+    make_versions(&fs, 1);
+    put_heartbeat(&fs, "live", 0, 1, 1, NODE_SERVING);
+    put_heartbeat(&fs, "away", 29 * day_ns, 1, 1, NODE_SERVING);
+    put_heartbeat(&fs, "gone", 31 * day_ns, 1, 1, NODE_SERVING);
+    put_heartbeat(&fs, "ahead", -31 * day_ns, 1, 1, NODE_SERVING);
+    assert_int_equal(store_put(fs.store, "nodes/bad.json", "{", 1, NULL), 0);
+    options.dry_run = true;
+    assert_int_equal(run(&fs, &options).n_nodes, 2);
+    assert_true(fixture_exists(&fs, "nodes/gone.json"));
+    options = now_options();
+    assert_int_equal(run(&fs, &options).n_nodes, 2);
+    assert_non_null(strstr(said, "nodes/gone.json (gone for 31 days)"));
+    assert_false(fixture_exists(&fs, "nodes/gone.json"));
+    assert_false(fixture_exists(&fs, "nodes/ahead.json"));
+    assert_true(fixture_exists(&fs, "nodes/away.json"));
+    assert_true(fixture_exists(&fs, "nodes/live.json"));
+    assert_true(fixture_exists(&fs, "nodes/bad.json"));
+    assert_int_equal(run(&fs, &options).n_nodes, 0);
+    fixture_store_release(&fs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +575,7 @@ int main(void)
         cmocka_unit_test(collect__survives_death_at_every_step),
         cmocka_unit_test(collect__may_run_twice_at_once),
         cmocka_unit_test(collect__never_takes_a_version_from_its_publisher),
+        cmocka_unit_test(collect__drops_heartbeats_of_nodes_that_are_gone_for_good),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
