@@ -3,9 +3,10 @@
  * clock: the time by the store.
  *
  * The clocks of a fleet differ. All times that nodes and commands compare with each other (effective_at, heartbeats, records) are
- * therefore by the one clock that all of them can read: the one that stamps files on the store. It is read by writing a
+ * therefore by the one clock that all of them can read: the one that stamps files on the store. It is read by making a
  * temporary file and looking at its mtime, and carried on with CLOCK_MONOTONIC, so that a step of the host's own clock
- * changes nothing.
+ * changes nothing. Nothing is written into the file: what counts is the moment of its making, and a sync after it would only
+ * blur that.
  *
  * Threads: plain data. Memory: none. Errors: those of the store; a store that may not be written cannot be asked.
  */
