@@ -5,16 +5,21 @@
 #
 #   tests/run.sh            everything, under 20 minutes
 #   tests/run.sh --long     the soaks too
-#   tests/run.sh --only lint,unit,e2e,clang,asan,tsan,fuzz     some of the phases
+#   tests/run.sh --only lint,unit,e2e,nfs,clang,asan,tsan,fuzz     some of the phases
+#
+# e2e includes the tests that are about NFS; the phase nfs runs others again with their store on NFS.
 #
 # Ends with "N passed, N failed, N skipped" and exits non-zero on any failure. What each phase printed is kept
 # in build/test-logs/.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-phases=lint,unit,e2e,clang,asan,tsan,fuzz
+phases=lint,unit,e2e,nfs,clang,asan,tsan,fuzz
 export FKV_LONG=0
 fuzz_seconds=6
+# What tells most about a store: who writes to it, races, and crashes.
+nfs4_tests=(publish.py crash.py)
+nfs3_tests=(gc.py switch_local.py)
 while [ $# -gt 0 ]; do
     case $1 in
     --long) FKV_LONG=1 fuzz_seconds=120 ;;
@@ -92,15 +97,14 @@ unit() {
     done
 }
 
-# e2e DIR PYTEST-ARGUMENTS...: the end-to-end tests against the programs of a build directory.
+# e2e DIR NAME PYTEST-ARGUMENTS...: end-to-end tests against the programs of a build directory.
 e2e() {
-    local dir=$1
-    shift
-    local name log counts status
-    name=$(basename "$dir")
+    local dir=$1 name=$2
+    shift 2
+    local log counts status
     log=$logs/e2e-$name.log
     FKV_BUILD=$PWD/$dir timeout 1500 /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --tb=short \
-        --junitxml="$logs/e2e-$name.xml" tests/e2e "$@" >"$log" 2>&1
+        --junitxml="$logs/e2e-$name.xml" "$@" >"$log" 2>&1
     status=$?
     counts=$(/usr/bin/python3 - "$logs/e2e-$name.xml" <<'PYTHON'
 import sys, xml.etree.ElementTree as tree
@@ -140,14 +144,19 @@ export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
-if wanted unit || wanted e2e; then
+if wanted unit || wanted e2e || wanted nfs; then
     say "release build, gcc"
     build build/release
 fi
 if wanted unit; then unit build/release; fi
 if wanted e2e; then
     say "end to end on real mounts"
-    e2e build/release
+    e2e build/release release tests/e2e
+fi
+if wanted nfs; then
+    say "end to end with the store on NFS"
+    FKV_TEST_STORE=nfs4 e2e build/release nfs4 "${nfs4_tests[@]/#/tests/e2e/test_}"
+    FKV_TEST_STORE=nfs3 e2e build/release nfs3 "${nfs3_tests[@]/#/tests/e2e/test_}"
 fi
 if wanted clang; then
     say "clang, warnings as errors"
@@ -157,13 +166,13 @@ if wanted asan; then
     say "AddressSanitizer and UndefinedBehaviorSanitizer"
     build build/asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
     unit build/asan
-    e2e build/asan -m "not slow"
+    e2e build/asan asan tests/e2e -m "not slow"
 fi
 if wanted tsan; then
     say "ThreadSanitizer"
     build build/tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false
     unit build/tsan
-    e2e build/tsan -m "concurrent and not slow"
+    e2e build/tsan tsan tests/e2e -m "concurrent and not slow"
 fi
 if wanted fuzz; then
     say "fuzzers, $fuzz_seconds seconds each"

@@ -9,10 +9,17 @@ import copy
 import os
 
 import fkvtest
+import pytest
 import fleet
 from ganesha import Ganesha
 
 KIND = os.environ.get("FKV_TEST_STORE", "dir")
+LONG = os.environ.get("FKV_LONG") == "1"
+
+
+def fleet_on(*kinds):
+    """Runs a test's `fleet` on these kinds of store; in long runs on both versions of NFS."""
+    return pytest.mark.parametrize("fleet", ["nfs3", "nfs4"] if LONG else kinds, indirect=True)
 
 
 class OnNfs:

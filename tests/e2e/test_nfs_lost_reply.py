@@ -9,9 +9,9 @@ import checker
 import fkvtest
 import pytest
 from fleet import fleet  # noqa: F401
+from nfs_store import fleet_on
 from tcp_proxy import TcpProxy, call, cut, lose_reply
 
-BOTH = pytest.mark.parametrize("fleet", ["nfs3", "nfs4"], indirect=True)
 BREAKS = {"never-arrives": cut, "reply-lost": lose_reply}
 
 
@@ -39,7 +39,7 @@ def clean_store(fleet):  # noqa: F811
     assert fleet.store.json("verify")["bad"] == 0
 
 
-@BOTH
+@fleet_on("nfs3", "nfs4")
 @pytest.mark.parametrize("how", BREAKS)
 def test_the_link_of_a_record(fleet, proxy, proxied, how):  # noqa: F811
     """publish appends two records, rollback and pin one each; each of their links in turn meets a break."""
@@ -68,7 +68,7 @@ def test_the_link_of_a_record(fleet, proxy, proxied, how):  # noqa: F811
     clean_store(fleet)
 
 
-@BOTH
+@fleet_on("nfs3", "nfs4")
 def test_the_server_dies_between_a_link_and_its_reply(fleet, proxy, proxied):  # noqa: F811
     """And comes back at once, or after a while."""
     fleet.start(1)
@@ -97,7 +97,7 @@ def test_the_server_dies_between_a_link_and_its_reply(fleet, proxy, proxied):  #
     clean_store(fleet)
 
 
-@BOTH
+@fleet_on("nfs3", "nfs4")
 @pytest.mark.slow
 @pytest.mark.parametrize("how", BREAKS)
 def test_any_request_of_a_build_and_its_publication(fleet, proxy, proxied, how):  # noqa: F811
@@ -135,7 +135,7 @@ def test_any_request_of_a_build_and_its_publication(fleet, proxy, proxied, how):
     clean_store(fleet)
 
 
-@BOTH
+@fleet_on("nfs3", "nfs4")
 def test_two_publishers_and_a_lost_link(fleet, proxy, proxied):  # noqa: F811
     """The reply to a link is lost, and before the publisher asks again somebody else appends: nobody's record is lost or doubled."""
     fleet.start(1)
@@ -149,7 +149,7 @@ def test_two_publishers_and_a_lost_link(fleet, proxy, proxied):  # noqa: F811
     clean_store(fleet)
 
 
-@BOTH
+@fleet_on("nfs3", "nfs4")
 def test_a_link_that_finds_another_s_record_takes_the_next_number(fleet, proxy, proxied):  # noqa: F811
     fleet.start(1)
     fleet.publish("ads", "users")
