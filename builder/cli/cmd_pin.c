@@ -24,15 +24,17 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char doc[] = "Holds nodes at a version, whatever becomes current: a canary, an "
-                          "experiment, the search for a bad release. Until `fkv unpin`."
-                          "\v"
-                          "A pin of a node goes before a pin of its label.\n"
-                          "\n"
-                          "Examples:\n"
-                          "  fkv publish ads --no-activate && fkv pin ads 44 --node canary1\n"
-                          "  fkv pin ads previous --label control\n"
-                          "  fkv unpin ads --node canary1\n";
+static const char doc[] =
+    "Holds nodes at a version, whatever becomes current: an "
+    "experiment, the search for a bad release. Until `fkv unpin`."
+    "\v"
+    "A pin of a node goes before a pin of its label. To try a new version out: "
+    "`fkv publish --canary`.\n"
+    "\n"
+    "Examples:\n"
+    "  fkv pin ads 44 --node web7\n"
+    "  fkv pin ads previous --label control\n"
+    "  fkv unpin ads --node web7\n";
 
 int cmd_pin(int argc, char **argv, struct err *err)
 {

@@ -60,7 +60,7 @@ static const char doc[] =
     "Examples:\n"
     "  fkv publish ads\n"
     "  fkv publish ads=20260301-120000-4711 users --reason 'hourly'\n"
-    "  fkv publish ads --no-activate && fkv pin ads 44 --node canary1\n"
+    "  fkv publish ads --canary web1 --canary label:eu    # then fkv promote, or fkv abort\n"
     "  fkv publish ads --max-change 50 --quorum 3 --timeout 2m\n";
 
 int cmd_publish(int argc, char **argv, struct err *err)

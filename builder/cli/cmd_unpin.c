@@ -51,7 +51,7 @@ static const char doc[] = "Ends a pin: the nodes follow the table again."
                           "--local needs root and the mount, but no store.\n"
                           "\n"
                           "Examples:\n"
-                          "  fkv unpin ads --node canary1\n"
+                          "  fkv unpin ads --node web7\n"
                           "  fkv unpin ads --label control\n"
                           "  fkv unpin ads --local --mount /fkv\n";
 

@@ -60,6 +60,17 @@ void status_cell_text(const struct status_cell *cell, int64_t now_ns, struct buf
     }
 }
 
+void status_cell_full_text(const struct status_cell *cell, int64_t now_ns, struct buf *out)
+{
+    status_cell_text(cell, now_ns, out);
+    for (size_t i = 0; cell->table && i < cell->table->n_versions; i++) {
+        const struct node_version *v = &cell->table->versions[i];
+        if (v->state == NODE_FAILED && v != cell->coming)
+            buf_printf(out, "; %" PRIu64 " failed: %s", v->version,
+                       v->reason ? v->reason : "no reason given");
+    }
+}
+
 static void group_add(struct status_group *group, const struct node_version *version,
                       int64_t now_ns)
 {

@@ -99,5 +99,7 @@ void status_judge(const struct heartbeat *node, const struct table_state *table,
                   struct status_cell *out);
 /* "ok", "ok, pinned on its host (ln -sfn)", "behind: 43 fetching 62 %, 14 s left", "FAILING: 43: no memory"; appended. */
 void status_cell_text(const struct status_cell *cell, int64_t now_ns, struct buf *out);
+/* The same, and "; 44 failed: no memory" for other versions that it could not take. */
+void status_cell_full_text(const struct status_cell *cell, int64_t now_ns, struct buf *out);
 
 #endif

@@ -50,7 +50,7 @@ static json_t *cell_json(const struct table_state *table, const struct status_ce
     json_t *out = json_object();
     json_t *versions = json_array();
     if (live)
-        status_cell_text(cell, now_ns, &text);
+        status_cell_full_text(cell, now_ns, &text);
     else
         buf_printf(&text, "gone");
     buf_add_byte(&text, 0);
