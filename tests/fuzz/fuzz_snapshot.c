@@ -16,6 +16,7 @@ static void ask(const struct state *state)
         uint64_t found = 0;
         expect(state_find_table(state, table->name) == table);
         table_state_newest(table);
+        expect(table_state_canary(table) == 0 || table_state_canary(table) > table->current);
         table_state_resolve(table, "current", &found, NULL);
         expect(table_state_wanted(table, "host", labels, 1, 5) <= INT64_MAX);
         for (size_t j = 0; j < table->n_versions; j++) {
@@ -37,6 +38,8 @@ static void fold(struct state *state)
         strcpy(op.table, table->name);
         strcpy(op.name, "stable");
         op.from = table->current;
+        op.canary = state->seq % 2;
+        op.effective_ns = (int64_t)(state->seq % 3);
         op.base = table_state_newest(table);
         if (kind == OP_PUBLISH)
             op.version = table->versions[table->n_versions - 1].version + 1;
