@@ -3,16 +3,29 @@
 #
 # The whole life of a feature table, on real data, in under three minutes:
 #
-#   sudo examples/quickstart.sh
+#   sudo examples/quickstart.sh            the store is a directory
+#   sudo examples/quickstart.sh --nfs      the store is on an NFS server (--nfs=3: NFSv3), which is stopped in between
 #
 # Made for a fresh Debian 12 machine. It installs the packages it needs, builds fkv into build/, and plays with the
 # vectors of 5,000 English words in a temporary directory, which it removes at the end, mount and daemon included.
+# The NFS server is a nfs-ganesha of its own on loopback, which ends with it.
 #
 #   FKV_DEMO_DIR=/some/dir     use this directory and keep it
 #   FKV_NO_INSTALL=1           install nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
+nfs=
+for option; do
+    case $option in
+    --nfs | --nfs=4) nfs=4 ;;
+    --nfs=3) nfs=3 ;;
+    *)
+        echo "quickstart.sh: expected --nfs, --nfs=3 or nothing, found $option" >&2
+        exit 2
+        ;;
+    esac
+done
 
 if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[2m' plain=$'\e[0m'; else bold='' dim='' plain=''; fi
 heading() {
@@ -34,6 +47,12 @@ run() {
     "$@"
 }
 
+# Until the daemon has read a record of the log; a node that was cut off looks again after a moment.
+wait_for_record() {
+    local end=$((SECONDS + 20))
+    until grep -qx "fkv_manifest_seq $1" "$mnt/.fkvd/metrics" || [ $SECONDS -ge $end ]; do sleep 0.05; done
+}
+
 [ "$(id -u)" = 0 ] || { say "quickstart.sh mounts a file system and wants to be root" >&2; exit 1; }
 [ -e /dev/fuse ] || { say "quickstart.sh needs /dev/fuse (modprobe fuse)" >&2; exit 1; }
 
@@ -42,6 +61,7 @@ mkdir -p "$demo"
 demo=$(cd "$demo" && pwd)
 mnt=$demo/fkv
 reader=
+server() { "$top/tests/lib/ganesha.sh" "$1" "$demo/nfs" "${@:2}"; }
 
 cleanup() {
     status=$?
@@ -51,6 +71,7 @@ cleanup() {
     if mountpoint -q "$mnt"; then
         umount "$mnt" 2>/dev/null || umount -l "$mnt" || true
     fi
+    if [ -n "$nfs" ] && [ -d "$demo/nfs" ]; then server stop || true; fi
     if [ -z "${FKV_DEMO_DIR:-}" ]; then rm -rf "$demo"; fi
     [ $status = 0 ] || say "" "quickstart.sh failed (exit status $status)" >&2
     exit $status
@@ -62,7 +83,7 @@ trap 'exit 130' INT TERM
 heading "Building fkv"
 started=$SECONDS
 if [ -z "${FKV_NO_INSTALL:-}" ]; then
-    tests/lib/packages.sh build
+    tests/lib/packages.sh build ${nfs:+nfs}
     command -v python3 >/dev/null || apt-get install -qq -y --no-install-recommends python3 >/dev/null
 fi
 [ -f build/build.ninja ] || meson setup build -Dtests=false >"$demo/build.log" ||
@@ -71,6 +92,14 @@ ninja -C build >"$demo/build.log" || { tail -n 40 "$demo/build.log" >&2; exit 1;
 export PATH=$top/build/builder/cli:$top/build/fuse:$top/build/examples:$PATH
 export FKV_STORE=file://$demo/store FKV_MOUNT=$mnt
 say "built in $((SECONDS - started)) s: $(fkv --version)"
+if [ -n "$nfs" ]; then
+    heading "An NFS server on loopback"
+    mkdir -p "$demo/export"
+    eval "$(server start "$demo/export")"
+    # shellcheck disable=SC2154
+    say "nfs-ganesha, process $ganesha_pid, exports $demo/export. No NFS mount is needed: fkv and fkvd speak NFS themselves."
+    FKV_STORE=$(ganesha_url "$nfs")
+fi
 
 # The data: one word a line, a tab, 100 numbers. Some words are kept for later.
 cd "$demo"
@@ -120,10 +149,19 @@ say "" "Creek and canal came in. But lake, valley and stream are gone: version 2
 # ------------------------------------------------------------------------------------------------
 heading "Go back"
 say "The emergency brake, on this host alone, with nothing but a shell:"
+if [ -n "$nfs" ]; then
+    say "It needs no store either: the NFS server is killed first."
+    run kill -9 "$ganesha_pid"
+fi
 run ln -sfn v/1 fkv/words/current
 run rank_words fkv/words words.txt river 4
+if [ -n "$nfs" ]; then
+    eval "$(server restart)"
+    say "" "The NFS server is back, as process $ganesha_pid; the daemon finds it by itself."
+fi
 say "" "Then the whole fleet; the bad version is quarantined. And the brake is let go."
 run fkv rollback words --reason 'lake, valley and stream are mixed up'
+wait_for_record 5
 run rm fkv/words/current
 run readlink fkv/words/current
 run fkv diff words 1 2
