@@ -64,18 +64,4 @@ struct rollout rollout_decide_canary(const struct heartbeat_list *nodes,
 #define ROLLOUT_AHEAD_MAX_NS (5 * 1000000000LL)
 int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns);
 
-/*
- * After an activation: how many live nodes serve the version. Nodes that their own host's root pinned to another one
- * will not, and are counted neither here nor in *n_live.
- */
-uint32_t rollout_serving(const struct heartbeat_list *nodes, const char *table, uint64_t version,
-                         int64_t now_ns, uint32_t *n_live);
-
-/*
- * As rollout_serving(), by what the log asks of each node: a node is settled when it serves table_state_wanted(), which
- * minds pins by node and by label. A switch is complete when all live nodes are settled.
- */
-uint32_t rollout_settled(const struct heartbeat_list *nodes, const struct table_state *table,
-                         int64_t now_ns, uint32_t *n_live);
-
 #endif

@@ -238,52 +238,6 @@ static void effective__is_when_the_slowest_live_node_has_read_the_record(void **
     assert_int_equal(rollout_effective_ns(list, now), 0);
 }
 
-static void serving__counts_live_nodes_that_are_free_to_switch(void **state)
-{
-    struct fleet fleet = {0};
-    uint32_t n_live = 0;
-    struct heartbeat_list *list = fleet_of(&fleet, NODE_SERVING, NODE_READY, SAYS_LATE_READY);
-    fleet.tables[0].serving = CANDIDATE;
-    assert_int_equal(rollout_serving(list, "ads", CANDIDATE, now, &n_live), 1);
-    assert_int_equal(n_live, 2);
-    fleet.tables[1].local_pin = 6;
-    assert_int_equal(rollout_serving(list, "ads", CANDIDATE, now, &n_live), 1);
-    assert_int_equal(n_live, 1);
-    fleet.tables[1].local_pin = CANDIDATE;
-    assert_int_equal(rollout_serving(list, "ads", CANDIDATE, now, &n_live), 1);
-    assert_int_equal(n_live, 2);
-    strcpy(fleet.tables[0].name, "user");
-    assert_int_equal(rollout_serving(list, "ads", CANDIDATE, now, &n_live), 0);
-    assert_int_equal(n_live, 2);
-}
-
-static void settled__minds_the_pins_of_the_log(void **state)
-{
-    struct fleet fleet = {0};
-    uint32_t n_live = 0;
-    struct pin_entry pins[] = {{"host-1", 5, false}, {"label:canary", 4, false}};
-    struct table_state table = {.name = "ads",
-                                .current = CANDIDATE,
-                                .before = 6,
-                                .pins = pins,
-                                .n_pins = 2,
-                                .effective_ns = now};
-    struct heartbeat_list *list = fleet_of(&fleet, NODE_SERVING, NODE_READY, NODE_READY);
-    fleet.nodes[2].labels[0] = (char *)"canary";
-    fleet.nodes[2].n_labels = 1;
-    fleet.tables[0].serving = CANDIDATE;
-    assert_int_equal(rollout_settled(list, &table, now, &n_live), 1);
-    assert_int_equal(n_live, 3);
-    fleet.tables[1].serving = 5;
-    fleet.tables[2].serving = 4;
-    assert_int_equal(rollout_settled(list, &table, now, &n_live), 3);
-    /* Before the moment of the switch the one ahead of it is the odd one. */
-    assert_int_equal(rollout_settled(list, &table, now - 1, &n_live), 2);
-    fleet.tables[2].local_pin = 3;
-    assert_int_equal(rollout_settled(list, &table, now, &n_live), 2);
-    assert_int_equal(n_live, 2);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,8 +250,6 @@ int main(void)
         cmocka_unit_test(rollout__of_a_dying_fleet_goes_on),
         cmocka_unit_test(canary__is_judged_by_the_nodes_that_try_it),
         cmocka_unit_test(effective__is_when_the_slowest_live_node_has_read_the_record),
-        cmocka_unit_test(serving__counts_live_nodes_that_are_free_to_switch),
-        cmocka_unit_test(settled__minds_the_pins_of_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
