@@ -284,12 +284,12 @@ class Report:
         return "", ["", "median", "min", "max", "unit"], [
             [f["name"], f["median"], f["min"], f["max"], f["unit"]] for f in self.figures]
 
-    def finish(self, gnuplot):
-        """Writes, shows and plots. gnuplot: the script's body; $OUT is the SVG's path."""
+    def finish(self, gnuplot, height=480):
+        """Writes, shows and plots. gnuplot: the script's body."""
         path = self.write()
         self.show()
         svg = os.path.join(OUT, f"{self.case}.svg")
-        plot(svg, gnuplot)
+        plot(svg, gnuplot, height)
         print(f"\n{os.path.relpath(path, ROOT)}  {os.path.relpath(svg, ROOT)}")
 
 
@@ -314,8 +314,8 @@ def block(name, rows):
     return f"${name} << EOD\n{lines}\nEOD\n"
 
 
-def plot(svg, script, width=1260, height=480):
-    text = STYLE.format(svg=svg, width=width, height=height) + script
+def plot(svg, script, height):
+    text = STYLE.format(svg=svg, width=1260, height=height) + script
     subprocess.run(["gnuplot"], input=text, text=True, check=True)
 
 

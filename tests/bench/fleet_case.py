@@ -14,7 +14,7 @@ import polls
 
 NODES = 8
 BATCH, CLIENTS, RATE = 3900, 2, 400  # lookups while fetching
-STEADY, PUBLISH, FETCH, LOAD = range(4)
+STEADY, FETCH, LOAD = range(3)
 
 
 def fkv_on(url):
@@ -184,9 +184,8 @@ class Readers:
 
 
 def fetch_once(readers, fkv, daemon, version, round_number):
-    """Publishes a version and marks what the daemon is at. Returns the seconds of fetching and loading."""
-    readers.phase(PUBLISH, round_number)
-    fkv("publish", f"big=gen-{version:08d}", "--no-activate", "--max-change", "0", "--reason", "bench")
+    """Lets the daemon have a version and marks what it is at. Returns the seconds of fetching and loading."""
+    fkv("quarantine", "big", str(version), "--release")
     times, state = {}, None
     while state != "ready":
         found = daemon.version_state("big", version)
@@ -205,7 +204,6 @@ def measure_lookups(report, place, server, quick):
     n_keys, n_versions, steady_s = (500_000, 3, 2) if quick else (8_000_000, 6, 6)
     fkv = fkv_on(server.url(4, "lookups"))
     bench.say(f"lookups while versions of {n_keys:,} keys are fetched")
-    fkv("publish", "big=gen-00000001", "--reason", "bench")
     daemon = place.daemon("lookups", server.url(4, "lookups"))
     daemon.start()
     daemon.wait_current("big", 1)
@@ -226,9 +224,9 @@ def measure_lookups(report, place, server, quick):
 
 def add_lookups(report, outcome, spans, n_keys, n_versions):
     rows = []
-    names = ("steady", "another version being published", "fetched", "loaded")
+    names = ("steady", "a version being fetched", "a version being loaded")
     phases = outcome["phases"]
-    for phase in (STEADY, FETCH, LOAD, PUBLISH):
+    for phase in (STEADY, FETCH, LOAD):
         cell, name = phases[phase]["all"], names[phase]
         rounds = [r for r in phases[phase]["rounds"] if r["batches"] >= 100]
         rows.append([name, cell["batches"], cell["p50_us"], cell["p99_us"], cell["p999_us"], cell["max_us"]])
@@ -239,7 +237,7 @@ def add_lookups(report, outcome, spans, n_keys, n_versions):
     fetch_s, load_s = (bench.median([span[i] for span in spans]) for i in (0, 1))
     report.note(f"Lookups: {CLIENTS} clients, {n_keys:,} keys of 64 B, {n_versions - 1} versions fetched over NFSv4 at the default limit in "
                 f"{fetch_s:.1f} s and loaded in {load_s:.1f} s each, in the daemon that answers. The NFS server runs on the same "
-                f"{os.cpu_count()} CPUs; so does fkv publish, which reads the version back before it is fetched. "
+                f"{os.cpu_count()} CPUs. "
                 f"{outcome['failed']} of {outcome['batches']:,} batches failed, {outcome['mixed']} were mixed.")
     steady = phases[STEADY]["all"]["p99_us"]
     for phase, name in ((FETCH, "fetched"), (LOAD, "loaded")):
@@ -266,8 +264,14 @@ def prepare(place, quick):
         polls.make_store(place, f"poll-{n_tables}-{n_records}", n_records, n_tables, seed)
     store = place.path("export", "lookups")
     os.makedirs(store)
-    fkv_on(store)("init")
-    generate(store, "big", *((500_000, 3) if quick else (8_000_000, 6)))
+    fkv = fkv_on(store)
+    fkv("init")
+    n_keys, n_versions = (500_000, 3) if quick else (8_000_000, 6)
+    generate(store, "big", n_keys, n_versions)
+    fkv("publish", "big=gen-00000001")
+    for version in range(2, n_versions + 1):  # held back until it is its turn
+        fkv("publish", f"big=gen-{version:08d}", "--no-activate", "--max-change", "0")
+        fkv("quarantine", "big", str(version))
 
 
 def fleet(quick):
@@ -285,18 +289,30 @@ def fleet(quick):
                 "which no node can have switched to the first at which all had; the observer looks at each node once a "
                 "millisecond. Segments and bytes of a poll are the kernel's count of daemons polling every 50 ms, less that of "
                 "daemons polling every 250 ms.")
-    report.finish(draw(outcome, timeline))
+    report.finish(draw(outcome, timeline), height=720)
+
+
+def shares(values):
+    return [(value, (i + 1) / len(values) * 100) for i, value in enumerate(sorted(values))]
+
+
+def shaded(timeline):
+    """gnuplot boxes behind the times at which a version was fetched or loaded."""
+    boxes, begin = [], None
+    for tick in timeline + [{"s": timeline[-1]["s"], "phase": STEADY}]:
+        if tick["phase"] == STEADY and begin is not None:
+            boxes.append(f"set object rectangle from {begin}, graph 0 to {tick['s']}, graph 1 behind "
+                         "fc rgb '#e8eef6' fs noborder")
+            begin = None
+        elif tick["phase"] != STEADY and begin is None:
+            begin = tick["s"]
+    return "\n".join(boxes)
 
 
 def draw(outcome, timeline):
     skews, times = outcome["NFSv4"]
-
-    def shares(values):
-        return [(value, (i + 1) / len(values) * 100) for i, value in enumerate(sorted(values))]
     rows = [(t["s"], t["p50_us"] / 1e6, t["p99_us"] / 1e6, t["max_us"] / 1e6) for t in timeline]
-    spans = [(t["s"], 1 if t["phase"] in (FETCH, LOAD) else 0) for t in timeline]
-    return bench.block("skew", shares(skews)) + bench.block("back", shares(times)) + bench.block("t", rows) + \
-        bench.block("p", spans) + f"""
+    return bench.block("skew", shares(skews)) + bench.block("back", shares(times)) + bench.block("t", rows) + f"""
 set multiplot
 set size 0.5,0.5
 set origin 0,0.5
@@ -307,22 +323,22 @@ set xrange [0:*]
 set yrange [0:100]
 plot $skew using 1:2 with steps ls 1 notitle
 set origin 0.5,0.5
-set title 'Rollbacks: command to last node' font ',15'
+set title 'Rollbacks: from the command to the last node' font ',15'
 set xlabel 's'
 plot $back using 1:2 with steps ls 2 notitle
 set size 1,0.5
 set origin 0,0
 set title 'Lookups while versions are fetched and loaded (shaded)' font ',15'
+{shaded(timeline)}
 set lmargin 11
 set xlabel 'seconds'
 set ylabel 'latency of a batch'
 set xrange [0:{rows[-1][0]}]
 set logscale y
 set format y '%.0s %cs'
-set yrange [1e-4:1]
+set yrange [1e-4:*]
 set key outside top right horizontal
-plot $p using 1:($2 > 0 ? 1 : 1e-4) with filledcurves above y1=1e-4 lc rgb '#e8eef6' notitle, \\
-     $t using 1:4 with lines lc rgb '#cccccc' lw 1 title 'slowest in 100 ms', \\
+plot $t using 1:4 with lines lc rgb '#aaaaaa' lw 1 title 'slowest in 100 ms', \\
      $t using 1:3 with lines ls 2 title 'p99', $t using 1:2 with lines ls 1 title 'p50'
 unset multiplot
 """
