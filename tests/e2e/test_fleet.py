@@ -45,6 +45,7 @@ def test_all_nodes_flip_together_and_back(fleet):  # noqa: F811
     fleet.check_order("ads", [1, 2, 1])
 
 
+@pytest.mark.concurrent
 def test_tables_of_one_record_flip_together_on_every_node(fleet):  # noqa: F811
     """
     A reader asks ads, users, ads, users … Once an answer of either came from the new version, no batch of the other that begins
@@ -114,12 +115,16 @@ def test_a_node_that_fails_is_named_and_the_others_go_on(fleet):  # noqa: F811
     assert done.returncode == 3 and "node n3" in done.stderr and "budget" in done.stderr, done.stderr
     fleet.published("big")
     assert [node.serves("big") for node in (n1, n2, n3)] == [1, 1, 1]
-    table = fkvtest.wait_until(lambda: (fleet.node_status("n3") or {}).get("tables"), "n3 is in the status")[0]
-    assert "2 failed" in table["text"] and "budget" in table["text"], table
-    assert "2 failed" in fleet.store.fkv("status").stdout
+
+    def is_failing():
+        return [i for i in fleet.store.json("status")["issues"]
+                if i["node"] == "n3" and i["kind"] == "failing" and "budget" in i["text"]]
+
+    fkvtest.wait_until(is_failing, "the status says who failed to prepare it")
+    assert fleet.store.fkv("status", "--check", check=False).returncode == 3
     done = fleet.store.fkv("activate", "big=2", "--no-wait")
     fleet.wait_serving("big", 2, nodes=[n1, n2])
-    fkvtest.wait_until(lambda: "FAILING" in fleet.store.fkv("status").stdout, "the status says who fails")
+    fkvtest.wait_until(is_failing, "the status says who fails to serve it")
     assert n3.serves("big") == 1
     # Somebody gives it the memory: it comes back, and catches up.
     assert n3.stop() == 0
@@ -171,6 +176,41 @@ def test_a_node_that_comes_late_catches_up(fleet):  # noqa: F811
     fleet.wait_more()
     fleet.finish()
     assert all(one.seen("ads") == [4] for one in fleet.checkers)
+
+
+def test_two_hosts_of_one_name_are_told(fleet):  # noqa: F811
+    """Nobody can count them; both serve all the same."""
+    n1 = fleet.add("n1")
+    fleet.publish("ads")
+    other = fleet.add("n1-again", "--node", "n1")
+    for node in (n1, other):
+        node.wait_serving("ads", 1)
+    fkvtest.wait_until(lambda: "calls itself node n1 too" in n1.log() + other.log(), "one of them says so")
+    watch = fleet.store.spawn("status", "--watch=200ms")
+    try:
+        fkvtest.wait_until(lambda: "two daemons use this name" in watch.stdout.readline() or None, "status --watch says so")
+    finally:
+        watch.kill()
+        watch.communicate()
+    fleet.watch("ads")
+    fleet.publish("ads", args=("--no-wait",))
+    fleet.wait_serving("ads", 2)
+    fleet.finish()
+
+
+def test_status_finds_trouble_for_whoever_asks(fleet):  # noqa: F811
+    _, n2 = fleet.start(2)
+    fleet.publish("ads")
+    fleet.publish("ads")
+    fkvtest.wait_until(lambda: fleet.store.fkv("status", "--check", check=False).returncode == 0, "all is well")
+    n2.pause()
+    fleet.publish("ads", args=("--no-wait",))
+    fkvtest.wait_until(lambda: [i for i in fleet.store.json("status")["issues"] if (i["node"], i["kind"]) == ("n2", "behind")],
+                       "the one that is behind is named")
+    n2.resume()
+    n2.wait_serving("ads", 3)
+    fkvtest.wait_until(lambda: fleet.store.fkv("status", "--check", check=False).returncode == 0, "all is well again")
+    assert [t["settled"] for name in ("n1", "n2") for t in fleet.node_status(name)["tables"]] == [True, True]
 
 
 # --- going back ---

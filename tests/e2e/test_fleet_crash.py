@@ -41,6 +41,7 @@ def restarted(node, table, version):
     node.wait_serving(table, version, timeout_s=2 * fkvtest.PATIENCE_S)
 
 
+@pytest.mark.concurrent
 @pytest.mark.parametrize("state", ["fetching", "loading", "ready"])
 def test_a_node_killed_while_it_prepares_a_version(fleet, state):  # noqa: F811
     n1, n2, n3 = fleet.start(3)
@@ -109,28 +110,30 @@ def test_a_node_killed_during_a_rollback(fleet):  # noqa: F811
     fleet.check_order("ads", history)
 
 
-def cached_parts(node):
-    return {name for name in os.listdir(os.path.join(node.cache, "parts")) if name.endswith(".part")}
-
-
-def test_a_node_killed_while_it_evicts(fleet):  # noqa: F811
-    """It keeps no former version, so every switch is followed by an eviction."""
-    nodes = [fleet.add("n1"), fleet.add("n2", "--keep", "0")]
-    fleet.publish("ads")
-    fleet.watch("ads")
+@pytest.mark.concurrent
+@pytest.mark.parametrize("option", [("--keep", "0"), ("--cache-limit", "13M")])
+def test_a_node_killed_while_it_evicts(fleet, option):  # noqa: F811
+    """It keeps no former version, or has room for three versions: every one drives another out."""
+    nodes = [fleet.add("n1"), fleet.add("n2", *option)]
+    fleet.publish("big", n_keys=1000)
+    fleet.watch("big", n_keys=1000, pause=0.01)
     rng = random.Random(3)
     for _ in range(6):
-        (version,) = fleet.publish("ads", args=("--no-wait",))
+        (version,) = fleet.publish("big", n_keys=1000, args=("--no-wait",))
         time.sleep(rng.uniform(0, 0.6))
         nodes[1].kill()
-        restarted(nodes[1], "ads", version)
-        fleet.wait_serving("ads", version)
-    fkvtest.wait_until(lambda: len(cached_parts(nodes[1])) <= 3, "what is not kept has left the cache")
+        restarted(nodes[1], "big", version)
+        fleet.wait_serving("big", version)
+    assert len(os.listdir(os.path.join(nodes[0].cache, "parts"))) > 3, "the other one keeps some"
+    used = os.path.join(nodes[1].cache, "parts")
+    fkvtest.wait_until(lambda: sum(os.path.getsize(os.path.join(used, name)) for name in os.listdir(used)) <= 13 << 20,
+                       "what is not kept has left the cache")
     fleet.wait_more()
     fleet.finish()
-    fleet.check_order("ads")
+    fleet.check_order("big")
 
 
+@pytest.mark.concurrent
 def test_all_nodes_killed_at_once(fleet):  # noqa: F811
     nodes = fleet.start(3)
     fleet.publish("ads")
@@ -176,6 +179,7 @@ def take_over(store, task, known):
     return new[0]
 
 
+@pytest.mark.slow
 def test_a_publisher_killed_at_any_moment_is_taken_over(fleet):  # noqa: F811
     fleet.start(2)
     fleet.publish("ads")
@@ -183,7 +187,7 @@ def test_a_publisher_killed_at_any_moment_is_taken_over(fleet):  # noqa: F811
     rng = random.Random(11)
     known, marks = [1], {1: 1}
     killed = published_first = 0
-    for mark in range(2, 24):
+    for mark in range(2, 18):
         task = fleet.build("ads", mark=mark)
         process = fleet.store.spawn("publish", f"ads={task}", "--max-change", "0")
         time.sleep(rng.uniform(0, 0.7))
@@ -195,7 +199,7 @@ def test_a_publisher_killed_at_any_moment_is_taken_over(fleet):  # noqa: F811
         known.append(version)
         marks[version] = mark
         fleet.wait_serving("ads", version)
-    assert killed >= 5 and published_first >= 3, f"killed {killed}, after it had published {published_first}"
+    assert killed >= 4 and published_first >= 2, f"killed {killed}, after it had published {published_first}"
     assert [v["version"] for v in fleet.store.json("ls", "ads")["versions"]] == known
     assert fleet.store.json("verify")["bad"] == 0
     for version in known:

@@ -42,6 +42,8 @@ def test_a_node_lost_in_mid_fetch_and_a_rollback(fleet, n_keys, quorum):  # noqa
     fleet.published("big")
     if not quorum:
         assert time.monotonic() - died < LIVE_S + 15
+        done = fleet.store.fkv("status", "--check", check=False)
+        assert done.returncode == 3 and "gone: silent for" in done.stdout, done.stdout
     wait_flips(others, "big", 2)
     assert skew_s(others, "big", 2) < FLIP_S
     fleet.wait_serving("big", 2, nodes=nodes)
