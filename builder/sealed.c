@@ -114,6 +114,18 @@ static uint64_t published_by(struct store *store, const struct table_state *publ
     return 0;
 }
 
+/* What a publisher may have left behind that died before it activated; 0: nothing. */
+static uint64_t newest_candidate(const struct table_state *published)
+{
+    for (size_t i = published ? published->n_versions : 0; i-- > 0;) {
+        const struct version_entry *v = &published->versions[i];
+        if (v->version > published->current && v->state == VERSION_CANDIDATE &&
+            !table_state_find_bad(published, v))
+            return v->version;
+    }
+    return 0;
+}
+
 int sealed_find(struct store *store, const struct state *state, const char *table, const char *task,
                 struct sealed *out, struct err *err)
 {
@@ -130,6 +142,12 @@ int sealed_find(struct store *store, const struct state *state, const char *tabl
         *out = best;
         return 0;
     }
+    uint64_t waiting = task ? 0 : newest_candidate(published);
+    if (waiting)
+        return err_set(err, -ENOENT,
+                       "no sealed build of table %s waits, but version %" PRIu64
+                       " is published and not activated; activate it with: fkv activate %s",
+                       table, waiting, table);
     if (!task)
         return err_set(err, -ENOENT,
                        "no sealed build of table %s waits under %s/tables/%s/staging; make one "

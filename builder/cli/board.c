@@ -10,13 +10,15 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define SAY_EVERY_NS 1000000000LL
+#define SAY_EVERY_NS  1000000000LL
+#define DRAW_EVERY_NS 100000000LL
 
 struct board {
     bool quiet;
     bool terminal;
     size_t n_lines; /* of the block on the screen */
     int64_t said_ns;
+    int64_t drawn_ns;
 };
 
 struct board *board_new(bool quiet)
@@ -78,6 +80,9 @@ void board_block(struct board *board, const struct buf *text)
     size_t rows = 0, columns = 0, n = 0, max = board_rows(board);
     if (!board || board->quiet || !board->terminal)
         return;
+    if (cli_now_ns() - board->drawn_ns < DRAW_EVERY_NS)
+        return;
+    board->drawn_ns = cli_now_ns();
     board_screen(STDERR_FILENO, &rows, &columns);
     struct buf out = {0};
     const char *at = (const char *)text->data;

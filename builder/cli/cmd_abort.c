@@ -128,6 +128,8 @@ static int run(struct session *session, const struct switch_options *o,
                               .timeout_ns = o->timeout_ns,
                               .since_ns = result.written_ns,
                               .is_of_log = true};
+    snprintf(fleet.on_interrupt, sizeof fleet.on_interrupt,
+             "the canary is over, nodes follow by themselves; see: fkv status");
     if (plan->n_targets && result.n_live && !o->no_wait) {
         rc = fleet_wait(&fleet, &wait, err);
         result.waited = !rc;

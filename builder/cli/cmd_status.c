@@ -17,8 +17,9 @@
 enum { OPTION_NODE = 0x7400, OPTION_WATCH, OPTION_CHECK, ISSUES_MAX = 40, ISSUES_MIN = 3 };
 
 #define WATCH_NS (2 * STATUS_SECOND_NS)
-/* Asking takes a fifth of the time at most. */
+/* Asking takes a fifth of the time, but once in five seconds is not too much. */
 enum { WATCH_SHARE = 4 };
+#define WATCH_SHARE_MAX_NS (5 * STATUS_SECOND_NS)
 
 struct args {
     struct cli_common common;
@@ -284,12 +285,13 @@ static int watch(struct view *view, struct err *err)
 {
     struct screen *screen = NULL;
     int64_t ns = 0;
-    int rc = screen_new(&screen, err);
+    int rc = screen_new(!view->args->common.json, &screen, err);
     if (rc)
         return rc;
     do {
         rc = draw(view, screen, err);
         ns = WATCH_SHARE * view->asked_ns;
+        ns = ns < WATCH_SHARE_MAX_NS ? ns : WATCH_SHARE_MAX_NS;
         ns = ns < view->args->watch_ns ? view->args->watch_ns : ns;
     } while (!rc && screen_pause(screen, ns));
     screen_free(screen);

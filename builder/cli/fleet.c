@@ -11,6 +11,7 @@
 
 #include "builder/cli/fleet_show.h"
 #include "builder/cli/history.h"
+#include "builder/cli/interrupt.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -55,6 +56,10 @@ bool fleet_is_passing(int rc)
     case ENETUNREACH:
     case ENETDOWN:
     case ENETRESET:
+    case ESTALE: /* a mounted file system that went away, or was replaced */
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
         return true;
     default:
         return false;
@@ -189,7 +194,7 @@ static int timed_out(struct fleet *fleet, const struct fleet_wait *wait, const s
         buf_printf(&text, "; the store could not be asked: %s", trouble->text);
     else if (fleet->look.worst) {
         buf_printf(&text, "; ");
-        fleet_mark_text(fleet->look.worst, manifest_now_ns(fleet->session->manifest), &text);
+        fleet_mark_text(fleet->look.worst, &text);
     }
     int rc = err_set(err, -ETIMEDOUT, "%u of %zu live node%s %s in time%.*s", fleet->look.n_there,
                      fleet->look.n_marks, fleet->look.n_marks == 1 ? "" : "s", goal_name(wait),
@@ -277,6 +282,8 @@ int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *e
     int64_t begin_ns = cli_now_ns();
     struct pace pace = {0};
     int rc = 0;
+    if (fleet->on_interrupt[0])
+        interrupt_say(fleet->on_interrupt);
     fleet_look_release(&fleet->look);
     if (wait->due_ns) {
         rc = look(fleet, wait, err); /* so that the first round reads them again */
@@ -294,10 +301,11 @@ int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *e
             break;
         }
         fleet_show_update(show, &fleet->look, wait->goal, trouble.code ? trouble.text : NULL,
-                          cli_now_ns() - begin_ns, manifest_now_ns(fleet->session->manifest));
+                          cli_now_ns() - begin_ns);
         int64_t ns = next_pause_ns(&pace, &fleet->look, cli_now_ns() - round_ns);
         pause_for(ns < left_ns ? ns : left_ns);
     }
     fleet_show_free(show);
+    interrupt_end();
     return rc < 0 ? rc : 0;
 }

@@ -21,6 +21,7 @@ struct fleet {
     struct fleet_nodes nodes;
     struct fleet_look look; /* the last one */
     bool quiet;             /* shows no progress */
+    char on_interrupt[256]; /* how things stand when ^C ends a wait; "": nothing to say */
     bool warned;            /* of nodes that cannot be judged */
 };
 
@@ -50,7 +51,7 @@ struct fleet_wait {
 /* Until the live nodes that should be at the targets are. fleet->look tells how it went, also after a failure. */
 int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *err);
 
-/* Would trying the same again later help? True of a store that cannot be reached. */
+/* Would trying the same again later help? True of a store that could be reached before, and cannot now. */
 bool fleet_is_passing(int rc);
 
 #endif

@@ -14,12 +14,12 @@ bool fleet_is_superseded(const struct state *state, const struct fleet_target *t
     return table && table->current > target->version;
 }
 
-int64_t node_version_left_ns(const struct node_version *version, int64_t now_ns, double *rate)
+int64_t node_version_left_ns(const struct node_version *version, int64_t heard_ns, double *rate)
 {
     *rate = 0;
     if (version->state != NODE_FETCHING && version->state != NODE_LOADING)
         return -1;
-    int64_t took_ns = now_ns - version->since_ns;
+    int64_t took_ns = heard_ns - version->since_ns;
     if (!version->since_ns || took_ns < RATE_MIN_NS || !version->done)
         return -1;
     *rate = (double)version->done / ((double)took_ns / 1e9);

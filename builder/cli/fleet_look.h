@@ -65,7 +65,8 @@ int fleet_look(const struct fleet_question *question, const struct heartbeat_lis
                int64_t now_ns, struct fleet_look *out, struct err *err);
 void fleet_look_release(struct fleet_look *look);
 
-/* How long until a fetch or load is done, as it went so far; negative: cannot be said. rate: bytes a second. */
-int64_t node_version_left_ns(const struct node_version *version, int64_t now_ns, double *rate);
+/* How long until a fetch or load is done, as it went until heard_ns, when the node said so; negative: cannot be said. rate: bytes a
+ * second. */
+int64_t node_version_left_ns(const struct node_version *version, int64_t heard_ns, double *rate);
 
 #endif

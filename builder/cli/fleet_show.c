@@ -38,10 +38,10 @@ static bool is_moving(const struct node_version *version)
     return version && (version->state == NODE_FETCHING || version->state == NODE_LOADING);
 }
 
-static void pace_text(const struct node_version *version, int64_t now_ns, struct buf *out)
+static void pace_text(const struct node_version *version, int64_t heard_ns, struct buf *out)
 {
     double rate = 0;
-    int64_t left_ns = node_version_left_ns(version, now_ns, &rate);
+    int64_t left_ns = node_version_left_ns(version, heard_ns, &rate);
     char text[TEXT_MAX];
     if (rate > 0) {
         text_size((uint64_t)rate, text);
@@ -61,7 +61,7 @@ static double percent_of(const struct node_version *version)
     return 100 * (share > 1 ? 1 : share);
 }
 
-void node_version_text(const struct node_version *version, int64_t now_ns, struct buf *out)
+void node_version_text(const struct node_version *version, int64_t heard_ns, struct buf *out)
 {
     if (!version) {
         buf_printf(out, "not seen yet");
@@ -74,15 +74,15 @@ void node_version_text(const struct node_version *version, int64_t now_ns, struc
     if (is_moving(version)) {
         if (version->total)
             buf_printf(out, " %.0f %%", percent_of(version));
-        pace_text(version, now_ns, out);
+        pace_text(version, heard_ns, out);
     }
 }
 
-void fleet_mark_text(const struct fleet_mark *mark, int64_t now_ns, struct buf *out)
+void fleet_mark_text(const struct fleet_mark *mark, struct buf *out)
 {
     buf_printf(out, "%s: %s version %" PRIu64 " ", mark->node->node, mark->target->table,
                mark->target->version);
-    node_version_text(mark->version, now_ns, out);
+    node_version_text(mark->version, mark->node->time_ns, out);
 }
 
 void fleet_names_text(const struct heartbeat *const *nodes, size_t n, struct buf *out)
@@ -103,8 +103,7 @@ static void summary_text(const struct fleet_look *look, enum fleet_goal goal, st
         buf_printf(out, ", %u failing", look->n_failed);
 }
 
-static void block_line(const struct fleet_mark *mark, int name_width, int64_t now_ns,
-                       struct buf *out)
+static void block_line(const struct fleet_mark *mark, int name_width, struct buf *out)
 {
     buf_printf(out, "  %-*s  %s %" PRIu64 "  ", name_width, mark->node->node, mark->target->table,
                mark->target->version);
@@ -113,15 +112,15 @@ static void block_line(const struct fleet_mark *mark, int name_width, int64_t no
         progress_bar(percent_of(mark->version) / 100, bar);
         buf_printf(out, "%-8s [%s] %3.0f %%", node_version_state_name(mark->version->state), bar,
                    percent_of(mark->version));
-        pace_text(mark->version, now_ns, out);
+        pace_text(mark->version, mark->node->time_ns, out);
     } else {
-        node_version_text(mark->version, now_ns, out);
+        node_version_text(mark->version, mark->node->time_ns, out);
     }
     buf_add_byte(out, '\n');
 }
 
 /* Failed ones first, then the others, as many as the screen holds. */
-static void block_nodes(const struct fleet_look *look, size_t max, int64_t now_ns, struct buf *out)
+static void block_nodes(const struct fleet_look *look, size_t max, struct buf *out)
 {
     size_t n_away = look->n_marks - look->n_there;
     size_t n_shown = 0;
@@ -137,7 +136,7 @@ static void block_nodes(const struct fleet_look *look, size_t max, int64_t now_n
         for (size_t i = 0; i < look->n_marks && n_shown < max; i++) {
             if (look->marks[i].there || look->marks[i].failed != failed)
                 continue;
-            block_line(&look->marks[i], width, now_ns, out);
+            block_line(&look->marks[i], width, out);
             n_shown++;
         }
     }
@@ -146,20 +145,20 @@ static void block_nodes(const struct fleet_look *look, size_t max, int64_t now_n
 }
 
 static void show_block(struct fleet_show *show, const struct fleet_look *look, enum fleet_goal goal,
-                       const char *trouble, int64_t elapsed_ns, int64_t now_ns)
+                       const char *trouble, int64_t elapsed_ns)
 {
     struct buf text = {0};
     char age[TEXT_MAX];
     text_age(elapsed_ns, age);
     summary_text(look, goal, &text);
     buf_printf(&text, ", %s%s%s\n", age, trouble ? "; " : "", trouble ? trouble : "");
-    block_nodes(look, board_rows(show->board) - 1, now_ns, &text);
+    block_nodes(look, board_rows(show->board) - 1, &text);
     board_block(show->board, &text);
     buf_release(&text);
 }
 
 static void line_text(const struct fleet_look *look, enum fleet_goal goal, const char *trouble,
-                      int64_t now_ns, struct buf *out)
+                      struct buf *out)
 {
     size_t n = 0;
     buf_printf(out, "waiting: ");
@@ -170,7 +169,7 @@ static void line_text(const struct fleet_look *look, enum fleet_goal goal, const
         if (look->marks[i].there)
             continue;
         buf_printf(out, "; ");
-        fleet_mark_text(&look->marks[i], now_ns, out);
+        fleet_mark_text(&look->marks[i], out);
         n++;
     }
     if (look->n_marks - look->n_there > n)
@@ -179,16 +178,16 @@ static void line_text(const struct fleet_look *look, enum fleet_goal goal, const
 }
 
 void fleet_show_update(struct fleet_show *show, const struct fleet_look *look, enum fleet_goal goal,
-                       const char *trouble, int64_t elapsed_ns, int64_t now_ns)
+                       const char *trouble, int64_t elapsed_ns)
 {
     if (!show || !show->board)
         return;
     if (board_is_terminal(show->board)) {
-        show_block(show, look, goal, trouble, elapsed_ns, now_ns);
+        show_block(show, look, goal, trouble, elapsed_ns);
         return;
     }
     struct buf text = {0};
-    line_text(look, goal, trouble, now_ns, &text);
+    line_text(look, goal, trouble, &text);
     bool same =
         text.len == show->last.len && text.len && !memcmp(text.data, show->last.data, text.len);
     if (text.len && !same && board_may_say(show->board)) {

@@ -17,12 +17,12 @@ void fleet_show_free(struct fleet_show *show);
 
 /* trouble (may be NULL): why the store cannot be asked just now. */
 void fleet_show_update(struct fleet_show *show, const struct fleet_look *look, enum fleet_goal goal,
-                       const char *trouble, int64_t elapsed_ns, int64_t now_ns);
+                       const char *trouble, int64_t elapsed_ns);
 
-/* "fetching 62 %, 110.0 MiB/s, 14 s left", "failed: no memory", "not seen yet"; appended. */
-void node_version_text(const struct node_version *version, int64_t now_ns, struct buf *out);
+/* "fetching 62 %, 110.0 MiB/s, 14 s left", "failed: no memory", "not seen yet"; appended. heard_ns: the time of the heartbeat. */
+void node_version_text(const struct node_version *version, int64_t heard_ns, struct buf *out);
 /* "n7: ads 44 fetching 62 %, …"; appended. */
-void fleet_mark_text(const struct fleet_mark *mark, int64_t now_ns, struct buf *out);
+void fleet_mark_text(const struct fleet_mark *mark, struct buf *out);
 /* "n1, n2, n3 and 5 more"; appended. */
 enum { FLEET_NAMES_MAX = 8 };
 void fleet_names_text(const struct heartbeat *const *nodes, size_t n, struct buf *out);

@@ -279,6 +279,9 @@ static int canary(struct releasing *r, struct err *err)
         .context = r,
     };
     r->result = (struct switch_result){.written_ns = r->published_ns};
+    snprintf(r->fleet.on_interrupt, sizeof r->fleet.on_interrupt,
+             "the canary goes on; end it with fkv promote %s or fkv abort %s", r->targets[0].table,
+             r->targets[0].table);
     int rc = r->options->no_wait ? 0 : fleet_wait(&r->fleet, &wait, err);
     r->result.waited = !rc && !r->options->no_wait;
     r->result.total_ns = cli_now_ns() - r->begin_ns;

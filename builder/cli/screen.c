@@ -17,6 +17,7 @@
 
 struct screen {
     bool terminal;
+    bool gaps;
     bool drawn;
     struct sigaction was_int;
     struct sigaction was_term;
@@ -29,7 +30,7 @@ static void stop(int number)
     stopped = 1;
 }
 
-int screen_new(struct screen **out, struct err *err)
+int screen_new(bool gaps, struct screen **out, struct err *err)
 {
     struct screen *screen = calloc(1, sizeof *screen);
     if (!screen)
@@ -38,6 +39,7 @@ int screen_new(struct screen **out, struct err *err)
     stopped = 0;
     sigaction(SIGINT, &action, &screen->was_int);
     sigaction(SIGTERM, &action, &screen->was_term);
+    screen->gaps = gaps;
     screen->terminal = isatty(STDOUT_FILENO);
     if (screen->terminal) {
         fputs(ENTER, stdout);
@@ -90,7 +92,7 @@ int screen_draw(struct screen *screen, const void *text, size_t len, struct err 
     struct buf out = {0};
     if (screen->terminal)
         draw_lines(text, len, &out);
-    else if (screen->drawn)
+    else if (screen->drawn && screen->gaps)
         buf_add_byte(&out, '\n');
     if (!screen->terminal)
         buf_add(&out, text, len);

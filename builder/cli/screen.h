@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * screen: a picture on stdout that is drawn again and again: in place on a terminal, on its alternate screen; elsewhere one after
- * the other with an empty line between. ^C and SIGTERM end it and give the terminal back as it was.
+ * the other. ^C and SIGTERM end it and give the terminal back as it was.
  *
  * Threads: one screen at a time, from the main thread (it takes over two signals). Memory: screen_free().
  * Errors: -errno of writing.
@@ -16,7 +16,8 @@
 
 struct screen;
 
-int screen_new(struct screen **out, struct err *err);
+/* gaps: elsewhere than on a terminal an empty line stands between two pictures. */
+int screen_new(bool gaps, struct screen **out, struct err *err);
 void screen_free(struct screen *screen);
 
 /* Lines a picture may have without being cut; SIZE_MAX elsewhere than on a terminal. */

@@ -22,7 +22,8 @@ static bool is_canary(const struct table_state *table, uint64_t version)
 void status_judge(const struct heartbeat *node, const struct table_state *table, int64_t now_ns,
                   struct status_cell *out)
 {
-    struct status_cell cell = {.table = heartbeat_find_table(node, table->name)};
+    struct status_cell cell = {.table = heartbeat_find_table(node, table->name),
+                               .heard_ns = node->time_ns};
     uint64_t unpinned = now_ns < table->effective_ns ? table->before : table->current;
     cell.wanted = table_state_wanted(table, node->node, (const char *const *)node->labels,
                                      node->n_labels, now_ns);
@@ -39,7 +40,7 @@ void status_judge(const struct heartbeat *node, const struct table_state *table,
     *out = cell;
 }
 
-void status_cell_text(const struct status_cell *cell, int64_t now_ns, struct buf *out)
+void status_cell_text(const struct status_cell *cell, struct buf *out)
 {
     static const char *const holds[] = {
         [HOLD_NONE] = "",
@@ -56,13 +57,13 @@ void status_cell_text(const struct status_cell *cell, int64_t now_ns, struct buf
                    cell->coming->reason ? cell->coming->reason : "no reason given");
     else {
         buf_printf(out, "behind: %" PRIu64 "%s ", cell->wanted, holds[cell->hold]);
-        node_version_text(cell->coming, now_ns, out);
+        node_version_text(cell->coming, cell->heard_ns, out);
     }
 }
 
-void status_cell_full_text(const struct status_cell *cell, int64_t now_ns, struct buf *out)
+void status_cell_full_text(const struct status_cell *cell, struct buf *out)
 {
-    status_cell_text(cell, now_ns, out);
+    status_cell_text(cell, out);
     for (size_t i = 0; cell->table && i < cell->table->n_versions; i++) {
         const struct node_version *v = &cell->table->versions[i];
         if (v->state == NODE_FAILED && v != cell->coming)
@@ -72,7 +73,7 @@ void status_cell_full_text(const struct status_cell *cell, int64_t now_ns, struc
 }
 
 static void group_add(struct status_group *group, const struct node_version *version,
-                      int64_t now_ns)
+                      int64_t heard_ns)
 {
     double rate = 0;
     if (!version || version->state == NODE_CACHED) {
@@ -92,7 +93,7 @@ static void group_add(struct status_group *group, const struct node_version *ver
     }
     bool first = !group->n_fetching && !group->n_loading;
     double pct = version->total ? 100.0 * (double)version->done / (double)version->total : 0;
-    int64_t left_ns = node_version_left_ns(version, now_ns, &rate);
+    int64_t left_ns = node_version_left_ns(version, heard_ns, &rate);
     group->n_fetching += version->state == NODE_FETCHING;
     group->n_loading += version->state == NODE_LOADING;
     if (first || pct < group->least_pct)
@@ -101,7 +102,7 @@ static void group_add(struct status_group *group, const struct node_version *ver
         group->longest_ns = left_ns;
 }
 
-static void count_cell(struct status_table *t, const struct status_cell *cell, int64_t now_ns)
+static void count_cell(struct status_table *t, const struct status_cell *cell)
 {
     t->n_live++;
     t->n_current += t->current && cell->serving == t->current->version;
@@ -110,11 +111,11 @@ static void count_cell(struct status_table *t, const struct status_cell *cell, i
     if (t->canary && cell->serving == t->canary)
         t->n_canary++;
     if (!cell->settled && cell->wanted == t->behind.version)
-        group_add(&t->behind, cell->coming, now_ns);
+        group_add(&t->behind, cell->coming, cell->heard_ns);
     if (t->next.version)
         group_add(&t->next,
                   cell->table ? node_table_find_version(cell->table, t->next.version) : NULL,
-                  now_ns);
+                  cell->heard_ns);
 }
 
 static uint64_t newest_candidate(const struct table_state *table)
@@ -165,7 +166,7 @@ static int add_node(struct status *status, const struct status_input *input,
     for (size_t i = 0; !rc && is_live && i < status->n_tables; i++) {
         struct status_cell cell;
         status_judge(node, status->tables[i].table, input->now_ns, &cell);
-        count_cell(&status->tables[i], &cell, input->now_ns);
+        count_cell(&status->tables[i], &cell);
         if (is_shown)
             rc = status_cell_issues(status, node, status->tables[i].table, &cell);
     }

@@ -30,6 +30,7 @@ enum status_hold {
 struct status_cell {
     const struct node_table *table;    /* NULL: nothing */
     const struct node_version *coming; /* its word on the version wanted; or NULL */
+    int64_t heard_ns;                  /* the time of the heartbeat */
     uint64_t serving;                  /* 0: none */
     uint64_t wanted;
     enum status_hold hold;
@@ -98,8 +99,8 @@ void status_release(struct status *status);
 void status_judge(const struct heartbeat *node, const struct table_state *table, int64_t now_ns,
                   struct status_cell *out);
 /* "ok", "ok, pinned on its host (ln -sfn)", "behind: 43 fetching 62 %, 14 s left", "FAILING: 43: no memory"; appended. */
-void status_cell_text(const struct status_cell *cell, int64_t now_ns, struct buf *out);
+void status_cell_text(const struct status_cell *cell, struct buf *out);
 /* The same, and "; 44 failed: no memory" for other versions that it could not take. */
-void status_cell_full_text(const struct status_cell *cell, int64_t now_ns, struct buf *out);
+void status_cell_full_text(const struct status_cell *cell, struct buf *out);
 
 #endif

@@ -95,13 +95,14 @@ static void show_facts(const struct status *status, const struct heartbeat *node
             (double)node->clock_ahead_ns / 1e9);
 }
 
-static void version_row(struct grid *grid, const struct status *status, const char *table,
-                        const char *serving, const struct node_version *v, const char *judged)
+static void version_row(struct grid *grid, const struct status *status, int64_t heard_ns,
+                        const char *table, const char *serving, const struct node_version *v,
+                        const char *judged)
 {
     struct buf text = {0};
     char age[TEXT_MAX] = "-";
     if (v)
-        node_version_text(v, status->now_ns, &text);
+        node_version_text(v, heard_ns, &text);
     if (v && v->since_ns)
         text_age(status->now_ns - v->since_ns, age);
     grid_add(grid, "%s", table);
@@ -126,13 +127,13 @@ void status_show_node(const struct status *status, const struct heartbeat *node,
         struct buf judged = {0};
         char serving[TEXT_MAX] = "-";
         status_judge(node, table, status->now_ns, &cell);
-        status_cell_text(&cell, status->now_ns, &judged);
+        status_cell_text(&cell, &judged);
         buf_add_byte(&judged, 0);
         if (cell.serving)
             snprintf(serving, sizeof serving, "%" PRIu64, cell.serving);
         size_t n = cell.table ? cell.table->n_versions : 0;
         for (size_t j = 0; j < n || j == 0; j++)
-            version_row(&grid, status, j ? "" : table->name, j ? "" : serving,
+            version_row(&grid, status, node->time_ns, j ? "" : table->name, j ? "" : serving,
                         n ? &cell.table->versions[j] : NULL,
                         j || !judged.data ? "" : (const char *)judged.data);
         buf_release(&judged);

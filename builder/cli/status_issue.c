@@ -145,7 +145,7 @@ static int behind_issue(struct status *status, const struct heartbeat *node,
     bool late = status->now_ns - due_ns(table, cell) > STATUS_BEHIND_NS &&
                 status->now_ns - node->started_ns > STATUS_BEHIND_NS;
     struct buf text = {0};
-    status_cell_text(cell, status->now_ns, &text);
+    status_cell_text(cell, &text);
     int rc = add(
         status,
         (struct status_issue){failing || late, failing ? "failing" : "behind", node, table, NULL},

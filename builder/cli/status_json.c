@@ -20,10 +20,10 @@ static json_t *seconds_json(int64_t ns)
     return json_real((double)ns / 1e9);
 }
 
-static json_t *node_version_json(const struct node_version *v, int64_t now_ns)
+static json_t *node_version_json(const struct node_version *v, int64_t heard_ns)
 {
     double rate = 0;
-    int64_t left_ns = node_version_left_ns(v, now_ns, &rate);
+    int64_t left_ns = node_version_left_ns(v, heard_ns, &rate);
     json_t *out = json_object();
     json_put_u64(out, "version", v->version);
     json_put_string(out, "state", node_version_state_name(v->state));
@@ -41,8 +41,7 @@ static json_t *node_version_json(const struct node_version *v, int64_t now_ns)
     return out;
 }
 
-static json_t *cell_json(const struct table_state *table, const struct status_cell *cell, bool live,
-                         int64_t now_ns)
+static json_t *cell_json(const struct table_state *table, const struct status_cell *cell, bool live)
 {
     static const char *const holds[] = {
         [HOLD_NONE] = "none", [HOLD_HOST] = "host", [HOLD_PIN] = "pin", [HOLD_CANARY] = "canary"};
@@ -50,7 +49,7 @@ static json_t *cell_json(const struct table_state *table, const struct status_ce
     json_t *out = json_object();
     json_t *versions = json_array();
     if (live)
-        status_cell_full_text(cell, now_ns, &text);
+        status_cell_full_text(cell, &text);
     else
         buf_printf(&text, "gone");
     buf_add_byte(&text, 0);
@@ -64,7 +63,7 @@ static json_t *cell_json(const struct table_state *table, const struct status_ce
     json_put(out, "switched", time_json(cell->table ? cell->table->switched_ns : 0));
     json_put_string(out, "text", text.data ? (const char *)text.data : "");
     for (size_t i = 0; cell->table && i < cell->table->n_versions; i++)
-        json_append(versions, node_version_json(&cell->table->versions[i], now_ns));
+        json_append(versions, node_version_json(&cell->table->versions[i], cell->heard_ns));
     json_put(out, "versions", versions);
     buf_release(&text);
     return out;
@@ -103,7 +102,7 @@ static json_t *node_json(const struct status *status, const struct heartbeat *no
     for (size_t i = 0; i < status->n_tables; i++) {
         struct status_cell cell;
         status_judge(node, status->tables[i].table, status->now_ns, &cell);
-        json_append(tables, cell_json(status->tables[i].table, &cell, live, status->now_ns));
+        json_append(tables, cell_json(status->tables[i].table, &cell, live));
     }
     json_put(out, "tables", tables);
     return out;

@@ -197,7 +197,7 @@ static void show_all(const struct status *status, FILE *file)
             struct buf text = {0};
             status_judge(node, status->tables[j].table, status->now_ns, &cell);
             if (heartbeat_is_live(node, status->now_ns))
-                status_cell_full_text(&cell, status->now_ns, &text);
+                status_cell_full_text(&cell, &text);
             else
                 buf_printf(&text, "gone");
             buf_add_byte(&text, 0);

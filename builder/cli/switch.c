@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #define SECOND_NS 1000000000LL
 
@@ -54,6 +55,8 @@ static int wait_ready(const struct switch_plan *plan, int64_t begin_ns, struct s
         .quorum = plan->quorum,
         .timeout_ns = plan->timeout_ns,
     };
+    snprintf(plan->fleet->on_interrupt, sizeof plan->fleet->on_interrupt,
+             "nothing was switched; fkv activate %s goes on from here", plan->targets[0].table);
     int rc = plan->prepares && !plan->no_wait ? fleet_wait(plan->fleet, &wait, err)
                                               : fleet_read(plan->fleet, err);
     out->prepare_ns = cli_now_ns() - begin_ns;
@@ -76,6 +79,8 @@ static int wait_serving(const struct switch_plan *plan, int64_t begin_ns, struct
         .due_ns = out->effective_ns,
         .is_of_log = true,
     };
+    snprintf(plan->fleet->on_interrupt, sizeof plan->fleet->on_interrupt,
+             "the switch is in the log, nodes follow by themselves; see: fkv status");
     int rc = fleet_wait(plan->fleet, &wait, err);
     out->total_ns = cli_now_ns() - begin_ns;
     out->waited = !rc;

@@ -52,7 +52,9 @@ void text_age(int64_t ns, char out[TEXT_MAX])
 
 void text_took(int64_t ns, char out[TEXT_MAX])
 {
-    if (ns >= 0 && ns < 9950000)
+    if (ns >= 0 && ns < 50000)
+        snprintf(out, TEXT_MAX, "less than 0.1 ms");
+    else if (ns >= 0 && ns < 9950000)
         snprintf(out, TEXT_MAX, "%.1f ms", (double)ns / 1e6);
     else if (ns >= 0 && ns < 999500000)
         snprintf(out, TEXT_MAX, "%.0f ms", (double)ns / 1e6);
