@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* NFSv3: names and attributes. Reading and writing are in nfs3_io.c, finding the root in nfs3_mount.c. */
+/*
+ * NFSv3: names and attributes. Reading and writing are in nfs3_io.c, finding the root in nfs3_mount.c.
+ *
+ * A directory that was removed should answer ESTALE. A server that has it open may go on as if it were there, empty; but
+ * nothing links to it any more, and that is shown by its attributes.
+ */
 #include "store/nfs3.h"
 
 #include "store/nfs_error.h"
@@ -71,13 +76,29 @@ static int getattr3(struct nfs_connection *connection, struct nfs_node *node)
                            nfs_rpc_getattr3(connection->rpc, nfs_call_reply, &args, &get.call));
 }
 
+static bool is_removed(const post_op_attr *dir)
+{
+    return dir->attributes_follow && dir->post_op_attr_u.attributes.nlink == 0;
+}
+
+/* What a name that was not found in dir comes to. */
+static int not_found(struct nfs_connection *connection, const struct nfs_handle *dir)
+{
+    struct nfs_node node = {.handle = *dir};
+    int ret = getattr3(connection, &node);
+    return ret ? ret : node.n_links == 0 ? -ESTALE : -ENOENT;
+}
+
 static void on_lookup(struct nfs_call *call, const void *reply)
 {
     const LOOKUP3res *res = reply;
     const LOOKUP3resok *ok = &res->LOOKUP3res_u.resok;
     struct node_call *lookup = (struct node_call *)call;
-    if (nfs3_status(call, res->status))
+    if (nfs3_status(call, res->status)) {
+        if (call->code == -ENOENT && is_removed(&res->LOOKUP3res_u.resfail.dir_attributes))
+            call->code = -ESTALE;
         return;
+    }
     call->code = nfs3_handle(&ok->object, &lookup->out->handle);
     lookup->has_attr = ok->obj_attributes.attributes_follow;
     if (lookup->has_attr)
@@ -131,6 +152,8 @@ static int create3(struct nfs_connection *connection, const struct nfs_place *pl
     if (!ret)
         ret = nfs_call_finish(
             &create.call, nfs_rpc_create3(connection->rpc, nfs_call_reply, &args, &create.call));
+    if (ret == -ENOENT)
+        ret = not_found(connection, &place->dir);
     if (ret || create.has_handle)
         return ret;
     struct nfs_node node = {0};
@@ -150,9 +173,9 @@ static int mkdir3(struct nfs_connection *connection, const struct nfs_place *pla
     MKDIR3args args = {.where = where(place), .attributes = with_mode(mode)};
     struct nfs_call call;
     int ret = nfs_call_begin(&call, connection, on_mkdir);
-    if (ret)
-        return ret;
-    return nfs_call_finish(&call, nfs_rpc_mkdir3(connection->rpc, nfs_call_reply, &args, &call));
+    if (!ret)
+        ret = nfs_call_finish(&call, nfs_rpc_mkdir3(connection->rpc, nfs_call_reply, &args, &call));
+    return ret == -ENOENT ? not_found(connection, &place->dir) : ret;
 }
 
 static void on_link(struct nfs_call *call, const void *reply)
@@ -166,9 +189,9 @@ static int link3(struct nfs_connection *connection, const struct nfs_handle *fil
     LINK3args args = {.file = nfs3_fh(file), .link = where(to)};
     struct nfs_call call;
     int ret = nfs_call_begin(&call, connection, on_link);
-    if (ret)
-        return ret;
-    return nfs_call_finish(&call, nfs_rpc_link3(connection->rpc, nfs_call_reply, &args, &call));
+    if (!ret)
+        ret = nfs_call_finish(&call, nfs_rpc_link3(connection->rpc, nfs_call_reply, &args, &call));
+    return ret == -ENOENT ? not_found(connection, &to->dir) : ret;
 }
 
 static void on_rename(struct nfs_call *call, const void *reply)
@@ -182,9 +205,12 @@ static int rename3(struct nfs_connection *connection, const struct nfs_place *fr
     RENAME3args args = {.from = where(from), .to = where(to)};
     struct nfs_call call;
     int ret = nfs_call_begin(&call, connection, on_rename);
-    if (ret)
-        return ret;
-    return nfs_call_finish(&call, nfs_rpc_rename3(connection->rpc, nfs_call_reply, &args, &call));
+    if (!ret)
+        ret =
+            nfs_call_finish(&call, nfs_rpc_rename3(connection->rpc, nfs_call_reply, &args, &call));
+    if (ret == -ENOENT)
+        ret = not_found(connection, &to->dir);
+    return ret == -ENOENT ? not_found(connection, &from->dir) : ret;
 }
 
 static void on_remove(struct nfs_call *call, const void *reply)
@@ -234,6 +260,10 @@ static void on_list(struct nfs_call *call, const void *reply)
     struct list_call *list = (struct list_call *)call;
     if (nfs3_status(call, res->status))
         return;
+    if (is_removed(&ok->dir_attributes)) {
+        call->code = -ESTALE;
+        return;
+    }
     memcpy(list->verifier, ok->cookieverf, sizeof list->verifier);
     list->is_end = ok->reply.eof || !ok->reply.entries;
     entry3 entry;

@@ -50,7 +50,7 @@ static int lookup4(struct nfs_connection *connection, const struct nfs_place *pl
     struct nfs4_compound compound = {.n = 0};
     struct nfs_node found = {0};
     struct node_call lookup = {.out = &found};
-    nfs4_add_handle(&compound, &place->dir);
+    nfs4_add_place(&compound, place);
     nfs4_add_lookup(&compound, nfs4_add_dirs(&compound, place->path));
     nfs4_add(&compound, OP_GETFH);
     nfs4_add_getattr(&compound, false);
@@ -66,7 +66,7 @@ static int mkdir4(struct nfs_connection *connection, const struct nfs_place *pla
     struct nfs4_compound compound = {.n = 0};
     struct nfs_call call;
     uint32_t value = htonl(mode);
-    nfs4_add_handle(&compound, &place->dir);
+    nfs4_add_place(&compound, place);
     component4 leaf = nfs4_add_dirs(&compound, place->path);
     CREATE4args *args = &nfs4_add(&compound, OP_CREATE)->nfs_argop4_u.opcreate;
     args->objtype.type = NF4DIR;
@@ -94,7 +94,7 @@ static int rename4(struct nfs_connection *connection, const struct nfs_place *fr
 {
     struct nfs4_compound compound = {.n = 0};
     struct nfs_call call;
-    nfs4_add_handle(&compound, &from->dir);
+    nfs4_add_place(&compound, from);
     component4 from_leaf = nfs4_add_dirs(&compound, from->path);
     nfs4_add(&compound, OP_SAVEFH);
     nfs4_add_handle(&compound, &to->dir);
@@ -112,7 +112,7 @@ static int remove4(struct nfs_connection *connection, const struct nfs_place *pl
     struct nfs_call call;
     uint32_t value = htonl(NF4DIR);
     const fattr4 dir = {.attrmask = {1, type_bits}, .attr_vals = {sizeof value, (char *)&value}};
-    nfs4_add_handle(&compound, &place->dir);
+    nfs4_add_place(&compound, place);
     nfs4_add_lookup(&compound, nfs4_add_dirs(&compound, place->path));
     if (is_dir)
         nfs4_add(&compound, OP_VERIFY)->nfs_argop4_u.opverify.obj_attributes = dir;

@@ -23,6 +23,8 @@ struct nfs4_compound {
 /* Room for one more op, zeroed but for its number. */
 nfs_argop4 *nfs4_add(struct nfs4_compound *compound, nfs_opnum4 op);
 void nfs4_add_handle(struct nfs4_compound *compound, const struct nfs_handle *handle);
+/* A place's directory. One that was removed, but that the server still has open, is -ESTALE. */
+void nfs4_add_place(struct nfs4_compound *compound, const struct nfs_place *place);
 /* LOOKUPs of all components of path but the last, which is returned. */
 component4 nfs4_add_dirs(struct nfs4_compound *compound, const char *path);
 void nfs4_add_lookup(struct nfs4_compound *compound, component4 name);

@@ -32,6 +32,16 @@ void nfs4_add_handle(struct nfs4_compound *compound, const struct nfs_handle *ha
     args->object = (nfs_fh4){handle->len, (char *)(uintptr_t)handle->bytes};
 }
 
+/* NVERIFY ends the compound when nothing links to the directory any more. */
+void nfs4_add_place(struct nfs4_compound *compound, const struct nfs_place *place)
+{
+    static uint32_t bits[] = {0, 1U << (FATTR4_NUMLINKS - 32)};
+    static char none[4];
+    nfs4_add_handle(compound, &place->dir);
+    nfs4_add(compound, OP_NVERIFY)->nfs_argop4_u.opnverify.obj_attributes =
+        (fattr4){.attrmask = {2, bits}, .attr_vals = {sizeof none, none}};
+}
+
 void nfs4_add_lookup(struct nfs4_compound *compound, component4 name)
 {
     nfs4_add(compound, OP_LOOKUP)->nfs_argop4_u.oplookup.objname = name;
@@ -84,6 +94,9 @@ int nfs4_status(struct nfs_call *call, const COMPOUND4res *res)
     if (res->status)
         call->connection->status = res->status;
     call->code = nfs_error_of(res->status);
+    /* Of nfs4_add_place(), which comes before all else. */
+    if (res->status == NFS4ERR_SAME && res->resarray.resarray_len == 2)
+        call->code = -ESTALE;
     return call->code;
 }
 

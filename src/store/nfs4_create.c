@@ -116,7 +116,7 @@ static int open_new(struct nfs_connection *connection, const struct nfs_place *p
     struct nfs4_compound compound = {.n = 0};
     uint32_t value = htonl(mode);
     uint64_t owner = ++connection->client.n_owners;
-    nfs4_add_handle(&compound, &place->dir);
+    nfs4_add_place(&compound, place);
     component4 leaf = nfs4_add_dirs(&compound, place->path);
     OPEN4args *args = &nfs4_add(&compound, OP_OPEN)->nfs_argop4_u.opopen;
     args->seqid = 1;

@@ -62,8 +62,7 @@ bool nfs_error_is_network(int code)
     return false;
 }
 
-/* What an operator looks at; NULL: the system's text says it all. */
-static const char *advice(int code)
+const char *nfs_error_advice(int code)
 {
     switch (code) {
     case -EACCES:
@@ -82,7 +81,7 @@ static const char *advice(int code)
     case -ETIMEDOUT:
         return "the server did not answer in time";
     case -ECONNREFUSED:
-        return "nothing listens there: the NFS server is down, or nfsport= is wrong";
+        return "nothing listens there: the server is down, or nfsport= or mountport= is wrong";
     case -ECONNRESET:
         return "the server closed the connection";
     case -EAGAIN:
@@ -102,7 +101,7 @@ int nfs_error_set(struct err *err, int code, uint32_t status, const char *verb, 
     if (code == -ELOOP)
         return err_set(err, -EPERM, "%s %s%s%s: a symbolic link; a store follows none", verb, url,
                        slash, path);
-    const char *text = advice(code);
+    const char *text = nfs_error_advice(code);
     if (text)
         return err_set(err, code, "%s %s%s%s: %s", verb, url, slash, path, text);
     if (code == -EIO && status)

@@ -22,6 +22,9 @@ int nfs_error_of(uint32_t status);
 /* True for a code of the network's rather than the server's: the connection is no good, another may be. */
 bool nfs_error_is_network(int code);
 
+/* What an operator looks at, for codes that call for it; else NULL. */
+const char *nfs_error_advice(int code);
+
 /* "verb nfs://…/path: …", with what to look at. status: the server's last one that was not OK, or 0. */
 int nfs_error_set(struct err *err, int code, uint32_t status, const char *verb, const char *url,
                   const char *path);

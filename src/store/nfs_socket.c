@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "store/nfs_connection.h"
+#include "store/nfs_error.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -90,5 +91,10 @@ int nfs_socket_connect(const char *server, unsigned port, int64_t deadline_ns, i
     for (const struct addrinfo *at = list; at && ret; at = at->ai_next)
         ret = connect_to(at, deadline_ns, out);
     freeaddrinfo(list);
-    return ret ? err_sys(err, ret, "connecting to NFS server %s, port %u", server, port) : 0;
+    if (!ret)
+        return 0;
+    const char *advice = nfs_error_advice(ret);
+    if (advice)
+        return err_set(err, ret, "connecting to NFS server %s, port %u: %s", server, port, advice);
+    return err_sys(err, ret, "connecting to NFS server %s, port %u", server, port);
 }
