@@ -11,6 +11,8 @@
 
 #include "format/blk.h"
 #include "format/blk_writer.h"
+#include "format/idx.h"
+#include "format/idx_writer.h"
 #include "table_fixture.h"
 
 #include <errno.h>
@@ -21,12 +23,14 @@ struct paged_fixture {
     uint8_t *tail;    /* its tail, aligned, exactly as long */
     uint64_t tail_len;
     struct paged_info info;
-    struct blk *blk;
+    struct blk *blk; /* one of these */
+    struct idx *idx;
 };
 
 static inline void paged_fixture_release(struct paged_fixture *fixture)
 {
     blk_free(fixture->blk);
+    idx_free(fixture->idx);
     free(fixture->tail);
     buf_release(&fixture->bytes);
 }
@@ -48,6 +52,35 @@ static inline int paged_fixture_write_blk(const struct paged_params *params,
     if (!ret)
         ret = blk_writer_finish(writer, NULL, err);
     blk_writer_free(writer);
+    return ret;
+}
+
+static inline int paged_fixture_key_order(const void *a, const void *b)
+{
+    const struct part_entry *x = a;
+    const struct part_entry *y = b;
+    if (x->key_bytes && y->key_bytes)
+        return paged_key_order(x, y);
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* Writes the entries (sorted here by key) of the params' shard as an `idx` part. */
+static inline int paged_fixture_write_idx(const struct paged_params *params,
+                                          struct part_entry *entries, size_t n, struct buf *out,
+                                          struct err *err)
+{
+    struct idx_writer *writer = NULL;
+    struct part_sink sink = {fixture_append, out};
+    int ret = idx_writer_new(params, sink, &writer, err);
+    if (ret)
+        return ret;
+    qsort(entries, n, sizeof *entries, paged_fixture_key_order);
+    for (size_t i = 0; i < n && !ret; i++)
+        if (schema_shard(params->schema, entries[i].hash) == params->shard)
+            ret = idx_writer_add(writer, &entries[i], err);
+    if (!ret)
+        ret = idx_writer_finish(writer, NULL, err);
+    idx_writer_free(writer);
     return ret;
 }
 
@@ -80,6 +113,17 @@ static inline void paged_fixture_blk(struct paged_fixture *fixture,
     FIXTURE_MUST(paged_fixture_tail(fixture, NULL) == 0);
     FIXTURE_MUST(blk_open(fixture->tail, fixture->tail_len, fixture->bytes.len, "part",
                           &fixture->blk, NULL) == 0);
+}
+
+static inline void paged_fixture_idx(struct paged_fixture *fixture,
+                                     const struct paged_params *params, struct part_entry *entries,
+                                     size_t n)
+{
+    fixture->schema = *params->schema;
+    FIXTURE_MUST(paged_fixture_write_idx(params, entries, n, &fixture->bytes, NULL) == 0);
+    FIXTURE_MUST(paged_fixture_tail(fixture, NULL) == 0);
+    FIXTURE_MUST(idx_open(fixture->tail, fixture->tail_len, fixture->bytes.len, "part",
+                          &fixture->idx, NULL) == 0);
 }
 
 /* "Reads" a block; the buffer is the caller's to free. */
