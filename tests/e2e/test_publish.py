@@ -286,6 +286,101 @@ def test_a_publisher_killed_at_any_moment_harms_nothing(store):
     check_whole(store, "ads")
 
 
+def log_length(store):
+    """Records there are, without a process: quick enough to kill somebody right behind one."""
+    return sum(name[0] != "s" and name.endswith(".json") for name in os.listdir(os.path.join(store.path, "log")))
+
+
+@pytest.mark.parametrize("step", ["before its record", "while nodes prepare", "behind its activation", "on canary"])
+def test_whoever_comes_next_finishes_what_a_killed_publisher_began(store, make_daemon, step):
+    one, two = make_daemon("n1"), make_daemon("n2")
+    store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
+    store.build("ads", ROWS + [(1000, "new")])
+    records = log_length(store)
+    args = ["publish", "ads"] + (["--canary", "n1"] if step == "on canary" else [])
+    if step in ("while nodes prepare", "on canary"):
+        one.process.send_signal(signal.SIGSTOP)
+    try:
+        process = spawn(store, *args)
+        wanted = {"before its record": records, "behind its activation": records + 2}.get(step, records + 1)
+        fkvtest.wait_until(lambda: log_length(store) >= wanted, "it has come that far")
+        process.kill()
+        process.communicate()
+    finally:
+        one.process.send_signal(signal.SIGCONT)
+    if log_length(store) == records:
+        store.fkv("publish", "ads")
+    else:
+        done = store.fkv("publish", "ads", check=False)
+        assert done.returncode == 1, done.stdout + done.stderr
+        if step != "behind its activation":
+            assert "version 2 is published and not activated" in done.stderr, done.stderr
+        done = store.fkv("promote" if step == "on canary" else "activate", "ads")
+        assert "serving on 2 of 2 live nodes" in done.stdout, done.stdout
+    for node in (one, two):
+        assert node.link("ads") == "v/2" and node.read("ads", "current", "key", "1000") == b"new"
+    listing = as_json(store, "ls", "ads")
+    assert [v["version"] for v in listing["versions"]] == [1, 2] and listing["current"] == 2
+
+
+# --- going back ---
+
+
+def test_a_rollback_of_several_tables_is_one_record_and_takes_less_than_a_second(store, make_daemon):
+    nodes = [make_daemon(f"n{i}", "--poll", "250") for i in range(4)]
+    for _ in range(2):
+        for table in ("ads", "users"):
+            store.build(table, ROWS, "--key", "u64", "--value", "bytes")
+        store.fkv("publish", "ads", "users")
+    took = []
+    for _ in range(5):
+        started = time.monotonic()
+        done = as_json(store, "rollback", "ads", "users")
+        took.append(time.monotonic() - started)
+        assert done["serving_nodes"] == 4 and len(done["tables"]) == 2 and done["waited"]
+        assert all(node.link(table) == "v/1" for node in nodes for table in ("ads", "users"))
+        assert done["skew_ms"] is not None and done["seconds"]["switch"] <= done["seconds"]["total"]
+        store.fkv("activate", "ads=2", "users=2", "--force")
+    assert sorted(took)[2] < 1, took
+    ops = as_json(store, "log", "--limit", "2")["records"][0]["ops"]
+    assert [op["op"] for op in ops] == ["rollback", "rollback"] and ops[0]["effective"] == ops[1]["effective"]
+
+
+def test_a_rollback_loads_what_is_cached_and_fetches_what_is_not(store, make_daemon):
+    nodes = [make_daemon("n1", "--keep", "1"), make_daemon("n2", "--keep", "4")]
+    for i in range(5):
+        store.publish("ads", [(k, f"{v}-{i + 1}") for k, v in ROWS], "--key", "u64", "--value", "bytes")
+    for version in (2, 4, 1):
+        done = store.fkv("rollback", "ads", "--to", str(version), "--force")
+        assert "serving on 2 of 2 live nodes" in done.stdout, done.stdout
+        for node in nodes:
+            assert node.link("ads") == f"v/{version}"
+            assert node.read("ads", "current", "key", "7") == f"v7-{version}".encode()
+    # 3 is the last one that nobody has rolled back from.
+    store.fkv("rollback", "ads")
+    assert [node.link("ads") for node in nodes] == ["v/3"] * 2
+    done = store.fkv("rollback", "ads", check=False)
+    assert done.returncode == 1 and "no previous version" in done.stderr, done.stderr
+
+
+def test_a_rollback_that_a_node_cannot_follow_names_it(store, make_daemon):
+    """The parts of the older version are gone from the store; one node has them still."""
+    keeps, lost = make_daemon("keeps", "--keep", "4"), make_daemon("lost", "--keep", "1")
+    for i in range(4):
+        store.publish("ads", [(k, f"{v}-{i + 1}") for k, v in ROWS], "--key", "u64", "--value", "bytes")
+    parts = os.path.join(store.path, "tables", "ads", "v", "1", "parts")
+    fkvtest.wait_until(lambda: not os.path.exists(lost.path("ads", "v", "1")), "the node has dropped version 1")
+    for name in os.listdir(parts):
+        os.unlink(os.path.join(parts, name))
+    done = store.fkv("rollback", "ads", "--to", "1", check=False)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "node lost" in done.stderr and "nodes follow when they can" in done.stderr, done.stderr
+    assert keeps.link("ads") == "v/1" and lost.link("ads") == "v/4"
+    issues = as_json(store, "status")["issues"]
+    assert [(i["node"], i["kind"], i["problem"]) for i in issues if i["problem"]] == [("lost", "failing", True)]
+    assert store.fkv("status", "--check", check=False).returncode == 3
+
+
 def test_a_builder_killed_at_any_moment_leaves_nothing_visible(store, work_dir):
     store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
     path = os.path.join(work_dir, "big.tsv")
