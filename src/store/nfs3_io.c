@@ -20,7 +20,8 @@ static void on_read(struct nfs_call *call, const void *reply)
         call->code = -EIO;
         return;
     }
-    memcpy(io->data, ok->data.data_val, ok->data.data_len);
+    if (!nfs_rpc_reads_in_place)
+        memcpy(io->data, ok->data.data_val, ok->data.data_len);
     io->n = ok->data.data_len;
     io->is_end = ok->eof;
 }
@@ -32,8 +33,8 @@ int nfs3_read(struct nfs_connection *connection, const struct nfs_handle *file, 
     int ret = nfs_call_begin(&io->call, connection, on_read);
     if (ret)
         return ret;
-    return nfs_call_sent(&io->call,
-                         nfs_rpc_read3(connection->rpc, nfs_call_reply, &args, &io->call));
+    return nfs_call_sent(
+        &io->call, nfs_rpc_read3(connection->rpc, nfs_call_reply, &args, io->data, &io->call));
 }
 
 static void on_write(struct nfs_call *call, const void *reply)

@@ -31,10 +31,10 @@ void nfs4_add_lookup(struct nfs4_compound *compound, component4 name);
 /* GETATTR of what a node holds; with_limits also of what nfs_root does. */
 void nfs4_add_getattr(struct nfs4_compound *compound, bool with_limits);
 
-/* Sends; decode is of the call. extra: bytes of data in a WRITE. */
+COMPOUND4args nfs4_args(struct nfs4_compound *compound);
+/* Sends one without data; decode is of the call. */
 int nfs4_send(struct nfs4_compound *compound, struct nfs_connection *connection,
-              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply),
-              size_t extra);
+              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply));
 /* And waits. */
 int nfs4_run(struct nfs4_compound *compound, struct nfs_connection *connection,
              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply));

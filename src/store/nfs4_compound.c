@@ -61,10 +61,15 @@ void nfs4_add_getattr(struct nfs4_compound *compound, bool with_limits)
     args->attr_request = (bitmap4){2, with_limits ? root_bits : node_bits};
 }
 
-int nfs4_send(struct nfs4_compound *compound, struct nfs_connection *connection,
-              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply),
-              size_t extra)
+COMPOUND4args nfs4_args(struct nfs4_compound *compound)
 {
+    return (COMPOUND4args){.argarray = {compound->n, compound->ops}};
+}
+
+int nfs4_send(struct nfs4_compound *compound, struct nfs_connection *connection,
+              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply))
+{
+    /* Two long paths do not fit the 4 KiB that libnfs encodes into. */
     enum { LONG_PATHS = 24, ROOM = 8192 };
     if (compound->code) {
         *call =
@@ -74,10 +79,8 @@ int nfs4_send(struct nfs4_compound *compound, struct nfs_connection *connection,
     int ret = nfs_call_begin(call, connection, decode);
     if (ret)
         return ret;
-    COMPOUND4args args = {.argarray = {compound->n, compound->ops}};
-    /* Without data, libnfs encodes into 4 KiB, which two long paths do not fit. */
-    if (!extra && compound->n > LONG_PATHS)
-        extra = ROOM;
+    COMPOUND4args args = nfs4_args(compound);
+    size_t extra = compound->n > LONG_PATHS ? ROOM : 0;
     return nfs_call_sent(call,
                          nfs_rpc_compound4(connection->rpc, nfs_call_reply, &args, extra, call));
 }
@@ -85,7 +88,7 @@ int nfs4_send(struct nfs4_compound *compound, struct nfs_connection *connection,
 int nfs4_run(struct nfs4_compound *compound, struct nfs_connection *connection,
              struct nfs_call *call, void (*decode)(struct nfs_call *call, const void *reply))
 {
-    int ret = nfs4_send(compound, connection, call, decode, 0);
+    int ret = nfs4_send(compound, connection, call, decode);
     return ret ? ret : nfs_call_wait(call);
 }
 

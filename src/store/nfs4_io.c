@@ -26,7 +26,8 @@ static void on_read(struct nfs_call *call, const void *reply)
         call->code = -EIO;
         return;
     }
-    memcpy(io->data, ok->data.data_val, ok->data.data_len);
+    if (!nfs_rpc_reads_in_place)
+        memcpy(io->data, ok->data.data_val, ok->data.data_len);
     io->n = ok->data.data_len;
     io->is_end = ok->eof;
 }
@@ -40,7 +41,12 @@ int nfs4_read(struct nfs_connection *connection, const struct nfs_handle *file, 
     memset(&args->stateid, 0xff, sizeof args->stateid);
     args->offset = off;
     args->count = io->len;
-    return nfs4_send(&compound, connection, &io->call, on_read, 0);
+    int ret = nfs_call_begin(&io->call, connection, on_read);
+    if (ret)
+        return ret;
+    COMPOUND4args all = nfs4_args(&compound);
+    return nfs_call_sent(&io->call, nfs_rpc_read4(connection->rpc, nfs_call_reply, &all, io->data,
+                                                  io->len, &io->call));
 }
 
 static void on_write(struct nfs_call *call, const void *reply)
@@ -70,7 +76,12 @@ int nfs4_write(struct nfs_connection *connection, const struct nfs_handle *file,
     args->stable = io->is_durable ? FILE_SYNC4 : UNSTABLE4;
     args->data.data_len = io->len;
     args->data.data_val = io->data;
-    return nfs4_send(&compound, connection, &io->call, on_write, io->len);
+    int ret = nfs_call_begin(&io->call, connection, on_write);
+    if (ret)
+        return ret;
+    COMPOUND4args all = nfs4_args(&compound);
+    return nfs_call_sent(&io->call, nfs_rpc_write4(connection->rpc, nfs_call_reply, &all, io->data,
+                                                   io->len, &io->call));
 }
 
 static void on_commit(struct nfs_call *call, const void *reply)
@@ -91,5 +102,5 @@ int nfs4_commit(struct nfs_connection *connection, const struct nfs_handle *file
     struct nfs4_compound compound = {.n = 0};
     nfs4_add_handle(&compound, file);
     nfs4_add(&compound, OP_COMMIT);
-    return nfs4_send(&compound, connection, &io->call, on_commit, 0);
+    return nfs4_send(&compound, connection, &io->call, on_commit);
 }

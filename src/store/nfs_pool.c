@@ -44,28 +44,51 @@ int nfs_new(const struct nfs_export *url, const struct nfs_proto *proto, struct 
     return 0;
 }
 
+/* Closes a list of connections. */
+static void close_all(struct nfs_connection *connection)
+{
+    while (connection) {
+        struct nfs_connection *next = connection->next;
+        nfs_connection_close(connection);
+        connection = next;
+    }
+}
+
 void nfs_free(struct nfs *nfs)
 {
-    struct nfs_connection *next = NULL;
-    for (struct nfs_connection *at = nfs->idle; at; at = next) {
-        next = at->next;
-        nfs_connection_close(at);
-    }
+    close_all(nfs->idle);
     nfs_dirs_forget(&nfs->dirs);
     pthread_mutex_destroy(&nfs->lock);
     free(nfs);
 }
 
-/* The last one used, unless it was silent for too long: then so were all the others. NULL: none. */
+/* The last one used; NULL: none. */
 static struct nfs_connection *take_idle(struct nfs *nfs)
 {
     scope_lock(&nfs->lock);
     struct nfs_connection *connection = nfs->idle;
-    if (connection) {
+    if (connection)
         nfs->idle = connection->next;
-        nfs->n_idle--;
-    }
     return connection;
+}
+
+/* Puts it first. The list is in the order of use, so that what is too old, or one too many, is its end: that is cut off. */
+static struct nfs_connection *put_idle(struct nfs *nfs, struct nfs_connection *connection)
+{
+    scope_lock(&nfs->lock);
+    int64_t now_ns = nfs_now_ns();
+    connection->idle_since_ns = now_ns;
+    connection->next = nfs->idle;
+    nfs->idle = connection;
+    struct nfs_connection *last = connection;
+    for (unsigned n = 1; n < IDLE_MAX && last->next; n++) {
+        if (now_ns - last->next->idle_since_ns > IDLE_LIMIT_NS)
+            break;
+        last = last->next;
+    }
+    struct nfs_connection *rest = last->next;
+    last->next = NULL;
+    return rest;
 }
 
 static int root_find(struct nfs *nfs, int64_t deadline_ns, struct nfs_root *out, struct err *err)
@@ -114,17 +137,10 @@ static int borrow(struct nfs *nfs, int64_t deadline_ns, struct nfs_connection **
 
 static void give_back(struct nfs *nfs, struct nfs_connection *connection)
 {
-    if (connection->rpc && connection->n_pending == 0) {
-        scope_lock(&nfs->lock);
-        if (nfs->n_idle < IDLE_MAX) {
-            connection->idle_since_ns = nfs_now_ns();
-            connection->next = nfs->idle;
-            nfs->idle = connection;
-            nfs->n_idle++;
-            return;
-        }
-    }
-    nfs_connection_close(connection);
+    if (connection->rpc && connection->n_pending == 0)
+        close_all(put_idle(nfs, connection));
+    else
+        nfs_connection_close(connection);
 }
 
 static void forget_handles(struct nfs *nfs)

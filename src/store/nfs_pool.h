@@ -36,8 +36,7 @@ struct nfs {
     _Atomic uint64_t n_requests;
     pthread_mutex_t lock;
     /* Under the lock: */
-    struct nfs_connection *idle; /* the last one used comes first */
-    unsigned n_idle;
+    struct nfs_connection *idle; /* in the order of use, the last one first */
     bool has_root;
     struct nfs_root root;
     struct nfs_dirs dirs;

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 /*
- * libnfs 4.0 exports these two and declares them in no header. Its own rpc_nfs4_compound_async() encodes into 4 KiB, so
+ * libnfs 4.0 exports these three and declares them in no header. Its own rpc_nfs4_compound_async() encodes into 4 KiB, so
  * that no WRITE worth the name can be sent with it; libnfs 5 has a call with a size for this.
  */
 struct rpc_pdu;
@@ -13,6 +13,7 @@ struct rpc_pdu *rpc_allocate_pdu2(struct rpc_context *rpc, int program, int vers
                                   rpc_cb cb, void *private_data, zdrproc_t zdr_decode_fn,
                                   int zdr_decode_bufsize, size_t alloc_hint);
 int rpc_queue_pdu(struct rpc_context *rpc, struct rpc_pdu *pdu);
+void rpc_free_pdu(struct rpc_context *rpc, struct rpc_pdu *pdu);
 
 /* How a struct rpc_pdu of libnfs 4.0 (libnfs.so.13) begins. */
 struct pdu_head {
@@ -20,6 +21,8 @@ struct pdu_head {
     uint32_t xid;
     ZDR zdr;
 };
+
+const bool nfs_rpc_reads_in_place = false;
 
 static int sent(int ret)
 {
@@ -48,10 +51,23 @@ int nfs_rpc_compound4(struct rpc_context *rpc, rpc_cb cb, COMPOUND4args *args, s
     if (!pdu)
         return -ENOMEM;
     struct pdu_head *head = (struct pdu_head *)(void *)pdu;
-    /* A pdu that is not queued is not freed here: it never happens with room for what is encoded. */
-    if (!zdr_COMPOUND4args(&head->zdr, args))
+    if (!zdr_COMPOUND4args(&head->zdr, args)) {
+        rpc_free_pdu(rpc, pdu);
         return -ENOMEM;
+    }
     return sent(rpc_queue_pdu(rpc, pdu));
+}
+
+int nfs_rpc_read4(struct rpc_context *rpc, rpc_cb cb, COMPOUND4args *args, void *data, size_t len,
+                  void *context)
+{
+    return nfs_rpc_compound4(rpc, cb, args, 0, context);
+}
+
+int nfs_rpc_write4(struct rpc_context *rpc, rpc_cb cb, COMPOUND4args *args, const void *data,
+                   size_t len, void *context)
+{
+    return nfs_rpc_compound4(rpc, cb, args, len, context);
 }
 
 int nfs_rpc_fsinfo3(struct rpc_context *rpc, rpc_cb cb, FSINFO3args *args, void *context)
@@ -69,7 +85,7 @@ int nfs_rpc_lookup3(struct rpc_context *rpc, rpc_cb cb, LOOKUP3args *args, void 
     return sent(rpc_nfs3_lookup_async(rpc, cb, args, context));
 }
 
-int nfs_rpc_read3(struct rpc_context *rpc, rpc_cb cb, READ3args *args, void *context)
+int nfs_rpc_read3(struct rpc_context *rpc, rpc_cb cb, READ3args *args, void *data, void *context)
 {
     return sent(rpc_nfs3_read_async(rpc, cb, args, context));
 }
