@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "fuse/log.h"
 #include "fuse/tree.h"
-#include "node/background.h"
+#include "node/priority.h"
 
 #include <errno.h>
 #include <string.h>
@@ -205,7 +205,7 @@ static uint64_t rounds_followed(struct watch *watch, bool *stopping)
 static void *work(void *context)
 {
     struct watch *watch = context;
-    background_begin();
+    priority_low();
     for (;;) {
         bool stopping = false;
         uint64_t seen = rounds_followed(watch, &stopping);
@@ -229,6 +229,7 @@ static bool note_flip(struct watch *watch, bool is_flipped)
 static void *flip(void *context)
 {
     struct watch *watch = context;
+    priority_high();
     while (note_flip(watch, node_flip(watch->node, FLIP_WAIT_NS)))
         ;
     return NULL;

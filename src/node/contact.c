@@ -177,6 +177,11 @@ bool node_contact(struct node *node, bool *is_new)
     return true;
 }
 
+bool node_is_in_contact(const struct node *node)
+{
+    return node->contact_monotonic_ns && !node->store_error[0];
+}
+
 double node_contact_age(const struct node *node)
 {
     if (!node->contact_ns)

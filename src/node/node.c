@@ -142,7 +142,12 @@ static int draw_instance(struct node *node, struct err *err)
 static void init_locks(struct node *node)
 {
     pthread_condattr_t attr;
-    pthread_mutex_init(&node->lock, NULL);
+    pthread_mutexattr_t lock_attr;
+    /* Who holds it while the flipper waits runs as promptly as that, so that it is soon free. */
+    pthread_mutexattr_init(&lock_attr);
+    pthread_mutexattr_setprotocol(&lock_attr, PTHREAD_PRIO_INHERIT);
+    pthread_mutex_init(&node->lock, &lock_attr);
+    pthread_mutexattr_destroy(&lock_attr);
     pthread_mutex_init(&node->save_lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

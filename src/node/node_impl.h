@@ -171,6 +171,8 @@ void node_plan_table(struct node *node, struct table *table);
 
 /* contact.c, under the lock: seconds since the store answered last; -1: never. */
 double node_contact_age(const struct node *node);
+/* Under the lock: the store answered in this life, and the last time it was asked. */
+bool node_is_in_contact(const struct node *node);
 
 /* unpin.c: looks at the records since a node-local switch for one that takes it back. */
 void node_look_for_unpin(struct node *node, struct table *table);

@@ -67,7 +67,7 @@ static json_t *status_store(const struct node *node)
         json_pack("{ss, ss, sI, sf}", "url", node->store_url, "id", node->store_id, "seq",
                   (json_int_t)node->seq, "last_contact_seconds", node_contact_age(node));
     bool failed =
-        !store || json_put_bool(store, "reachable", node->contact_ns && !node->store_error[0]) ||
+        !store || json_put_bool(store, "reachable", node_is_in_contact(node)) ||
         json_put_u64(store, "losses", atomic_load(&node->n_losses)) ||
         json_put_u64(store, "requests", atomic_load(&node->n_requests)) ||
         (node->store_error[0] && json_put_string(store, "error", node->store_error)) ||

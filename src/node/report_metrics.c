@@ -73,7 +73,7 @@ static int seconds(struct buf *out, const char *name, const char *help, double v
 static int store_contact(struct node *node, struct buf *out)
 {
     pthread_mutex_lock(&node->lock);
-    bool is_reachable = node->contact_ns && !node->store_error[0];
+    bool is_reachable = node_is_in_contact(node);
     bool has_clock = node->clock_is_stores;
     double age = node_contact_age(node);
     uint64_t seq = node->seq;

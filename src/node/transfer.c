@@ -15,9 +15,10 @@
 #include "node/transfer.h"
 
 #include "base/scope.h"
+#include "io/load.h"
 #include "node/arrival.h"
-#include "node/background.h"
 #include "node/mismatch.h"
+#include "node/priority.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@
 
 #define STOP_CHECK_NS (20 * 1000000LL)
 
-enum { CARRIERS = 4, CHUNK_TRIES = 3 };
+enum { CARRIERS = 8, CHUNK_TRIES = 3 };
 
 /* A part and how far it is. */
 struct leg {
@@ -54,7 +55,8 @@ struct carrier {
     pthread_t thread;
     struct store_reader *reader;
     size_t reader_part;
-    uint8_t *chunk;
+    struct memory memory; /* huge pages: cheaper to write from */
+    uint8_t *chunk;       /* in it */
     struct err err;
 };
 
@@ -273,7 +275,7 @@ static void *carry(void *context)
     struct transfer *transfer = carrier->transfer;
     struct load load;
     int ret = 0;
-    background_begin();
+    priority_low();
     while (!ret && take(transfer, &load))
         ret = bring(carrier, &load);
     store_reader_close(carrier->reader);
@@ -316,11 +318,11 @@ static int run_carriers(struct transfer *transfer)
     transfer->n_carriers = CARRIERS;
     for (; n < CARRIERS && n < n_chunks; n++) {
         carriers[n].transfer = transfer;
-        carriers[n].chunk = aligned_alloc(ARRIVAL_ALIGN, PART_CHUNK_LEN);
-        if (!carriers[n].chunk)
+        if (memory_alloc(PART_CHUNK_LEN, &carriers[n].memory, NULL))
             break;
+        carriers[n].chunk = carriers[n].memory.data;
         if (pthread_create(&carriers[n].thread, NULL, carry, &carriers[n])) {
-            free(carriers[n].chunk);
+            memory_release(&carriers[n].memory);
             break;
         }
     }
@@ -330,7 +332,7 @@ static int run_carriers(struct transfer *transfer)
     look_after(transfer);
     for (size_t i = 0; i < n; i++) {
         pthread_join(carriers[i].thread, NULL);
-        free(carriers[i].chunk);
+        memory_release(&carriers[i].memory);
     }
     return n ? transfer->ret : -ENOMEM;
 }
