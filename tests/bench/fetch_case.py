@@ -134,7 +134,8 @@ def run_limited(case, version, limit, name):
     end = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < end and sum(received.values()) < 0.9 * case.bytes:
         now = time.monotonic()
-        received.update((local, counts[2]) for local, counts in polls.sockets(daemon.process.pid, case.server.port).items())
+        sockets = polls.sockets(daemon.process.pid, case.server.port)
+        received.update((local, counts[2]) for local, counts in sockets.items())
         if sum(received.values()) > MIB:  # more than the manifest
             samples.append((now, sum(received.values())))
         time.sleep(0.05)
@@ -234,13 +235,14 @@ def fetch(quick):
             report.table(f"{case.bytes / MIB:,.0f} MiB in {SHARDS} parts, MiB/s; CPU seconds a GiB",
                          ["", "as it ends", "on the disk", "min to max", "CPU", "CPU of the server"], rows)
             measure_limits(case, report, limits)
-    report.note("As it ends: until the program returned. On the disk: and until syncfs() returned. nfs-cp and cp leave their copies in "
-                "the page cache and check nothing; fkv's fetch checks each chunk and each part, writes around the page cache "
-                "and returns when all is synced. fkv's fetch: the daemon's code in a program of its own, from the connection to the version in "
-                "the cache. fkvd: from the start of the daemon with an empty cache, --fetch-limit 0, until the version is loaded and "
-                "served.")
-    report.note(f"{nfs_server.about()}; the server has the parts in its page cache, and runs on the same {os.cpu_count()} CPUs as "
-                f"its clients and the disk's file system. Ratios are medians of {rounds} rounds, in which all take turns.")
+    report.note("As it ends: until the program returned. On the disk: and until syncfs() returned. nfs-cp and cp leave their "
+                "copies in the page cache and check nothing; fkv's fetch checks each chunk and each part, writes around the "
+                "page cache and returns when all is synced. fkv's fetch: the daemon's code in a program of its own, from the "
+                "connection to the version in the cache. fkvd: from the start of the daemon with an empty cache, "
+                "--fetch-limit 0, until the version is loaded and served.")
+    report.note(f"{nfs_server.about()}; the server has the parts in its page cache, and runs on the same {os.cpu_count()} "
+                f"CPUs as its clients and the disk's file system. Ratios are medians of {rounds} rounds, in which all take "
+                "turns.")
     report.finish(draw(bars))
 
 

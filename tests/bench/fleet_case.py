@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fleet on one NFS store: how closely nodes switch, how fast they roll back, what polling costs, lookups while fetching."""
+"""A fleet on one NFS store: how closely nodes switch, how fast they roll back, what polls cost, lookups while fetching."""
 
-import json
 import os
 import subprocess
-import sys
 import time
 
 import bench
+import busy_lookups
 import flips
 import nfs_server
 import polls
 
 NODES = 8
-BATCH, CLIENTS, RATE = 3900, 2, 400  # lookups while fetching
-STEADY, FETCH, LOAD = range(3)
 
 
 def fkv_on(url):
@@ -109,7 +106,7 @@ def add_switches(report, name, switches, rollbacks, told, rows):
 
 
 def measure_polls(report, place, server, quick):
-    """Daemons that only poll: few and many tables, short and long logs, each at two rates, so that what is no poll cancels out."""
+    """Daemons that only poll: few and many tables, short and long logs. Each at two rates, so that the rest cancels out."""
     seconds = 4 if quick else 12
     rows, daemons, paces = [], [], (50, 250)
     for n_tables, n_records in CORNERS:
@@ -157,92 +154,8 @@ def measure_fold(report, server, n_records, rounds):
         report.figure(f"opening a log of {n_records:,} records, {name}", "ms", times)
         rows.append([name, bench.median(times), min(times), max(times), bench.median([e["requests"] for e in opens])])
         report.at_most(f"opening a log of {n_records:,} records, {name}, median, ms", bench.median(times), 100)
-    report.table(f"Opening a log of {n_records:,} records from its snapshot, {n_records % 100} records behind it, connecting included, ms",
+    report.table(f"Opening a log of {n_records:,} records, {n_records % 100} of them after the snapshot, connecting included, ms",
                  ["", "median", "min", "max", "requests"], rows)
-
-
-# --- Lookups while a version is fetched and loaded ---
-
-
-class Readers:
-    """bench_paced on a daemon's table."""
-
-    def __init__(self, daemon, table, n_keys):
-        self.process = subprocess.Popen(
-            [bench.program("bench_paced"), os.path.join(daemon.mount, table), str(n_keys), str(BATCH), str(CLIENTS),
-             str(RATE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def phase(self, phase, round_number):
-        self.process.stdin.write(f"{phase} {round_number}\n")
-        self.process.stdin.flush()
-
-    def end(self):
-        text = self.process.communicate("end\n")[0]
-        if self.process.returncode:
-            sys.exit("bench_paced failed")
-        return json.loads(text)
-
-
-def fetch_once(readers, fkv, daemon, version, round_number):
-    """Lets the daemon have a version and marks what it is at. Returns the seconds of fetching and loading."""
-    fkv("quarantine", "big", str(version), "--release")
-    times, state = {}, None
-    while state != "ready":
-        found = daemon.version_state("big", version)
-        if found == "failed" or daemon.process.poll() is not None:
-            daemon.fail(f"version {version}")
-        if found != state and found in ("fetching", "loading", "ready"):
-            times[found] = time.monotonic()
-            readers.phase({"fetching": FETCH, "loading": LOAD, "ready": STEADY}[found], round_number + (found == "ready"))
-        state = found
-        time.sleep(0.03)
-    loading = times.get("loading", times["ready"])
-    return loading - times.get("fetching", loading), times["ready"] - loading
-
-
-def measure_lookups(report, place, server, quick):
-    n_keys, n_versions, steady_s = (500_000, 3, 2) if quick else (8_000_000, 6, 6)
-    fkv = fkv_on(server.url(4, "lookups"))
-    bench.say(f"lookups while versions of {n_keys:,} keys are fetched")
-    daemon = place.daemon("lookups", server.url(4, "lookups"))
-    daemon.start()
-    daemon.wait_current("big", 1)
-    readers = Readers(daemon, "big", n_keys)
-    try:
-        spans = []
-        for version in range(2, n_versions + 1):
-            time.sleep(steady_s)
-            spans.append(fetch_once(readers, fkv, daemon, version, version - 2))
-            fkv("activate", f"big={version}", "--reason", "bench")
-        time.sleep(steady_s / 2)
-    finally:
-        outcome = readers.end()
-    daemon.stop()
-    add_lookups(report, outcome, spans, n_keys, n_versions)
-    return outcome["timeline"]
-
-
-def add_lookups(report, outcome, spans, n_keys, n_versions):
-    rows = []
-    names = ("steady", "a version being fetched", "a version being loaded")
-    phases = outcome["phases"]
-    for phase in (STEADY, FETCH, LOAD):
-        cell, name = phases[phase]["all"], names[phase]
-        rounds = [r for r in phases[phase]["rounds"] if r["batches"] >= 100]
-        rows.append([name, cell["batches"], cell["p50_us"], cell["p99_us"], cell["p999_us"], cell["max_us"]])
-        report.figure(f"lookups, {name}: p50", "us", [r["p50_us"] for r in rounds] or cell["p50_us"])
-        report.figure(f"lookups, {name}: p99", "us", [r["p99_us"] for r in rounds] or cell["p99_us"])
-    report.table(f"{BATCH:,} keys a batch, {RATE} batches a second, counted from when each was due, us",
-                 ["", "batches", "p50", "p99", "p99.9", "max"], rows)
-    fetch_s, load_s = (bench.median([span[i] for span in spans]) for i in (0, 1))
-    report.note(f"Lookups: {CLIENTS} clients, {n_keys:,} keys of 64 B, {n_versions - 1} versions fetched over NFSv4 at the default limit in "
-                f"{fetch_s:.1f} s and loaded in {load_s:.1f} s each, in the daemon that answers. The NFS server runs on the same "
-                f"{os.cpu_count()} CPUs. "
-                f"{outcome['failed']} of {outcome['batches']:,} batches failed, {outcome['mixed']} were mixed.")
-    steady = phases[STEADY]["all"]["p99_us"]
-    for phase, name in ((FETCH, "fetched"), (LOAD, "loaded")):
-        report.at_most(f"p99 of lookups while a version is {name}, times steady", phases[phase]["all"]["p99_us"] / steady, 1.5)
-    report.at_most("failed or mixed batches", outcome["failed"] + outcome["mixed"], 0)
 
 
 # --- The case ---
@@ -266,12 +179,7 @@ def prepare(place, quick):
     os.makedirs(store)
     fkv = fkv_on(store)
     fkv("init")
-    n_keys, n_versions = (500_000, 3) if quick else (8_000_000, 6)
-    generate(store, "big", n_keys, n_versions)
-    fkv("publish", "big=gen-00000001")
-    for version in range(2, n_versions + 1):  # held back until it is its turn
-        fkv("publish", f"big=gen-{version:08d}", "--no-activate", "--max-change", "0")
-        fkv("quarantine", "big", str(version))
+    busy_lookups.prepare(store, fkv, quick)
 
 
 def fleet(quick):
@@ -284,11 +192,12 @@ def fleet(quick):
             outcome = measure_switches(report, place, server, quick)
             measure_polls(report, place, server, quick)
             measure_fold(report, server, n_long, 5 if quick else 15)
-            timeline = measure_lookups(report, place, server, quick)
-    report.note(f"{nfs_server.about()}, {NODES} daemons, the server and the observer on {os.cpu_count()} CPUs. Skew: from the last moment at "
-                "which no node can have switched to the first at which all had; the observer looks at each node once a "
-                "millisecond. Segments and bytes of a poll are the kernel's count of daemons polling every 50 ms, less that of "
-                "daemons polling every 250 ms.")
+            url = server.url(4, "lookups")
+            timeline = busy_lookups.measure(report, place, url, fkv_on(url), quick)
+    report.note(f"{nfs_server.about()}, {NODES} daemons, the server and the observer on {os.cpu_count()} CPUs. Skew: from the "
+                "last moment at which no node can have switched to the first at which all had; the observer looks at each "
+                "node once a millisecond. Segments and bytes of a poll are the kernel's count of daemons polling every 50 ms, "
+                "less that of daemons polling every 250 ms.")
     report.finish(draw(outcome, timeline), height=720)
 
 
@@ -298,13 +207,13 @@ def shares(values):
 
 def shaded(timeline):
     """gnuplot boxes behind the times at which a version was fetched or loaded."""
-    boxes, begin = [], None
-    for tick in timeline + [{"s": timeline[-1]["s"], "phase": STEADY}]:
-        if tick["phase"] == STEADY and begin is not None:
+    boxes, begin, busy = [], None, (busy_lookups.FETCH, busy_lookups.LOAD)
+    for tick in timeline + [{"s": timeline[-1]["s"], "phase": busy_lookups.STEADY}]:
+        if tick["phase"] not in busy and begin is not None:
             boxes.append(f"set object rectangle from {begin}, graph 0 to {tick['s']}, graph 1 behind "
                          "fc rgb '#e8eef6' fs noborder")
             begin = None
-        elif tick["phase"] != STEADY and begin is None:
+        elif tick["phase"] in busy and begin is None:
             begin = tick["s"]
     return "\n".join(boxes)
 

@@ -18,7 +18,11 @@ class Server:
         self.pid = self.port = self.mount_port = 0
 
     def __enter__(self):
-        shown = bench.run(SCRIPT, "start", self.state, self.export)
+        try:
+            shown = bench.run(SCRIPT, "start", self.state, self.export)
+        except BaseException:
+            self.__exit__()
+            raise
         facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         self.pid, self.port = int(facts["ganesha_pid"]), int(facts["ganesha_port"])
         self.mount_port = int(facts["ganesha_mount_port"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What following the manifest costs: requests a poll, by the store's own count and by the kernel's, and folding long logs."""
+"""Stores with logs of a given length, and what daemons send while they follow them, by the kernel's count."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import bench
 
 
 def make_store(place, name, n_records, n_tables, version_dir=None):
-    """A directory store below the export, its log of that length. With version_dir, all its tables have that as their version 1."""
+    """A directory store below the export. With version_dir, all its tables have that as their version 1."""
     store = place.path("export", name)
     os.makedirs(store)
     bench.run(bench.FKV, "init", env=dict(os.environ, FKV_STORE=store))
@@ -35,7 +35,7 @@ def make_version(place, name, n_keys):
 
 
 def sockets(pid, port):
-    """What the kernel counted on a process's connections to a server: {local port: (segments with data out, bytes out, bytes in)}."""
+    """A process's connections to a server: {local address: (segments with data out, bytes out, bytes in)}."""
     text = subprocess.run(["ss", "-tinpH", f"dport = :{port}"], capture_output=True, text=True, check=True).stdout
     found = {}
     for head, facts in zip(text.splitlines()[0::2], text.splitlines()[1::2]):
