@@ -4,9 +4,11 @@
 #include "builder/cli/text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { QUARANTINED_MAX = 3 };
+/* More nodes than that with one issue in common share a line. */
+enum { QUARANTINED_MAX = 3, ALONE_MAX = 5 };
 
 static void count_text(struct buf *out, uint32_t n)
 {
@@ -163,25 +165,84 @@ static void row(struct grid *grid, const struct status *status, const struct hea
 
 static const char *const node_headers[] = {"NODE", ">HEARD", "TABLE", ">SERVING", "STATE", NULL};
 
-/* Problems first. */
+/* Issues of one kind on one table: what a thousand nodes have in common is one line. */
+struct bunch {
+    const struct status_issue *first;
+    size_t n;
+};
+
+static bool is_alike(const struct status_issue *a, const struct status_issue *b)
+{
+    if (strcmp(a->kind, b->kind) != 0 || a->table != b->table || a->is_problem != b->is_problem)
+        return false;
+    return strcmp(a->kind, "failing") != 0 || !strcmp(a->text, b->text);
+}
+
+static struct bunch *find_bunch(struct bunch *bunches, size_t n, const struct status_issue *issue)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (is_alike(bunches[i].first, issue))
+            return &bunches[i];
+    }
+    return NULL;
+}
+
+static struct bunch *make_bunches(const struct status *status, size_t *n)
+{
+    struct bunch *bunches = calloc(status->n_issues + 1, sizeof *bunches);
+    *n = 0;
+    for (size_t i = 0; bunches && i < status->n_issues; i++) {
+        struct bunch *bunch = find_bunch(bunches, *n, &status->issues[i]);
+        if (!bunch) {
+            bunch = &bunches[(*n)++];
+            bunch->first = &status->issues[i];
+        }
+        bunch->n++;
+    }
+    return bunches;
+}
+
+static void bunch_row(struct grid *grid, const struct status *status, const struct bunch *bunch)
+{
+    const struct status_issue *issue = bunch->first;
+    char age[TEXT_MAX];
+    text_age(status->now_ns - issue->node->time_ns, age);
+    grid_add(grid, "%s and %zu more", issue->node->node, bunch->n - 1);
+    grid_add(grid, "%s ago", age);
+    grid_add(grid, "%s", issue->table ? issue->table->name : "-");
+    grid_add(grid, "…");
+    grid_add(grid, "%s", issue->text);
+}
+
+/* Problems first. all: every one has its line. */
 static void show_issues(const struct status *status, size_t max, FILE *file)
 {
     struct grid grid;
-    size_t n = 0;
+    size_t n_bunches = 0, n = 0;
+    struct bunch *bunches = make_bunches(status, &n_bunches);
+    bool all = max == SIZE_MAX;
     grid_init(&grid, node_headers);
-    for (int problems = 1; problems >= 0; problems--) {
+    for (int problems = 1; bunches && problems >= 0; problems--) {
         for (size_t i = 0; i < status->n_issues; i++) {
             const struct status_issue *issue = &status->issues[i];
-            if (issue->is_problem == problems && n++ < max)
+            if (issue->is_problem != problems)
+                continue;
+            const struct bunch *bunch = find_bunch(bunches, n_bunches, issue);
+            bool together = !all && bunch->n > ALONE_MAX;
+            if ((together && bunch->first != issue) || n++ >= max)
+                continue;
+            if (together)
+                bunch_row(&grid, status, bunch);
+            else
                 row(&grid, status, issue->node, issue->table, issue->text);
         }
     }
-    if (n) {
+    free(bunches);
+    if (n)
         fputc('\n', file);
+    if (n)
         grid_print(&grid, file);
-    } else {
-        grid_free(&grid);
-    }
+    grid_free(&grid);
     if (n > max)
         fprintf(file, "… and %zu more; see: fkv status --all, --node NODE, or --json\n", n - max);
 }

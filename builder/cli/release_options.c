@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "builder/cli/args.h"
+#include "builder/cli/release.h"
+
+#include <string.h>
+
+#define SECOND_NS 1000000000LL
+
+enum {
+    OPTION_CHANGE = 0x5200,
+    OPTION_ROWS,
+    OPTION_NOT_FINITE,
+    OPTION_SCHEMA,
+    OPTION_NO_ACTIVATE,
+    OPTION_NO_WAIT,
+    OPTION_QUORUM,
+    OPTION_TIMEOUT,
+    OPTION_REASON,
+    OPTION_CANARY,
+};
+
+static const struct argp_option options[] = {
+    {NULL, 0, NULL, 0, "What the validators allow:", 10},
+    {"max-change", OPTION_CHANGE, "PCT", 0,
+     "Change of the number of rows since the current version (20; 0: any)", 10},
+    {"min-rows", OPTION_ROWS, "N", 0, "Rows there must be (1)", 10},
+    {"max-not-finite", OPTION_NOT_FINITE, "N", 0, "Vectors that may hold NaN or Inf (0)", 10},
+    {"allow-schema-change", OPTION_SCHEMA, NULL, 0, "Key or value type may differ", 10},
+    {NULL, 0, NULL, 0, "Activation:", 20},
+    {"canary", OPTION_CANARY, "NODE", 0,
+     "Switch only this node, or the nodes of label:NAME, and stop; may be repeated; see: fkv "
+     "promote, "
+     "fkv abort",
+     20},
+    {"no-activate", OPTION_NO_ACTIVATE, NULL, 0, "Leave it a candidate; see: fkv activate", 20},
+    {"no-wait", OPTION_NO_WAIT, NULL, 0, "Activate at once, whether or not nodes are ready", 20},
+    {"quorum", OPTION_QUORUM, "N", 0, "So many ready nodes are enough (all live ones)", 20},
+    {"timeout", OPTION_TIMEOUT, "TIME", 0, "How long to wait for nodes (10m)", 20},
+    {"reason", OPTION_REASON, "TEXT", 0, "Why, for `fkv log`", 20},
+    {0},
+};
+
+static void add_canary(struct release_options *o, const char *name, struct argp_state *state)
+{
+    struct err why = {0};
+    if (pin_name_check(name, &why))
+        argp_error(state, "--canary: %s", why.text);
+    for (size_t i = 0; i < o->n_canaries; i++) {
+        if (!strcmp(o->canaries[i], name))
+            return;
+    }
+    if (o->n_canaries == RELEASE_CANARIES_MAX)
+        argp_error(state, "--canary may be repeated %d times at most; give the nodes a label",
+                   RELEASE_CANARIES_MAX);
+    o->canaries[o->n_canaries++] = name;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct release_options *o = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        *o = (struct release_options){.timeout_ns = 600 * SECOND_NS, .reason = ""};
+        validate_limits_default(&o->limits);
+        return 0;
+    case OPTION_CHANGE:
+        o->limits.max_change_pct = arg_need_percent(state, "--max-change", arg);
+        return 0;
+    case OPTION_ROWS:
+        o->limits.min_rows = arg_need_u64(state, "--min-rows", arg);
+        return 0;
+    case OPTION_NOT_FINITE:
+        o->limits.max_not_finite = arg_need_u64(state, "--max-not-finite", arg);
+        return 0;
+    case OPTION_SCHEMA:
+        o->limits.allow_schema_change = true;
+        return 0;
+    case OPTION_NO_ACTIVATE:
+        o->no_activate = true;
+        return 0;
+    case OPTION_NO_WAIT:
+        o->no_wait = true;
+        return 0;
+    case OPTION_QUORUM:
+        o->quorum = arg_need_u32(state, "--quorum", arg, 0, UINT32_MAX);
+        return 0;
+    case OPTION_TIMEOUT:
+        o->timeout_ns = arg_need_duration(state, "--timeout", arg);
+        return 0;
+    case OPTION_REASON:
+        o->reason = arg;
+        return 0;
+    case OPTION_CANARY:
+        add_canary(o, arg, state);
+        return 0;
+    case ARGP_KEY_END:
+        if (o->n_canaries && (o->no_activate || o->quorum))
+            argp_error(state,
+                       "--canary goes neither with --no-activate nor with --quorum, which is "
+                       "for fkv promote");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp release_argp = {.options = options, .parser = parse};
