@@ -134,6 +134,9 @@ static int read_chunks(int fd, const char *name, size_t chunk, load_check_fn che
         size_t left = memory->len - off;
         size_t len = left < chunk ? left : chunk;
         int ret = read_range(fd, name, data + off, len, off, direct_flags, err);
+        /* What had to go through the page cache does not stay there at others' expense. */
+        if (*direct_flags < 0)
+            posix_fadvise(fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
         if (!ret && check)
             ret = check(context, off, data + off, len, err);
         if (ret)

@@ -3,8 +3,8 @@
  * load: a local file into memory made for random reads, checked on the way.
  *
  * Memory of 2 MiB and more is anonymous, aligned to 2 MiB and advised to be huge pages; it is
- * filled with O_DIRECT reads (buffered where the file system has none), so the page cache others
- * need is left alone, and every page is touched before a lookup can.
+ * filled with O_DIRECT reads (where the file system has none, buffered ones whose pages are dropped
+ * again), so the page cache others need is left alone, and every page is touched before a lookup can.
  *
  * Threads: pure functions over their arguments. Memory: memory_release().
  * Errors: -ENOMEM, -EIO …; -EBADMSG from the check; -ENODATA when the file is shorter than len.

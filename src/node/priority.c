@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 /*
- * A tenth of what others get on a busy processor. Not SCHED_IDLE: on a host whose processors are
+ * A third of what others get on a busy processor. Not SCHED_IDLE: on a host whose processors are
  * always busy a rollout would take for ever, and who waits for a lock that such a thread holds would
  * wait with it.
  */
-enum { LOW_NICE = 10 };
+enum { LOW_NICE = 5 };
 
 void priority_low(void)
 {

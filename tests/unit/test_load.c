@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -157,6 +159,43 @@ static void memory__protected_one_faults_on_a_write(void **state)
     memory_release(&memory);
 }
 
+/* How many pages of the file are in the page cache. */
+static size_t cached_pages(int fd, size_t len)
+{
+    unsigned char *in_core = calloc(1, len / 4096 + 1);
+    size_t n = 0;
+    void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    assert_int_equal(mincore(map, len, in_core), 0);
+    for (size_t i = 0; i < len / 4096; i++)
+        n += in_core[i] & 1;
+    munmap(map, len);
+    free(in_core);
+    return n;
+}
+
+static void load__leaves_the_page_cache_alone(void **state)
+{
+    struct err err = {0};
+    struct memory memory = {0};
+    struct statfs fs;
+    size_t len = 128 * CHUNK;
+    struct seen seen = {0};
+    int fd = make_file("/var/tmp", len);
+    assert_int_equal(fstatfs(fd, &fs), 0);
+    if (fs.f_type == 0x01021994) { /* TMPFS_MAGIC: nothing but page cache */
+        close(fd);
+        skip();
+    }
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    assert_true(cached_pages(fd, len) < len / 4096 / 16);
+    assert_int_equal(load_file(fd, "f", len, CHUNK, see, &seen, &memory, &err), 0);
+    memory_release(&memory);
+    assert_true(cached_pages(fd, len) < len / 4096 / 16);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +206,7 @@ int main(void)
         cmocka_unit_test(load__bad_chunk_length_and_bad_descriptor_are_refused),
         cmocka_unit_test(memory__impossible_amount_is_no_memory),
         cmocka_unit_test(memory__protected_one_faults_on_a_write),
+        cmocka_unit_test(load__leaves_the_page_cache_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
