@@ -169,6 +169,7 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
     node->started_ns = clock_now_ns(CLOCK_MONOTONIC);
     atomic_init(&node->clock_offset_ns, store_clock_local().offset_ns);
     node->needs_sweep = true;
+    snprintf(node->store_error, sizeof node->store_error, "not reached yet since the start");
     int ret = copy_config(node, config, err);
     if (!ret)
         ret = draw_instance(node, err);
