@@ -127,6 +127,7 @@ static int run(struct session *session, const struct switch_options *o,
                               .quorum = o->quorum,
                               .timeout_ns = o->timeout_ns,
                               .since_ns = result.written_ns,
+                              .seq = result.seq,
                               .is_of_log = true};
     snprintf(fleet.on_interrupt, sizeof fleet.on_interrupt,
              "the canary is over, nodes follow by themselves; see: fkv status");

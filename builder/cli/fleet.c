@@ -155,6 +155,7 @@ static int look(struct fleet *fleet, const struct fleet_wait *wait, struct err *
         .goal = wait->goal,
         .quorum = wait->quorum,
         .since_ns = wait->since_ns,
+        .seq = wait->seq,
     };
     struct fleet_look seen = {0};
     int rc = fleet_look(&question, &fleet->nodes.list, manifest_now_ns(fleet->session->manifest),
@@ -171,19 +172,39 @@ static const char *goal_name(const struct fleet_wait *wait)
     return wait->goal == FLEET_READY ? "ready" : "serving";
 }
 
+/* "n3, n7 and 2 more" */
+static void failed_text(const struct fleet_look *look, struct buf *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < look->n_marks; i++) {
+        if (look->marks[i].failed && n++ < FLEET_NAMES_MAX)
+            buf_printf(out, "%s%s", n > 1 ? ", " : "", look->marks[i].node->node);
+    }
+    if (n > FLEET_NAMES_MAX)
+        buf_printf(out, " and %zu more", n - FLEET_NAMES_MAX);
+}
+
 static int blocked(const struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
 {
-    const struct fleet_mark *mark = fleet->look.worst;
+    const struct fleet_look *look = &fleet->look;
+    const struct fleet_mark *mark = look->worst;
     const char *reason = mark && mark->version ? mark->version->reason : NULL;
+    bool ready = wait->goal == FLEET_READY;
+    struct buf names = {0};
     if (!mark)
         return err_set(err, -EPERM, "too many nodes failed; see: fkv status");
-    return err_set(err, -EPERM,
-                   "table %s version %" PRIu64 "%s: %u of %u live nodes failed to %s it; "
-                   "node %s: %s",
-                   mark->target->table, mark->target->version,
-                   wait->goal == FLEET_READY ? " stays a candidate" : "", fleet->look.n_failed,
-                   fleet->look.n_live, wait->goal == FLEET_READY ? "prepare" : "take",
-                   mark->node->node, reason ? reason : "no reason given");
+    failed_text(look, &names);
+    int rc = err_set(err, -EPERM,
+                     "table %s version %" PRIu64 "%s: %u of %u live nodes failed to %s it (%.*s); "
+                     "node %s: %.200s%s%s",
+                     mark->target->table, mark->target->version, ready ? " stays a candidate" : "",
+                     look->n_failed, look->n_live, ready ? "prepare" : "take", (int)names.len,
+                     names.data ? (const char *)names.data : "", mark->node->node,
+                     reason ? reason : "no reason given",
+                     ready ? "; mend that, then: fkv activate " : "; they try again by themselves",
+                     ready ? mark->target->table : "");
+    buf_release(&names);
+    return rc;
 }
 
 static int timed_out(struct fleet *fleet, const struct fleet_wait *wait, const struct err *trouble,

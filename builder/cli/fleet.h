@@ -39,10 +39,11 @@ struct fleet_wait {
     enum fleet_goal goal;
     uint32_t quorum;    /* 0: every live node */
     int64_t timeout_ns; /* from now */
-    int64_t since_ns;   /* as in struct fleet_question */
-    int64_t due_ns;     /* nobody can be there before, by the store's clock; 0: at any time */
-    bool is_of_log;     /* the targets are what the log says: -ESTALE when it says otherwise */
-    bool needs_node;    /* with no node that should be at a target, wait for one */
+    int64_t since_ns;   /* as in struct fleet_question; so is seq */
+    uint64_t seq;
+    int64_t due_ns;  /* nobody can be there before, by the store's clock; 0: at any time */
+    bool is_of_log;  /* the targets are what the log says: -ESTALE when it says otherwise */
+    bool needs_node; /* with no node that should be at a target, wait for one */
     /* May end the wait, by the newest state; or NULL. */
     int (*check)(void *context, const struct state *state, struct err *err);
     void *context;

@@ -32,6 +32,7 @@ int64_t node_version_left_ns(const struct node_version *version, int64_t heard_n
 struct step {
     bool expected;
     bool there;
+    bool unread;
     const struct node_version *version;
 };
 
@@ -70,7 +71,8 @@ static struct step step_serving(const struct fleet_question *q, const struct hea
     if (table && table->local_pin && table->local_pin != target->version)
         return step;
     step.expected = true;
-    step.there = table && table->serving == target->version;
+    step.unread = table && table->serving == target->version && node->seq < q->seq;
+    step.there = table && table->serving == target->version && !step.unread;
     step.version = table ? node_table_find_version(table, target->version) : NULL;
     return step;
 }
@@ -108,6 +110,7 @@ static void mark_node(struct fleet_look *look, const struct fleet_question *q,
         if (mark.there || (failed && !mark.failed)) {
             mark.target = target;
             mark.version = step.version;
+            mark.unread = step.unread;
         }
         mark.there = false;
         mark.failed = mark.failed || failed;

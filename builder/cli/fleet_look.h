@@ -27,6 +27,7 @@ struct fleet_mark {
     const struct node_version *version; /* its word on that; NULL: not seen yet */
     bool there;
     bool failed;
+    bool unread; /* serves it, but has not read the record yet that asks for it */
 };
 
 struct fleet_look {
@@ -55,6 +56,7 @@ struct fleet_question {
     enum fleet_goal goal;
     uint32_t quorum;  /* 0: every live node that is expected */
     int64_t since_ns; /* switches before that are not of this occasion */
+    uint64_t seq;     /* FLEET_SERVING: who has not read so far is not there; 0: no matter */
 };
 
 /* Is a later version of the table current already? Nodes do not prepare the target any more then. */

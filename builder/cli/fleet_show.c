@@ -78,11 +78,19 @@ void node_version_text(const struct node_version *version, int64_t heard_ns, str
     }
 }
 
+static void state_text(const struct fleet_mark *mark, struct buf *out)
+{
+    if (mark->unread)
+        buf_printf(out, "has not read the record yet");
+    else
+        node_version_text(mark->version, mark->node->time_ns, out);
+}
+
 void fleet_mark_text(const struct fleet_mark *mark, struct buf *out)
 {
     buf_printf(out, "%s: %s version %" PRIu64 " ", mark->node->node, mark->target->table,
                mark->target->version);
-    node_version_text(mark->version, mark->node->time_ns, out);
+    state_text(mark, out);
 }
 
 void fleet_names_text(const struct heartbeat *const *nodes, size_t n, struct buf *out)
@@ -114,7 +122,7 @@ static void block_line(const struct fleet_mark *mark, int name_width, struct buf
                    percent_of(mark->version));
         pace_text(mark->version, mark->node->time_ns, out);
     } else {
-        node_version_text(mark->version, mark->node->time_ns, out);
+        state_text(mark, out);
     }
     buf_add_byte(out, '\n');
 }

@@ -76,6 +76,7 @@ static int wait_serving(const struct switch_plan *plan, int64_t begin_ns, struct
         .quorum = plan->quorum,
         .timeout_ns = left_ns > least_ns ? left_ns : least_ns,
         .since_ns = out->written_ns - CLOCK_SLACK_NS,
+        .seq = out->seq,
         .due_ns = out->effective_ns,
         .is_of_log = true,
     };

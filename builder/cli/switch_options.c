@@ -69,8 +69,9 @@ static const struct argp argp_force = {
     .options = options_force, .parser = parse_force, .children = switch_children_unforced};
 const struct argp_child switch_children[] = {{&argp_force, 0, NULL, 0}, {0}};
 
+/* error: what went wrong, or NULL. */
 static int show_json(const struct switch_job *job, const struct fleet *fleet,
-                     const struct switch_result *result, struct err *err)
+                     const struct switch_result *result, const char *error, struct err *err)
 {
     json_t *out = summary_json(&fleet->look, result);
     json_t *list = json_array();
@@ -82,6 +83,8 @@ static int show_json(const struct switch_job *job, const struct fleet *fleet,
         json_append(list, one);
     }
     json_put(out, "tables", list);
+    if (error)
+        json_put_string(out, "error", error);
     return cli_print_json(out, err);
 }
 
@@ -149,6 +152,8 @@ int switch_command(struct session *session, const struct switch_options *o,
         return err_set(err, -ESTALE, "%s", why.text);
     if (rc)
         err_set(err, rc, "%s", err_text(&why, rc));
+    if (rc && o->common.json && fleet.nodes.listed_ns)
+        show_json(job, &fleet, &result, err_text(&why, rc), NULL);
     if (rc && result.appended)
         return err_wrap(err, rc, "record %" PRIu64 " is written, nodes follow when they can",
                         result.seq);
@@ -159,7 +164,7 @@ int switch_command(struct session *session, const struct switch_options *o,
     if (rc)
         return rc;
     if (o->common.json)
-        return show_json(job, &fleet, &result, err);
+        return show_json(job, &fleet, &result, NULL, err);
     show_end(job, o, &fleet, &result);
     return 0;
 }

@@ -199,6 +199,30 @@ static void fleet_look__takes_only_switches_of_this_occasion(void **state)
     fleet_look_release(&look);
 }
 
+static void fleet_look__takes_nobodys_word_who_has_not_read_the_record(void **state)
+{
+    struct fleet_fixture f;
+    struct fleet_look look = {0};
+    struct buf text = {0};
+    fixture_init(&f, 2);
+    make_current(&f);
+    set(&f, 0, NODE_SERVING);
+    set(&f, 1, NODE_SERVING);
+    f.on_node[1].local_pin = CANDIDATE; /* by hand, before */
+    f.nodes[0].seq = 9;
+    f.nodes[1].seq = 8;
+    struct fleet_question question = {
+        .state = &f.state, .targets = &f.target, .n_targets = 1, .goal = FLEET_SERVING, .seq = 9};
+    assert_int_equal(fleet_look(&question, &f.list, now, &look, NULL), 0);
+    assert_int_equal(look.n_there, 1);
+    assert_false(look.done || look.blocked);
+    fleet_mark_text(look.worst, &text);
+    buf_add_byte(&text, 0);
+    assert_string_equal(text.data, "n1: ads version 7 has not read the record yet");
+    buf_release(&text);
+    fleet_look_release(&look);
+}
+
 static void fleet_look__counts_whom_it_cannot_judge(void **state)
 {
     struct fleet_fixture f;
@@ -332,6 +356,7 @@ int main(void)
         cmocka_unit_test(fleet_look__waits_for_those_who_will_serve_at_the_instant),
         cmocka_unit_test(fleet_look__expects_only_those_who_try_a_canary),
         cmocka_unit_test(fleet_look__takes_only_switches_of_this_occasion),
+        cmocka_unit_test(fleet_look__takes_nobodys_word_who_has_not_read_the_record),
         cmocka_unit_test(fleet_look__counts_whom_it_cannot_judge),
         cmocka_unit_test(node_version__says_its_rate_and_what_is_left),
         cmocka_unit_test(summary__claims_what_heartbeats_say),
