@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nfs_walk: from paths to places and nodes. No symbolic link is followed: on the way it is -ELOOP.
+ * nfs_walk: from paths to places and nodes.
+ *
+ * No symbolic link is followed, wherever it leads: on the way it is -ELOOP, at the end it is what is named. NFSv4's server
+ * refuses to walk through one. NFSv3 walks here, name by name, and goes on only from what the server says is a directory; a
+ * handle that is remembered (nfs_dirs.h) stays that directory's, so a link put in its place later leads nowhere else either.
+ * What the export's own path in the URL goes through is the server's and its administrator's business.
  *
  * Threads: any, each with its own connection. Memory: a place points to the path it was made of. Errors: nfs_error.h.
  */
