@@ -107,8 +107,8 @@ def add_switches(report, name, switches, rollbacks, told, rows):
 
 def measure_polls(report, place, server, quick):
     """Daemons that only poll: few and many tables, short and long logs. Each at two rates, so that the rest cancels out."""
-    seconds = 4 if quick else 12
-    rows, daemons, paces = [], [], (50, 250)
+    seconds = 5 if quick else 15  # a heartbeat comes every 5
+    rows, idle_rows, daemons, paces = [], [], [], (50, 250)
     for n_tables, n_records in CORNERS:
         url = server.url(4, f"poll-{n_tables}-{n_records}")
         daemons += [place.daemon(f"poll-{n_tables}-{n_records}-{pace}", url, poll_ms=pace) for pace in paces]
@@ -118,7 +118,9 @@ def measure_polls(report, place, server, quick):
     for daemon, (n_tables, _) in zip(daemons, [corner for corner in CORNERS for _ in paces]):
         daemon.wait_current(f"t{n_tables - 1:03}", 1)
     time.sleep(2)
+    before = [daemon.metric("fkv_store_requests_total") for daemon in daemons]
     counted = polls.traffic(daemons, server.port, seconds)
+    requests = [daemon.metric("fkv_store_requests_total") - n for daemon, n in zip(daemons, before)]
     for daemon in daemons:
         daemon.stop()
     n_polls = seconds * 1000 / paces[0] - seconds * 1000 / paces[1]
@@ -131,8 +133,11 @@ def measure_polls(report, place, server, quick):
         name = f"{n_tables:,} table{'s' if n_tables > 1 else ''}, {n_records:,} records"
         report.figure(f"a poll of {name}: requests", "", exact["requests"] / exact["n"])
         rows.append([name, exact["requests"] / exact["n"], exact["us"], *cells])
+        idle_rows.append([name, requests[2 * i + 1] / seconds, *([n / seconds for n in slow[1:]] if slow else ["-"] * 2)])
     report.table("A poll of the manifest with nothing new, NFSv4",
                  ["", "requests", "us", "segments sent by fkvd", "bytes sent", "bytes received"], rows)
+    report.table("All that an idle node asks of the store at the default poll, heartbeats included, a second",
+                 ["", "requests", "bytes sent", "bytes received"], idle_rows)
     report.at_most("requests of a poll, whatever the number of tables and records", max(row[1] for row in rows), 1)
 
 
