@@ -12,6 +12,7 @@ import fkvtest
 import pytest
 import fleet
 from ganesha import Ganesha
+from tcp_proxy import TcpProxy
 
 KIND = os.environ.get("FKV_TEST_STORE", "dir")
 LONG = os.environ.get("FKV_LONG") == "1"
@@ -28,6 +29,7 @@ class OnNfs:
     def __init__(self, directory, version, export=None):
         self.server = Ganesha(directory, "--fresh", export=export).start()
         self.version = version
+        self.proxies = []
         try:
             os.makedirs(self.server.path("store"))
             self.make(directory, self.server.path("store"), self.server.url(version, "store"))
@@ -41,6 +43,11 @@ class OnNfs:
         other.url = self.server.url(self.version, "store", proxy)
         return other
 
+    def open_proxy(self):
+        """A TcpProxy to the server, closed when the nodes that may use it have ended."""
+        self.proxies.append(TcpProxy(self.server.port))
+        return self.proxies[-1]
+
     def go_away(self):
         self.server.kill9()
 
@@ -48,6 +55,8 @@ class OnNfs:
         self.server.restart()
 
     def end(self):
+        for proxy in self.proxies:
+            proxy.close()
         self.server.clean()
 
 

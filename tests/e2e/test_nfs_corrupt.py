@@ -9,7 +9,7 @@ import fkvtest
 import pytest
 from fleet import Node, fleet  # noqa: F401
 from nfs_store import fleet_on
-from tcp_proxy import TcpProxy, corrupt
+from tcp_proxy import corrupt
 
 BIG_KEYS = 3000  # of 4 KiB: three chunks of 4 MiB
 
@@ -60,45 +60,45 @@ def test_a_part_that_rots_on_the_store(fleet):  # noqa: F811
 
 
 @fleet_on("nfs3", "nfs4")
+@pytest.mark.concurrent
 def test_bytes_that_change_on_the_way(fleet):  # noqa: F811
     """The chunk is fetched again; the version comes up right, and what happened is counted."""
-    server = fleet.store.server
-    with TcpProxy(server.port) as proxy:
-        node = fleet.nodes["n1"] = Node(fleet.store.through(proxy), fleet.directory, "n1")
-        node.start()
-        fleet.publish("big", n_keys=BIG_KEYS)
-        fleet.watch("big", n_keys=BIG_KEYS, pause=0.01)
-        rules = [proxy.when("READ", corrupt(), skip=skip, min_reply=65536) for skip in (0, 4)]
-        fleet.publish("big", n_keys=BIG_KEYS)
-        node.wait_serving("big", 2)
-        assert [rule.done() for rule in rules] == [1, 1]
-        assert 1 <= node.metrics()["fkv_fetch_bad_chunks_total"] <= 2
-        # While it lasts, the version is failed, and the old one serves.
-        rule = proxy.when("READ", corrupt(), times=None, min_reply=65536)
-        fleet.publish("big", n_keys=BIG_KEYS, args=["--no-wait"])
-        node.wait_state("big", 3, "failed", timeout_s=60)
-        reason = next(v["reason"] for v in node.table("big")["versions"] if v["version"] == 3)
-        assert re.search(r"chunk \d", reason), reason
-        fleet.wait_more()
-        assert node.serves("big") == 2 and fleet.checkers[0].seen("big") == [1, 2]
-        rule.times = 0
-        node.wait_serving("big", 3, timeout_s=90)
-        fleet.wait_more()
-        fleet.finish()
+    proxy = fleet.store.open_proxy()
+    node = fleet.nodes["n1"] = Node(fleet.store.through(proxy), fleet.directory, "n1")
+    node.start()
+    fleet.publish("big", n_keys=BIG_KEYS)
+    fleet.watch("big", n_keys=BIG_KEYS, pause=0.01)
+    rules = [proxy.when("READ", corrupt(), skip=skip, min_reply=65536) for skip in (0, 4)]
+    fleet.publish("big", n_keys=BIG_KEYS)
+    node.wait_serving("big", 2)
+    assert [rule.done() for rule in rules] == [1, 1]
+    assert 1 <= node.metrics()["fkv_fetch_bad_chunks_total"] <= 2
+    # While it lasts, the version is failed, and the old one serves.
+    rule = proxy.when("READ", corrupt(), times=None, min_reply=65536)
+    fleet.publish("big", n_keys=BIG_KEYS, args=["--no-wait"])
+    node.wait_state("big", 3, "failed", timeout_s=60)
+    reason = next(v["reason"] for v in node.table("big")["versions"] if v["version"] == 3)
+    assert re.search(r"chunk \d", reason), reason
+    fleet.wait_more()
+    assert node.serves("big") == 2 and fleet.checkers[0].seen("big") == [1, 2]
+    rule.times = 0
+    node.wait_serving("big", 3, timeout_s=90)
+    fleet.wait_more()
+    fleet.finish()
 
 
 @fleet_on("nfs3")
 def test_a_command_that_reads_changed_bytes(fleet):  # noqa: F811
     """What the builder reads back, and verify, are not taken in by a bad network: they say corrupt."""
     fleet.publish("big", n_keys=BIG_KEYS)
-    with TcpProxy(fleet.store.server.port) as proxy:
-        store = fleet.store.through(proxy)
-        rule = proxy.when("READ", corrupt(), min_reply=65536, times=None)
-        done = store.fkv("verify", check=False)
-        assert done.returncode == 5, f"{done.returncode} {done.stdout}{done.stderr}"
-        assert rule.done()
-        proxy.clear()
-        assert store.json("verify")["bad"] == 0
+    proxy = fleet.store.open_proxy()
+    store = fleet.store.through(proxy)
+    rule = proxy.when("READ", corrupt(), min_reply=65536, times=None)
+    done = store.fkv("verify", check=False)
+    assert done.returncode == 5, f"{done.returncode} {done.stdout}{done.stderr}"
+    assert rule.done()
+    proxy.clear()
+    assert store.json("verify")["bad"] == 0
 
 
 @fleet_on("nfs3")

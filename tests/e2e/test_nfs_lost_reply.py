@@ -10,15 +10,14 @@ import fkvtest
 import pytest
 from fleet import fleet  # noqa: F401
 from nfs_store import fleet_on
-from tcp_proxy import TcpProxy, call, cut, lose_reply
+from tcp_proxy import call, cut, lose_reply
 
 BREAKS = {"never-arrives": cut, "reply-lost": lose_reply}
 
 
 @pytest.fixture
 def proxy(fleet):  # noqa: F811
-    with TcpProxy(fleet.store.server.port) as made:
-        yield made
+    return fleet.store.open_proxy()
 
 
 @pytest.fixture

@@ -9,15 +9,14 @@ import fkvtest
 import pytest
 from fleet import Node, fleet  # noqa: F401
 from nfs_store import LONG, fleet_on
-from tcp_proxy import TcpProxy, call, delay
+from tcp_proxy import call, delay
 
 BIG_KEYS = 6000  # of 4 KiB
 
 
 @pytest.fixture
 def proxy(fleet):  # noqa: F811
-    with TcpProxy(fleet.store.server.port) as made:
-        yield made
+    return fleet.store.open_proxy()
 
 
 def add_through(fleet, proxy, name, *args):  # noqa: F811
@@ -34,6 +33,7 @@ def once(fleet, table, version):  # noqa: F811
 
 
 @fleet_on("nfs3", "nfs4")
+@pytest.mark.concurrent
 def test_killed_and_restarted_during_a_publication(fleet, proxy):  # noqa: F811
     """At several moments of it. The publisher waits for the server and goes on, or says what failed and is run again."""
     fleet.start(2)
