@@ -93,7 +93,7 @@ def add_switches(report, name, switches, rollbacks, told, rows):
     both = switches + rollbacks
     for what, unit, values in (
             ("skew, first to last node", "ms", [flip.skew_ms for flip in both]),
-            ("skew as the daemons tell it", "ms", told),
+            ("skew, each daemon by its own reckoning of the store's clock", "ms", told),
             ("resolution of the observer", "ms", [width for flip in both for width in flip.resolution_ms]),
             ("rollback, until the last node switched", "s", [flip.last_s for flip in rollbacks]),
             ("rollback, until the command returned", "s", [flip.command_s for flip in rollbacks])):

@@ -67,7 +67,7 @@ def spread(values):
 
 
 def told_skew_ms(daemons, table):
-    """Last less first switch by what the daemons say, each by its own reckoning of the store's clock."""
+    """Last less first switch by what the daemons say: how punctual they are, but not how well they know the time."""
     times = [daemon.table_status(table)["switched_ns"] for daemon in daemons]
     return (max(times) - min(times)) / 1e6
 
