@@ -6,6 +6,9 @@
 
 #include <inttypes.h>
 
+/* Waiting that was no more than asking. */
+#define READY_AT_ONCE_NS 20000000LL
+
 /* From the record to the last node's flip, by what nodes say; negative: none says it. */
 static int64_t flip_ns(const struct fleet_look *look, const struct switch_result *result)
 {
@@ -18,7 +21,10 @@ static void steps_text(const struct fleet_look *look, const struct switch_result
 {
     char text[TEXT_MAX];
     const char *between = ": ";
-    if (prepared) {
+    if (prepared && result->prepare_ns < READY_AT_ONCE_NS) {
+        buf_printf(out, "%snodes were ready", between);
+        between = ", ";
+    } else if (prepared) {
         text_took(result->prepare_ns, text);
         buf_printf(out, "%s%s fetching and loading", between, text);
         between = ", ";
