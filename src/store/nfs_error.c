@@ -103,7 +103,7 @@ int nfs_error_set(struct err *err, int code, uint32_t status, const char *verb, 
                        slash, path);
     const char *text = nfs_error_advice(code);
     if (text)
-        return err_set(err, code, "%s %s%s%s: %s", verb, url, slash, path, text);
+        return err_sys(err, code, "%s %s%s%s: %s", verb, url, slash, path, text);
     if (code == -EIO && status)
         return err_set(err, code, "%s %s%s%s: the server's NFS status %u", verb, url, slash, path,
                        status);

@@ -95,6 +95,6 @@ int nfs_socket_connect(const char *server, unsigned port, int64_t deadline_ns, i
         return 0;
     const char *advice = nfs_error_advice(ret);
     if (advice)
-        return err_set(err, ret, "connecting to NFS server %s, port %u: %s", server, port, advice);
+        return err_sys(err, ret, "connecting to NFS server %s, port %u: %s", server, port, advice);
     return err_sys(err, ret, "connecting to NFS server %s, port %u", server, port);
 }
