@@ -66,7 +66,7 @@ class Every(Action):
 
 
 @VERSIONS
-@pytest.mark.parametrize("nth", [7, 11, 29])
+@pytest.mark.parametrize("nth", [7, pytest.param(11, marks=pytest.mark.slow), pytest.param(29, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("is_done", [False, True], ids=["never-arrives", "reply-lost"])
 def test_the_suite_with_connections_that_break(server, version, nth, is_done):
     """Whatever it is that breaks, each call does what it is to do, once."""
@@ -171,6 +171,7 @@ def test_a_server_that_restarts_loses_nothing(server, version, place, probe):
 
 
 @VERSIONS
+@pytest.mark.slow
 def test_a_server_that_is_away_is_given_up_in_time(server, version, probe):
     """And is found again at once when it is back."""
     probe.do("put", "x", "1")
