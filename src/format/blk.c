@@ -130,7 +130,7 @@ uint64_t blk_filter_len(const struct blk *blk)
 
 /* ---- lookups ---- */
 
-static inline uint32_t fence_at(const struct blk *blk, uint32_t page)
+static inline uint16_t fence_at(const struct blk *blk, uint32_t page)
 {
     return load_le16(blk->fences + 2 * (size_t)page);
 }
@@ -192,7 +192,7 @@ static inline bool lane_narrow(struct lane *lane)
 static inline struct block_place lane_find(const struct lane *lane)
 {
     const struct blk *blk = lane->blk;
-    uint32_t most = lane->step.fence << 1 | 1;
+    uint16_t most = (uint16_t)(lane->step.fence << 1 | 1);
     uint32_t low = lane->low;
     uint32_t high = lane->high;
     while (high - low > COUNTED) {
@@ -202,9 +202,9 @@ static inline struct block_place lane_find(const struct lane *lane)
         else
             high = mid;
     }
-    uint32_t n = 0;
+    uint16_t n = 0; /* as narrow as a fence, so that compilers compare eight at once */
     for (uint32_t page = low; page < high; page++)
-        n += fence_at(blk, page) <= most;
+        n = (uint16_t)(n + (fence_at(blk, page) <= most));
     uint32_t end = low + n;
     if (end == 0)
         return (struct block_place){0};

@@ -54,6 +54,8 @@ static uint32_t record_end(const struct block *block, uint32_t i)
 int block_record(const struct block *block, uint32_t i, const uint8_t **record, uint32_t *len)
 {
     uint32_t fixed = block->shape.record_len;
+    if (i >= block->n)
+        return -EBADMSG;
     if (fixed) {
         *record = block->records + (uint64_t)i * fixed;
         *len = fixed;

@@ -39,10 +39,10 @@ struct block {
 int block_open(const void *memory, size_t len, const struct block_shape *shape, uint64_t salt,
                uint32_t page, struct block *out, struct err *err);
 
-/* Record i < n, or -EBADMSG. */
+/* Record i; -EBADMSG when there is none, or it lies outside. */
 int block_record(const struct block *block, uint32_t i, const uint8_t **record, uint32_t *len);
 
-/* Value i < n as stored, without its key. Tombstones that only an `idx` part's tail knows have
+/* Value i as stored, without its key; -EBADMSG. Tombstones that only an `idx` part's tail knows have
  * none. */
 int block_value(const struct block *block, uint32_t i, struct probe_value *value);
 

@@ -123,6 +123,8 @@ int block_packer_write(struct block_packer *packer, uint32_t n, struct part_out 
     int ret = part_out_add(out, packer->image.data, len, err);
     if (ret)
         return ret;
+    packer->n_blocks++;
+    packer->records_len += records_len(packer, n);
     drop(packer, n);
     packer->n_pages += needed;
     if (needed > packer->n_pages_max)

@@ -20,6 +20,8 @@ struct block_packer {
     uint64_t salt;        /* known once there is a block: made of the first one's content */
     uint64_t n_pages;     /* written */
     uint32_t n_pages_max; /* of the longest block written */
+    uint64_t n_blocks;    /* written */
+    uint64_t records_len; /* of their records */
     uint32_t n;           /* entries that wait */
     struct buf hashes;    /* le64 each */
     struct buf ends;      /* uint64_t each: where the record ends in records */

@@ -168,26 +168,34 @@ static inline uint64_t ef_number(const struct ef_chunk *chunk, uint32_t i, uint3
     return chunk->first + (bucket << chunk->low_bits | ef_low(chunk, i));
 }
 
-/* The first rank in the chunk whose number is not below first + distance; *is_equal when it is
- * exactly that. */
-static inline uint32_t ef_chunk_lower_bound(const struct ef_chunk *chunk, uint64_t distance,
-                                            bool *is_equal)
+/* The first of ranks [low, end), all of one bucket, whose low bits are not below `wanted`. */
+static inline uint32_t ef_low_search(const struct ef_chunk *chunk, uint32_t low, uint32_t end,
+                                     uint64_t wanted)
 {
-    uint64_t bucket = distance >> chunk->low_bits;
-    uint32_t low = 0;
-    uint32_t end = 0;
-    *is_equal = false;
-    if (bucket >= chunk->n_buckets)
-        return chunk->n;
-    ef_bucket_ranks(chunk, (uint32_t)bucket, &low, &end);
-    uint64_t wanted = distance & ((1ULL << chunk->low_bits) - 1);
     for (uint32_t n = end - low; n > 0;) {
         uint32_t half = (n + 1) / 2;
         low += ef_low(chunk, low + half - 1) < wanted ? half : 0;
         n -= half;
     }
-    *is_equal = low < end && ef_low(chunk, low) == wanted;
     return low;
+}
+
+/* The low bits of a distance from the first number. */
+static inline uint64_t ef_low_of(const struct ef_chunk *chunk, uint64_t distance)
+{
+    return distance & ((1ULL << chunk->low_bits) - 1);
+}
+
+/* The first rank in the chunk whose number is not below first + distance. */
+static inline uint32_t ef_chunk_lower_bound(const struct ef_chunk *chunk, uint64_t distance)
+{
+    uint64_t bucket = distance >> chunk->low_bits;
+    uint32_t begin = 0;
+    uint32_t end = 0;
+    if (bucket >= chunk->n_buckets)
+        return chunk->n;
+    ef_bucket_ranks(chunk, (uint32_t)bucket, &begin, &end);
+    return ef_low_search(chunk, begin, end, ef_low_of(chunk, distance));
 }
 
 #endif

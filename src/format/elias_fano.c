@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-enum { GROUP = 32 };
+enum { GROUP = 32, NEAR = 4 };
 
 /* ---- open ---- */
 
@@ -56,12 +56,11 @@ static uint64_t chunks_below(const struct elias_fano *ef, uint64_t x)
 
 uint64_t ef_lower_bound(const struct elias_fano *ef, uint64_t x)
 {
-    bool is_equal = false;
     uint64_t i = chunks_below(ef, x);
     if (i == 0)
         return 0;
     struct ef_chunk chunk = ef_chunk_at(ef, i - 1);
-    return (i - 1) * EF_CHUNK + ef_chunk_lower_bound(&chunk, x - chunk.first, &is_equal);
+    return (i - 1) * EF_CHUNK + ef_chunk_lower_bound(&chunk, x - chunk.first);
 }
 
 uint64_t ef_floor(const struct elias_fano *ef, uint64_t x, uint64_t *number)
@@ -75,9 +74,8 @@ uint64_t ef_floor(const struct elias_fano *ef, uint64_t x, uint64_t *number)
     uint64_t above = x - chunk.first + 1; /* the first distance that is too much; 0: none is */
     uint64_t bucket = above >> chunk.low_bits;
     if (above && bucket < chunk.n_buckets) {
-        bool is_equal = false;
         uint32_t begin = ef_bucket_begin(&chunk, (uint32_t)bucket);
-        n = ef_chunk_lower_bound(&chunk, above, &is_equal);
+        n = ef_chunk_lower_bound(&chunk, above);
         /* Numbers of this bucket that are not too much have their ones from its begin on. */
         uint32_t first = begin > bucket ? begin - (uint32_t)bucket : 0;
         bit = begin + (n > first ? n - first : 0);
@@ -89,84 +87,133 @@ uint64_t ef_floor(const struct elias_fano *ef, uint64_t x, uint64_t *number)
     return (i - 1) * EF_CHUNK + n;
 }
 
-/* Pass 1 for a group: how many chunks begin below each number, all halving in step. */
-static void chunks_find(const struct elias_fano *ef, const uint64_t *numbers, uint32_t m,
-                        uint64_t *below)
+/*
+ * Pass 1: how many chunks begin below x. Numbers that are spread evenly are where a straight line
+ * from the first chunk to the last says, give or take some chunks; others cost a whole search.
+ */
+static uint64_t chunks_guess(const struct elias_fano *ef, double a_number, uint64_t x)
 {
-    memset(below, 0, m * sizeof *below);
-    for (uint64_t n = ef->n_chunks; n > 0;) {
+    uint64_t first = load_le64(ef->firsts);
+    double guess = x > first ? (double)(x - first) * a_number : 0;
+    double last = (double)(ef->n_chunks - 1);
+    return (uint64_t)(guess < last ? guess : last);
+}
+
+static uint64_t chunks_find(const struct elias_fano *ef, uint64_t guess, uint64_t x)
+{
+    uint64_t low = guess > NEAR ? guess - NEAR : 0;
+    uint64_t high = guess + NEAR < ef->n_chunks ? guess + NEAR : ef->n_chunks;
+    bool is_near = (low == 0 || load_le64(ef->firsts + 8 * (low - 1)) < x) &&
+                   (high == ef->n_chunks || load_le64(ef->firsts + 8 * high) >= x);
+    if (!is_near)
+        return chunks_below(ef, x);
+    for (uint64_t n = high - low; n > 0;) {
         uint64_t half = (n + 1) / 2;
-        for (uint32_t i = 0; i < m; i++)
-            below[i] += load_le64(ef->firsts + 8 * (below[i] + half - 1)) < numbers[i] ? half : 0;
+        low += load_le64(ef->firsts + 8 * (low + half - 1)) < x ? half : 0;
         n -= half;
     }
+    return low;
 }
 
-/* Pass 2: the chunk of a number, its sample asked for. A number that a chunk begins with stands,
- * first of its equals, there or in the one before. */
-static struct ef_chunk chunk_aim(const struct elias_fano *ef, uint64_t number, uint64_t *below)
+/* A search under way. */
+struct lane {
+    struct ef_chunk chunk;
+    uint64_t below; /* chunks that begin below the number; at least 1 from pass 2 on */
+    uint64_t distance;
+    uint32_t begin; /* ranks of its bucket, in the chunk */
+    uint32_t end;
+};
+
+/* Pass 2: the chunk, and asks for the sample. A number that a chunk begins with stands, first of
+ * its equals, there or in the one before. */
+static void lane_aim(struct lane *lane, const struct elias_fano *ef, uint64_t number)
 {
-    if (*below == 0)
-        ++*below;
-    struct ef_chunk chunk = ef_chunk_at(ef, *below - 1);
-    uint64_t bucket = (number - chunk.first) >> chunk.low_bits;
-    if (bucket < chunk.n_buckets)
-        __builtin_prefetch(chunk.samples + 2 * (bucket / EF_SAMPLE));
-    return chunk;
+    lane->below += lane->below == 0;
+    lane->chunk = ef_chunk_at(ef, lane->below - 1);
+    lane->distance = number - lane->chunk.first;
+    uint64_t bucket = lane->distance >> lane->chunk.low_bits;
+    if (bucket < lane->chunk.n_buckets)
+        __builtin_prefetch(lane->chunk.samples + 2 * (bucket / EF_SAMPLE));
 }
 
-/* Pass 3: asks for the unary bits and, by a guess, for the low bits of a bucket. */
-static void chunk_narrow(const struct ef_chunk *chunk, uint64_t number)
+/* Pass 3: asks for the unary bits. */
+static void lane_narrow(const struct lane *lane)
 {
-    uint64_t bucket = (number - chunk->first) >> chunk->low_bits;
+    const struct ef_chunk *chunk = &lane->chunk;
+    uint64_t bucket = lane->distance >> chunk->low_bits;
     if (bucket >= chunk->n_buckets)
         return;
     uint32_t bit = load_le16(chunk->samples + 2 * (bucket / EF_SAMPLE));
     if (bit >= ef_n_bits(chunk))
         return;
-    uint32_t first = (uint32_t)(bucket / EF_SAMPLE * EF_SAMPLE);
-    uint64_t rank = bit > first ? bit - first : 0;
-    rank += (bucket - first) * chunk->n / chunk->n_buckets;
-    rank = rank < chunk->n ? rank : chunk->n - 1;
     __builtin_prefetch(chunk->unary + bit / 64 * 8);
-    __builtin_prefetch(chunk->unary + (bit / 64 + 1) * 8);
-    __builtin_prefetch(chunk->low + rank * chunk->low_bits / 8);
+    __builtin_prefetch(chunk->unary + bit / 64 * 8 + 16);
 }
 
-static uint64_t rank_of(const struct elias_fano *ef, const struct ef_chunk *chunk, uint64_t number,
-                        uint64_t below)
+/* Pass 4: the ranks of the bucket, and asks for their low bits. */
+static void lane_rank(struct lane *lane)
 {
-    bool is_equal = false;
+    const struct ef_chunk *chunk = &lane->chunk;
+    uint64_t bucket = lane->distance >> chunk->low_bits;
+    lane->begin = lane->end = chunk->n;
+    if (bucket >= chunk->n_buckets)
+        return;
+    ef_bucket_ranks(chunk, (uint32_t)bucket, &lane->begin, &lane->end);
+    const uint8_t *low = chunk->low + (uint64_t)lane->begin * chunk->low_bits / 8;
+    __builtin_prefetch(low);
+    __builtin_prefetch(low + 16);
+}
+
+/* Pass 5. */
+static uint64_t lane_find(const struct lane *lane, const struct elias_fano *ef, uint64_t number)
+{
+    const struct ef_chunk *chunk = &lane->chunk;
     if (number < chunk->first)
         return EF_NONE;
-    uint32_t i = ef_chunk_lower_bound(chunk, number - chunk->first, &is_equal);
-    uint64_t rank = (below - 1) * EF_CHUNK + i;
-    if (is_equal)
+    uint64_t wanted = ef_low_of(chunk, lane->distance);
+    uint32_t i = ef_low_search(chunk, lane->begin, lane->end, wanted);
+    uint64_t rank = (lane->below - 1) * EF_CHUNK + i;
+    if (i < lane->end && ef_low(chunk, i) == wanted)
         return rank;
     /* Behind the last number of the chunk the next one begins. */
-    bool begins_next =
-        i == chunk->n && below < ef->n_chunks && load_le64(ef->firsts + 8 * below) == number;
+    bool begins_next = i == chunk->n && lane->below < ef->n_chunks &&
+                       load_le64(ef->firsts + 8 * lane->below) == number;
     return begins_next ? rank : EF_NONE;
+}
+
+/* All passes for a group. */
+static void group_find(const struct elias_fano *ef, double a_number, const uint64_t *numbers,
+                       uint32_t n, uint64_t *ranks)
+{
+    struct lane lanes[GROUP];
+    for (uint32_t i = 0; i < n; i++) {
+        lanes[i].below = chunks_guess(ef, a_number, numbers[i]);
+        __builtin_prefetch(ef->firsts + 8 * lanes[i].below);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        lanes[i].below = chunks_find(ef, lanes[i].below, numbers[i]);
+        __builtin_prefetch(ef->places + 8 * (lanes[i].below ? lanes[i].below - 1 : 0));
+    }
+    for (uint32_t i = 0; i < n; i++)
+        lane_aim(&lanes[i], ef, numbers[i]);
+    for (uint32_t i = 0; i < n; i++)
+        lane_narrow(&lanes[i]);
+    for (uint32_t i = 0; i < n; i++)
+        lane_rank(&lanes[i]);
+    for (uint32_t i = 0; i < n; i++)
+        ranks[i] = lane_find(&lanes[i], ef, numbers[i]);
 }
 
 void ef_find(const struct elias_fano *ef, const uint64_t *numbers, uint32_t m, uint64_t *ranks)
 {
-    struct ef_chunk chunks[GROUP];
-    uint64_t below[GROUP];
-    for (uint32_t first = 0; first < m; first += GROUP) {
-        uint32_t n = m - first < GROUP ? m - first : GROUP;
-        if (ef->n == 0) {
-            memset(ranks + first, 0xFF, n * sizeof *ranks);
-            continue;
-        }
-        chunks_find(ef, numbers + first, n, below);
-        for (uint32_t i = 0; i < n; i++)
-            chunks[i] = chunk_aim(ef, numbers[first + i], &below[i]);
-        for (uint32_t i = 0; i < n; i++)
-            chunk_narrow(&chunks[i], numbers[first + i]);
-        for (uint32_t i = 0; i < n; i++)
-            ranks[first + i] = rank_of(ef, &chunks[i], numbers[first + i], below[i]);
+    if (ef->n == 0) {
+        memset(ranks, 0xFF, m * sizeof *ranks);
+        return;
     }
+    uint64_t width = load_le64(ef->firsts + 8 * (ef->n_chunks - 1)) - load_le64(ef->firsts);
+    double a_number = width ? (double)(ef->n_chunks - 1) / (double)width : 0;
+    for (uint32_t i = 0; i < m; i += GROUP)
+        group_find(ef, a_number, numbers + i, m - i < GROUP ? m - i : GROUP, ranks + i);
 }
 
 /* ---- walking ---- */

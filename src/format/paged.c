@@ -50,6 +50,8 @@ static void info_decode(const struct paged_footer *footer, struct paged_info *in
         .pages_max = load_le32(&footer->pages_max),
         .block_pages = load_le32(&footer->block_pages),
         .salt = load_le64(&footer->salt),
+        .n_blocks = load_le64(&footer->n_blocks),
+        .records_len = load_le64(&footer->records_len),
     };
     info->shape = block_shape_of(info->kind == PAGED_BLK, info->part.key_type,
                                  info->compression ? 0 : info->part.value_len, info->part.level);
@@ -78,7 +80,9 @@ static int info_check(const struct paged_info *info, uint64_t len, const char *n
                        (unsigned long long)part->n_tombstones, (unsigned long long)info->n_pages);
     if (info->n_pages > UINT32_MAX || info->n_pages > (len - PART_FOOTER_LEN) / BLOCK_PAGE ||
         info->pages_max > BLOCK_PAGES_MAX || (info->n_pages > 0) != (info->pages_max > 0) ||
-        info->block_pages < 1 || info->block_pages > BLOCK_PAGES_MAX)
+        info->block_pages < 1 || info->block_pages > BLOCK_PAGES_MAX ||
+        info->n_blocks > info->n_pages || (info->n_blocks > 0) != (info->n_pages > 0) ||
+        info->records_len > info->n_pages * BLOCK_PAGE)
         return err_set(err, -EBADMSG,
                        "%s: footer: %llu pages in blocks of %u, at most %u, do not fit the part",
                        name, (unsigned long long)info->n_pages, info->block_pages, info->pages_max);

@@ -39,6 +39,8 @@ struct paged_info {
     uint32_t pages_max;   /* of the longest block */
     uint32_t block_pages; /* what blocks are packed into */
     uint64_t salt;
+    uint64_t n_blocks;
+    uint64_t records_len; /* bytes of all records, keys of bytes keys in `blk` included */
     struct block_shape shape;
 };
 

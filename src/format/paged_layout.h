@@ -61,10 +61,12 @@ struct paged_footer {
     le32 pages_max;   /* of the longest block */
     le32 block_pages; /* what blocks are packed into; a longer entry has a longer block alone */
     le64 salt;        /* see block_layout.h */
+    le64 n_blocks;
+    le64 records_len; /* bytes of all records: what is in blocks for its own sake */
     struct part_section sections[PAGED_SECTIONS];
     uint8_t tail_digest[DIGEST_LEN]; /* XXH3-128 of the tail before the footer */
     le64 checksum;                   /* hash_checksum() of the footer before this member */
 };
-_Static_assert(sizeof(struct paged_footer) == 216, "on-disk size");
+_Static_assert(sizeof(struct paged_footer) == 232, "on-disk size");
 
 #endif

@@ -105,6 +105,8 @@ int paged_tail_begin(struct paged_writer *writer, struct err *err)
     writer->info.n_pages = writer->packer.n_pages;
     writer->info.pages_max = writer->packer.n_pages_max;
     writer->info.salt = writer->packer.salt;
+    writer->info.n_blocks = writer->packer.n_blocks;
+    writer->info.records_len = writer->packer.records_len;
     return part_out_digest_begin(&writer->out, err);
 }
 
@@ -136,6 +138,8 @@ static void footer_encode(const struct paged_writer *writer, struct paged_footer
     store_le32(&footer->pages_max, info->pages_max);
     store_le32(&footer->block_pages, info->block_pages);
     store_le64(&footer->salt, info->salt);
+    store_le64(&footer->n_blocks, info->n_blocks);
+    store_le64(&footer->records_len, info->records_len);
 }
 
 int paged_tail_end(struct paged_writer *writer, struct err *err)
