@@ -86,11 +86,9 @@ static int no_match(const struct heartbeat_list *nodes, const char *table, const
     live_text(nodes, now_ns, &live);
     const char *text = live.data ? (const char *)live.data : "";
     int rc = err_set(err, -EPERM,
-                     "--canary %s: no live node would try table %s out under that name; %s%.500s",
-                     name, table,
-                     *text ? "live nodes that no pin of their own holds elsewhere are taken, of: "
-                           : "no node is live",
-                     text);
+                     "--canary %s: no live node would try table %s out under that name; %s%.500s%s",
+                     name, table, *text ? "live nodes (labels): " : "no node is live", text,
+                     *text ? "; one that is pinned elsewhere does not take part" : "");
     buf_release(&live);
     return rc;
 }

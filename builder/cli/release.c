@@ -101,6 +101,9 @@ static int activate(struct releasing *r, struct err *err)
         err_set(err, rc, "%s", err_text(&why, rc));
     if (rc && r->activated)
         return err_wrap(err, rc, "activated, but");
+    if (rc && fleet_is_passing(rc) && rc != -ETIMEDOUT)
+        return err_wrap(err, rc, "published, but not activated; fkv activate %s goes on from here",
+                        first->table);
     if (rc == -ETIMEDOUT)
         return err_wrap(err, rc,
                         "not activated; the candidate stays, activate it later with "

@@ -556,6 +556,69 @@ static void publish__leaves_an_overtaken_claim_where_it_is(void **state)
     fixture_store_release(&fs);
 }
 
+static int publish_canary(struct fixture_store *fs, const char *const *names, size_t n_names,
+                          struct err *err)
+{
+    struct publish_item items[2] = {{"ads", NULL}, {"users", NULL}};
+    struct publish_version out[2];
+    struct publish_request request = {.items = items,
+                                      .n_items = 2,
+                                      .limits = &limits,
+                                      .reason = "try",
+                                      .canaries = names,
+                                      .n_canaries = n_names};
+    uint64_t seq = 0;
+    return publish_run(fs->store, fs->manifest, &request, out, &seq, err);
+}
+
+static void publish__pins_canaries_in_the_same_record(void **state)
+{
+    struct fixture_store fs;
+    struct record record = {0};
+    const char *names[] = {"web1", "label:eu"};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    fixture_seal_numbers(&fs, "users", "a", 100, 1);
+    assert_int_equal(publish_canary(&fs, names, 2, NULL), 0);
+    uint64_t seq = manifest_state(fs.manifest)->seq;
+    assert_int_equal(manifest_read_record(fs.manifest, seq, &record, NULL), 0);
+    assert_int_equal(record.n_ops, 6);
+    assert_int_equal(record.ops[0].kind, OP_PUBLISH);
+    assert_int_equal(record.ops[2].kind, OP_PIN);
+    assert_true(record.ops[2].canary);
+    assert_string_equal(record.ops[2].name, "label:eu");
+    assert_string_equal(record.ops[5].table, "users");
+    record_release(&record);
+    const struct table_state *table = state_find_table(manifest_state(fs.manifest), "ads");
+    assert_int_equal(table_state_canary(table), 1);
+    fixture_store_release(&fs);
+}
+
+static void publish__refuses_a_second_canary_and_pinned_nodes(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    const char *names[] = {"web1"};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    fixture_seal_numbers(&fs, "users", "a", 100, 1);
+    assert_int_equal(publish_canary(&fs, names, RECORD_OPS_MAX, &err), -EINVAL);
+    assert_int_equal(publish_canary(&fs, names, 1, NULL), 0);
+    fixture_seal_numbers(&fs, "ads", "b", 100, 2);
+    fixture_seal_numbers(&fs, "users", "b", 100, 2);
+    assert_int_equal(publish_canary(&fs, names, 1, &err), -EPERM);
+    assert_non_null(strstr(err.text, "version 1 is on canary already"));
+    assert_true(fixture_exists(&fs, "tables/ads/staging/b/version.json"));
+    fixture_activate(&fs, "ads", 1);
+    fixture_activate(&fs, "users", 1);
+    struct op pin = {.kind = OP_PIN, .table = "users", .version = 1, .name = "web1"};
+    fixture_record(&fs, pin);
+    assert_int_equal(publish_canary(&fs, names, 1, &err), -EPERM);
+    assert_non_null(strstr(err.text, "fkv unpin users --node web1"));
+    assert_true(fixture_exists(&fs, "tables/ads/staging/b/version.json"));
+    fixture_store_release(&fs);
+}
+
 static int setup(void **state)
 {
     validate_limits_default(&limits);
@@ -586,6 +649,8 @@ int main(void)
         cmocka_unit_test(publish__brings_back_what_a_dead_gc_took_before_the_record),
         cmocka_unit_test(publish__is_loud_when_its_directory_is_gone),
         cmocka_unit_test(publish__leaves_an_overtaken_claim_where_it_is),
+        cmocka_unit_test(publish__pins_canaries_in_the_same_record),
+        cmocka_unit_test(publish__refuses_a_second_canary_and_pinned_nodes),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
