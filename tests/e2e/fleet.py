@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 
@@ -18,16 +19,26 @@ import pytest
 import checker
 import fkvtest
 
-FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
+WRONG_CLOCK = os.path.join(fkvtest.BUILD, "tests", "e2e", "progs", "wrong_clock.so")
 SHAPE = ("--key", "u64", "--value", "bytes")
 LIVE_S = 30   # the age at which a heartbeat counts no more
 FLIP_S = 2    # all nodes flip within this: lax, the benchmark measures it
 
 
-def faketime(offset):
-    """The environment of a program whose clock is off by so much ("+3s")."""
-    return {"LD_PRELOAD": FAKETIME, "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1", "FAKETIME_DISABLE_SHM": "1"}
+class WrongClock:
+    """A clock that is `ahead_s` seconds ahead of the true one; step() changes it while programs run."""
+
+    def __init__(self, path, ahead_s):
+        self.path = path
+        self.step(ahead_s)
+
+    def step(self, ahead_s):
+        with open(self.path, "r+b" if os.path.exists(self.path) else "wb") as file:
+            file.write(struct.pack("<q", ahead_s * 10**9))
+
+    def env(self):
+        """The environment of a program that has this clock."""
+        return {"LD_PRELOAD": WRONG_CLOCK, "WRONG_CLOCK": self.path}
 
 
 def parse_time_ns(text):

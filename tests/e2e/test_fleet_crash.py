@@ -41,7 +41,6 @@ def restarted(node, table, version):
     node.wait_serving(table, version, timeout_s=2 * fkvtest.PATIENCE_S)
 
 
-@pytest.mark.concurrent
 @pytest.mark.parametrize("state", ["fetching", "loading", "ready"])
 def test_a_node_killed_while_it_prepares_a_version(fleet, state):  # noqa: F811
     n1, n2, n3 = fleet.start(3)

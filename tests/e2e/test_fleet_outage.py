@@ -100,13 +100,12 @@ def test_what_was_switched_in_a_node_s_absence_of_the_store_is_caught_up_with(se
     served.check_order("ads", [3, 4, 3, 1])
 
 
-@pytest.mark.concurrent
-@pytest.mark.parametrize("fleet", ["nfs4", "nfs3"], indirect=True)
+@pytest.mark.parametrize("fleet", [pytest.param("nfs4", marks=pytest.mark.concurrent), "nfs3"], indirect=True)
 def test_the_store_goes_away_while_a_version_is_fetched(fleet):  # noqa: F811
-    n1, n2 = fleet.start(2)
+    n1, n2 = fleet.start(2, "--fetch-limit", "30M")
     fleet.publish("big", n_keys=100)
     fleet.watch("big", n_keys=100, pause=0.01)
-    task = fleet.build("big", n_keys=24000)
+    task = fleet.build("big", n_keys=10000)
     done = fleet.store.fkv("publish", f"big={task}", "--max-change", "0", "--no-activate")
     assert done.returncode == 0
     fleet.published("big")
