@@ -15,24 +15,32 @@ static bool entries_fit(const struct block_shape *shape, uint64_t n, uint32_t n_
 int block_open(const void *memory, size_t len, const struct block_shape *shape, uint64_t salt,
                uint32_t page, struct block *out, struct err *err)
 {
-    const uint8_t *bytes = memory;
     const struct block_head *head = memory;
     if (len == 0 || len % BLOCK_PAGE || len / BLOCK_PAGE > BLOCK_PAGES_MAX)
         return err_set(err, -EBADMSG,
-                       "block at page %u: expected 1 to %d whole pages, found %zu "
-                       "bytes",
-                       page, BLOCK_PAGES_MAX, len);
-    uint32_t n_pages = (uint32_t)(len / BLOCK_PAGE);
-    uint64_t checksum = hash_bytes(bytes + sizeof head->checksum, len - sizeof head->checksum,
-                                   block_seed(salt, page));
+                       "block at page %u: expected 1 to %d whole pages, found %zu bytes", page,
+                       BLOCK_PAGES_MAX, len);
+    uint64_t checksum = hash_bytes((const uint8_t *)memory + sizeof head->checksum,
+                                   len - sizeof head->checksum, block_seed(salt, page));
     if (load_le64(&head->checksum) != checksum)
         return err_set(err, -EBADMSG, "block at page %u: expected checksum %016llx, found %016llx",
                        page, (unsigned long long)checksum,
                        (unsigned long long)load_le64(&head->checksum));
+    if (block_view(memory, len, shape, out))
+        return err_set(err, -EBADMSG,
+                       "block at page %u: %u entries in %u pages: expected %zu pages", page,
+                       load_le32(&head->n_entries), load_le32(&head->n_pages), len / BLOCK_PAGE);
+    return 0;
+}
+
+int block_view(const void *memory, size_t len, const struct block_shape *shape, struct block *out)
+{
+    const uint8_t *bytes = memory;
+    const struct block_head *head = memory;
+    uint32_t n_pages = (uint32_t)(len / BLOCK_PAGE);
     uint32_t n = load_le32(&head->n_entries);
     if (load_le32(&head->n_pages) != n_pages || !entries_fit(shape, n, n_pages, len))
-        return err_set(err, -EBADMSG, "block at page %u: %u entries in %u pages: expected %u pages",
-                       page, n, load_le32(&head->n_pages), n_pages);
+        return -EBADMSG;
     struct block_offsets off = block_offsets(shape, n, n_pages);
     *out = (struct block){.shape = *shape,
                           .n = n,

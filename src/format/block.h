@@ -39,6 +39,10 @@ struct block {
 int block_open(const void *memory, size_t len, const struct block_shape *shape, uint64_t salt,
                uint32_t page, struct block *out, struct err *err);
 
+/* The same without the checksum, for a block of 1 to BLOCK_PAGES_MAX whole pages that was opened
+ * before and has been in memory since. */
+int block_view(const void *memory, size_t len, const struct block_shape *shape, struct block *out);
+
 /* Record i; -EBADMSG when there is none, or it lies outside. */
 int block_record(const struct block *block, uint32_t i, const uint8_t **record, uint32_t *len);
 

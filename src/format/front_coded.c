@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-enum { CHUNK_GROUPS = FC_CHUNK / FC_GROUP, NIBBLE_MAX = 15 };
+enum { CHUNK_GROUPS = FC_CHUNK / FC_GROUP, NIBBLE_MAX = 15, LANES = 32 };
 
 static uint64_t n_chunks(uint64_t n)
 {
@@ -109,61 +109,123 @@ int fc_next(struct fc_cursor *cursor)
 
 /* ---- searching ---- */
 
-/* The order of a group's first key and the wanted one; an empty key stands for one that lies
- * outside. */
-static int group_order(const struct front_coded *fc, uint64_t group, const uint8_t *key, size_t len)
+/* A search under way: of the groups low, low + step, … it halves those that are left. */
+struct lane {
+    uint64_t low;
+    uint64_t found; /* groups, from low on, that begin with a key that is not above */
+    uint64_t left;
+    uint64_t group; /* the one looked at */
+    uint64_t off;   /* its first key */
+};
+
+/* The order of the key at off, a group's first, and the wanted one; one that lies outside is
+ * below all. */
+static int first_order(const struct front_coded *fc, uint64_t off, const struct fc_search *search)
 {
-    uint64_t off = group_off(fc, group);
-    size_t group_len = range_within(off, 1, fc->len) ? fc->bytes[off] : 0;
-    if (group_len && !range_within(off + 1, group_len, fc->len))
-        group_len = 0;
-    return order(fc->bytes + off + 1, group_len, key, len);
+    size_t len = range_within(off, 1, fc->len) ? fc->bytes[off] : 0;
+    if (len == 0 || !range_within(off + 1, len, fc->len))
+        return -1;
+    return order(fc->bytes + off + 1, len, search->key, search->len);
 }
 
-/* How many of the groups [low, low + n) begin with a key that is not above: of groups a step
- * apart, so that a search looks at the chunks' first groups before any other. */
-static uint64_t groups_not_above(const struct front_coded *fc, uint64_t low, uint64_t n,
-                                 uint64_t step, const uint8_t *key, size_t len)
+static bool lane_aim(struct lane *lane, const struct front_coded *fc, uint64_t step)
 {
-    uint64_t found = 0;
-    while (n > 0) {
-        uint64_t half = (n + 1) / 2;
-        if (group_order(fc, low + (found + half - 1) * step, key, len) <= 0)
-            found += half;
-        n -= half;
+    if (lane->left == 0)
+        return false;
+    lane->group = lane->low + (lane->found + (lane->left + 1) / 2 - 1) * step;
+    __builtin_prefetch(fc->bytes + load_le64(fc->places + lane->group / CHUNK_GROUPS * 8) +
+                       4 * (lane->group % CHUNK_GROUPS));
+    return true;
+}
+
+/* Halves for all lanes in step, asking for memory one pass before it is looked at. */
+static void lanes_halve(struct lane *lanes, uint32_t n, const struct front_coded *fc,
+                        const struct fc_search *searches, uint64_t step)
+{
+    for (;;) {
+        bool is_any = false;
+        for (uint32_t i = 0; i < n; i++)
+            is_any |= lane_aim(&lanes[i], fc, step);
+        if (!is_any)
+            return;
+        for (uint32_t i = 0; i < n; i++) {
+            lanes[i].off = lanes[i].left ? group_off(fc, lanes[i].group) : 0;
+            __builtin_prefetch(fc->bytes + (lanes[i].off < fc->len ? lanes[i].off : 0));
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t half = (lanes[i].left + 1) / 2;
+            if (half && first_order(fc, lanes[i].off, &searches[i]) <= 0)
+                lanes[i].found += half;
+            lanes[i].left -= half;
+        }
     }
-    return found;
+}
+
+/* From the chunks to the groups of the last one that does not begin above. */
+static void lane_enter(struct lane *lane, const struct front_coded *fc)
+{
+    if (lane->found == 0)
+        return; /* below all keys: nothing is left to halve */
+    uint64_t first = (lane->found - 1) * CHUNK_GROUPS;
+    uint64_t n = n_groups(fc->n) - first;
+    *lane = (struct lane){.low = first, .left = n < CHUNK_GROUPS ? n : CHUNK_GROUPS};
+}
+
+/* Decodes a group up to the first key that is not below. */
+static int group_search(const struct front_coded *fc, uint64_t group, struct fc_search *search)
+{
+    struct fc_cursor cursor;
+    uint64_t end = (group + 1) * FC_GROUP;
+    end = end < fc->n ? end : fc->n;
+    fc_seek(fc, group * FC_GROUP, &cursor);
+    while (cursor.next < end) {
+        search->rank = cursor.next;
+        if (fc_next(&cursor) < 0)
+            return -EBADMSG;
+        int is = order(cursor.key, cursor.key_len, search->key, search->len);
+        search->is_equal = is == 0;
+        if (is >= 0)
+            return 0;
+    }
+    search->rank = end;
+    return 0;
+}
+
+static void group_of_searches(const struct front_coded *fc, struct fc_search *searches, uint32_t n)
+{
+    struct lane lanes[LANES] = {0};
+    for (uint32_t i = 0; i < n; i++)
+        lanes[i].left = n_chunks(fc->n);
+    lanes_halve(lanes, n, fc, searches, CHUNK_GROUPS);
+    for (uint32_t i = 0; i < n; i++)
+        lane_enter(&lanes[i], fc);
+    lanes_halve(lanes, n, fc, searches, 1);
+    for (uint32_t i = 0; i < n; i++) {
+        struct fc_search *search = &searches[i];
+        search->rank = 0;
+        search->is_equal = false;
+        search->ret = 0;
+        if (lanes[i].found)
+            search->ret = group_search(fc, lanes[i].low + lanes[i].found - 1, search);
+    }
+}
+
+void fc_search(const struct front_coded *fc, struct fc_search *searches, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i += LANES)
+        group_of_searches(fc, searches + i, n - i < LANES ? n - i : LANES);
 }
 
 int fc_lower_bound(const struct front_coded *fc, const void *key, size_t len, uint64_t *rank,
                    bool *is_equal)
 {
-    struct fc_cursor cursor;
-    uint64_t chunk = groups_not_above(fc, 0, n_chunks(fc->n), CHUNK_GROUPS, key, len);
-    *is_equal = false;
-    *rank = 0;
-    if (chunk == 0)
-        return 0;
-    uint64_t first = (chunk - 1) * CHUNK_GROUPS;
-    uint64_t left = n_groups(fc->n) - first;
-    uint64_t n =
-        groups_not_above(fc, first, left < CHUNK_GROUPS ? left : CHUNK_GROUPS, 1, key, len);
-    /* The chunk's first group is not above, so at least one is not. Forged bytes may say else. */
-    uint64_t group = first + (n ? n - 1 : 0);
-    uint64_t end = (group + 1) * FC_GROUP;
-    int ret = fc_seek(fc, group * FC_GROUP, &cursor);
-    while (!ret && cursor.next < end) {
-        *rank = cursor.next;
-        if ((ret = fc_next(&cursor)) != 1)
-            break; /* the end: its rank is n */
-        int is = order(cursor.key, cursor.key_len, key, len);
-        *is_equal = is == 0;
-        if (is >= 0)
-            return 0;
-        *rank = cursor.next;
-        ret = 0;
-    }
-    return ret < 0 ? ret : 0;
+    struct fc_search search = {.key = key, .len = (uint32_t)len};
+    fc_search(fc, &search, 1);
+    if (search.ret)
+        return search.ret;
+    *rank = search.rank;
+    *is_equal = search.is_equal;
+    return 0;
 }
 
 /* ---- building ---- */

@@ -42,6 +42,16 @@ int fc_open(uint64_t n, const uint8_t *places, uint64_t places_len, const uint8_
 int fc_lower_bound(const struct front_coded *fc, const void *key, size_t len, uint64_t *rank,
                    bool *is_equal);
 
+/* The same for many keys: misses of memory overlap. The caller sets key and len of each. */
+struct fc_search {
+    const uint8_t *key;
+    uint32_t len;
+    bool is_equal;
+    int ret; /* 0, or -EBADMSG: then there is no rank */
+    uint64_t rank;
+};
+void fc_search(const struct front_coded *fc, struct fc_search *searches, uint32_t n);
+
 /* Walks keys from a rank on; the key is in the cursor until the next call. */
 struct fc_cursor {
     const struct front_coded *fc;

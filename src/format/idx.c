@@ -158,6 +158,11 @@ int idx_find_bytes(const struct idx *idx, const void *key, size_t len, uint64_t 
     return ret;
 }
 
+void idx_search_bytes(const struct idx *idx, struct fc_search *searches, uint32_t n)
+{
+    fc_search(&idx->bytes, searches, n);
+}
+
 bool idx_is_tombstone(const struct idx *idx, uint64_t rank)
 {
     return idx->tomb_bits && (idx->tomb_bits[rank / 8] >> (rank % 8) & 1);

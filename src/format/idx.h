@@ -48,6 +48,10 @@ void idx_find_u64(const struct idx *idx, const uint64_t *keys, uint32_t n, uint6
 /* The rank of a bytes key, or IDX_NONE. */
 int idx_find_bytes(const struct idx *idx, const void *key, size_t len, uint64_t *rank);
 
+/* The same for many keys, of 1 to KEY_BYTES_MAX bytes each: rank is theirs when ret is 0 and
+ * is_equal is true. */
+void idx_search_bytes(const struct idx *idx, struct fc_search *searches, uint32_t n);
+
 bool idx_is_tombstone(const struct idx *idx, uint64_t rank);
 
 /* Where a value is: a block, and the entry there. */

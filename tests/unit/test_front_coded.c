@@ -65,6 +65,23 @@ static void assert_bound(const struct built *b, const uint8_t (*keys)[KEY_ROOM],
     assert_int_equal(is_equal, low < n && order(keys[low], asked) == 0);
 }
 
+/* Many keys at once: each has its rank. */
+static void assert_searches(const struct built *b, const uint8_t (*keys)[KEY_ROOM], size_t n)
+{
+    struct fc_search *searches = calloc(n + 1, sizeof *searches);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i * 7919 % n;
+        searches[i] = (struct fc_search){.key = keys[at] + 1, .len = keys[at][0]};
+    }
+    fc_search(&b->fc, searches, (uint32_t)n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(searches[i].ret, 0);
+        assert_true(searches[i].is_equal);
+        assert_memory_equal(keys[searches[i].rank], keys[i * 7919 % n], KEY_ROOM);
+    }
+    free(searches);
+}
+
 static void check(uint8_t (*keys)[KEY_ROOM], size_t n)
 {
     struct built b;
@@ -91,6 +108,7 @@ static void check(uint8_t (*keys)[KEY_ROOM], size_t n)
         assert_int_equal(fc_next(&cursor), 1);
         assert_memory_equal(cursor.key, keys[i] + 1, keys[i][0]);
     }
+    assert_searches(&b, (const uint8_t(*)[KEY_ROOM])keys, n);
     assert_bound(&b, (const uint8_t(*)[KEY_ROOM])keys, n, (const uint8_t *)"\1\0");
     assert_bound(&b, (const uint8_t(*)[KEY_ROOM])keys, n, (const uint8_t *)"\3\xFF\xFF\xFF");
     built_free(&b);
