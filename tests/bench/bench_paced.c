@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { CLIENTS_MAX = 16, PHASES_MAX = 4, ROUNDS_MAX = 16 };
+enum { CLIENTS_MAX = 16, PHASES_MAX = 5, ROUNDS_MAX = 16 };
 
 struct shared {
     const char *table_dir;

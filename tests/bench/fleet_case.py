@@ -198,7 +198,7 @@ def fleet(quick):
             measure_polls(report, place, server, quick)
             measure_fold(report, server, n_long, 5 if quick else 15)
             url = server.url(4, "lookups")
-            timeline = busy_lookups.measure(report, place, url, fkv_on(url), quick)
+            timeline = busy_lookups.measure(report, place, server, url, fkv_on(url), quick)
     report.note(f"{nfs_server.about()}, {NODES} daemons, the server and the observer on {os.cpu_count()} CPUs. Skew: from the "
                 "last moment at which no node can have switched to the first at which all had; the observer looks at each "
                 "node once a millisecond. Segments and bytes of a poll are the kernel's count of daemons polling every 50 ms, "
@@ -212,7 +212,7 @@ def shares(values):
 
 def shaded(timeline):
     """gnuplot boxes behind the times at which a version was fetched or loaded."""
-    boxes, begin, busy = [], None, (busy_lookups.FETCH, busy_lookups.LOAD)
+    boxes, begin, busy = [], None, (busy_lookups.FETCH, busy_lookups.FETCH_ALONE, busy_lookups.LOAD)
     for tick in timeline + [{"s": timeline[-1]["s"], "phase": busy_lookups.STEADY}]:
         if tick["phase"] not in busy and begin is not None:
             boxes.append(f"set object rectangle from {begin}, graph 0 to {tick['s']}, graph 1 behind "
