@@ -9,7 +9,7 @@
  *
  *   idx_find_u64(): keys -> ranks      idx_place(): rank -> pages      block_open(), block_value()
  *
- * u64 keys take about 2.6 bits more than the logarithm of their mean distance, bytes keys what
+ * u64 keys take about 2.3 bits more than the logarithm of their mean distance, bytes keys what
  * front coding leaves. idx_open() checks the numbers that lookups rely on, so a view is total.
  *
  * Threads: a view is immutable and may be shared; a cursor belongs to one thread. Memory: the view

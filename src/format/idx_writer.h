@@ -5,8 +5,8 @@
  * Entries come in ascending order of key (u64 by value, bytes by memcmp(), a prefix first), with
  * their placement hash, of which the shard is checked. Values are given as they shall be stored,
  * as to blk_writer. The writer appends to a sink strictly front to back and needs memory for one
- * block and for all keys as they will stand in the part: for random u64 keys 42 bits less the
- * logarithm of millions of keys, for bytes keys what front coding leaves. The bytes depend on
+ * block and for all keys as they will stand in the part: for random u64 keys 46.4 bits less the
+ * logarithm (to base 2) of their millions, for bytes keys what front coding leaves. The bytes depend on
  * the entries and the parameters only; n_entries, n_bytes and has_filter play no role.
  *
  * Threads: one at a time. Errors: as blk_writer's; -E2BIG only for more than 2^32 pages.

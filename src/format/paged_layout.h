@@ -19,7 +19,7 @@
 
 enum { PAGED_SECTIONS = 6 };
 
-/* Keys and tombstones of a part: more than 2^32 pages hold of anything but empty values. */
+/* Keys and tombstones of a part: more than its 2^32 pages can hold of any that have a value. */
 #define PAGED_ENTRIES_MAX (1ULL << 40)
 
 enum blk_section {
