@@ -209,8 +209,9 @@ def test_status_finds_trouble_for_whoever_asks(fleet):  # noqa: F811
                        "the one that is behind is named")
     n2.resume()
     n2.wait_serving("ads", 3)
-    fkvtest.wait_until(lambda: fleet.store.fkv("status", "--check", check=False).returncode == 0, "all is well again")
-    assert [t["settled"] for name in ("n1", "n2") for t in fleet.node_status(name)["tables"]] == [True, True]
+    fkvtest.wait_until(lambda: all(t["settled"] for n in ("n1", "n2") for t in fleet.node_status(n)["tables"]),
+                       "all is well again")
+    assert fleet.store.fkv("status", "--check", check=False).returncode == 0
 
 
 # --- going back ---
@@ -277,7 +278,8 @@ def test_pins_by_node_and_by_label(fleet):  # noqa: F811
     fleet.store.fkv("rollback", "ads")
     n1.wait_serving("ads", 2)
     assert [node.serves("ads") for node in (n2, n3)] == [1, 3], "pins stay"
-    assert [t["settled"] for name in ("n1", "n2", "n3") for t in fleet.node_status(name)["tables"]] == [True] * 3
+    fkvtest.wait_until(lambda: all(t["settled"] for n in fleet.nodes for t in fleet.node_status(n)["tables"]),
+                       "all are where they should be")
     fleet.store.fkv("unpin", "ads", "--node", "n3")
     n3.wait_serving("ads", 1)
     fleet.store.fkv("unpin", "ads", "--label", "control")
