@@ -38,7 +38,7 @@ enum {
 };
 
 /* A gigabit line, and a tenth of a processor here and at the server. */
-#define FETCH_DEFAULT_LIMIT (128ULL << 20)
+#define FETCH_DEFAULT_LIMIT (64ULL << 20)
 
 const char *argp_program_version = "fkvd " FKV_VERSION;
 const char *argp_program_bug_address = "<https://github.com/fkv/fkv/issues>";
@@ -77,7 +77,7 @@ static const struct argp_option option_table[] = {
     {"cache-limit", KEY_CACHE_LIMIT, "SIZE", 0,
      "The most that the cache may take (default: what its disk holds, less 64M)", 1},
     {"fetch-limit", KEY_FETCH_LIMIT, "SIZE", 0,
-     "Fetch at most so much a second; 0: no limit (default 128M)", 1},
+     "Fetch at most so much a second; 0: no limit (default 64M)", 1},
     {"keep", KEY_KEEP, "N", 0, "Former versions a table keeps in the cache (default 3)", 1},
     {"node", KEY_NODE, "NAME", 0, "This node's name in the fleet (default: the host name)", 2},
     {"label", KEY_LABEL, "LABEL", 0, "A group this node is in, for `fkv pin`; may be repeated", 2},
