@@ -167,6 +167,18 @@ static bool any_retired(const struct state *state)
     return false;
 }
 
+/* Who cannot be read may use anything, so nothing is taken away from under him. */
+static bool is_guess(struct collecting *c, const struct heartbeat_list *nodes)
+{
+    if (!nodes->n_bad || !any_retired(manifest_state(c->manifest)))
+        return nodes->n_bad > 0;
+    collect_say(c,
+                "keep   what is retired (nodes/%s.json cannot be read, so nobody knows what that "
+                "node uses; remove the file if the node is gone)",
+                nodes->bad);
+    return true;
+}
+
 /* The node that keeps everything from being forgotten, because it has not read the log that far. */
 static const struct heartbeat *behind(const struct collecting *c,
                                       const struct heartbeat_list *nodes)
@@ -291,7 +303,8 @@ static int remove_versions(struct collecting *c, const struct heartbeat_list *no
             const struct version_entry *v = &table->versions[j];
             bool goes = v->state == VERSION_FORGOTTEN;
             if (c->options->dry_run && !goes)
-                goes = should_retire(c, nodes, table, v) || should_forget(c, nodes, table, v);
+                goes = !c->is_guess &&
+                       (should_retire(c, nodes, table, v) || should_forget(c, nodes, table, v));
             if (goes)
                 rc = remove_version(c, table->name, v->version, err);
         }
@@ -311,7 +324,8 @@ static int collect_versions(struct collecting *c, struct err *err)
         rc = heartbeat_list_read(c->store, &nodes, err);
     if (!rc)
         say_held(c, &nodes);
-    if (!rc && !c->options->dry_run && !behind(c, &nodes))
+    c->is_guess = !rc && is_guess(c, &nodes);
+    if (!rc && !c->options->dry_run && !behind(c, &nodes) && !c->is_guess)
         rc = record_all(c, OP_FORGET, should_forget, &nodes, "gc: no node uses it", err);
     if (!rc)
         rc = remove_versions(c, &nodes, err);
@@ -326,7 +340,11 @@ int collect_run(struct store *store, struct manifest *manifest,
                 struct err *err)
 {
     struct collect_result sum = {0};
-    struct collecting c = {store, manifest, options, &sum, manifest_now_ns(manifest)};
+    struct collecting c = {.store = store,
+                           .manifest = manifest,
+                           .options = options,
+                           .result = &sum,
+                           .now_ns = manifest_now_ns(manifest)};
     int rc = manifest_refresh(manifest, NULL, err);
     if (!rc)
         rc = collect_versions(&c, err);

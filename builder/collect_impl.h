@@ -16,6 +16,7 @@ struct collecting {
     const struct collect_options *options;
     struct collect_result *result;
     int64_t now_ns; /* by the store's clock, as file times and heartbeats */
+    bool is_guess;  /* what nodes use is not known of all of them: nothing is forgotten */
 };
 
 /* Passes one line on; a dry run says "would …" itself through collect_verb(). */

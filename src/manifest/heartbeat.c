@@ -88,23 +88,43 @@ static bool node_of_file(const char *file, char node[NODE_NAME_MAX + 1])
     return node_name_check(node, NULL) == 0;
 }
 
-static int read_one(struct store *store, const char *node, struct heartbeat *out)
+/* Will what lies there never be a heartbeat, however often it is read? Anything else says nothing of the node. */
+static bool is_bad_file(int ret)
+{
+    return ret == -EBADMSG || ret == -E2BIG || ret == -EISDIR || ret == -EPERM;
+}
+
+/* 1 when it was read, 0 when it is bad, which is counted, or gone. */
+static int read_one(struct store *store, const char *node, struct heartbeat_list *list,
+                    struct err *err)
 {
     char path[NODE_PATH_MAX];
     struct buf text = {0};
+    struct err why = {0};
     struct heartbeat heartbeat = {0};
     snprintf(path, sizeof path, "nodes/%s.json", node);
-    int ret = store_get(store, path, HEARTBEAT_JSON_MAX, &text, NULL);
-    if (!ret)
-        ret = heartbeat_decode(text.data, text.len, path, &heartbeat, NULL);
+    int ret = store_get(store, path, HEARTBEAT_JSON_MAX, &text, &why);
+    if (!ret) {
+        ret = heartbeat_decode(text.data, text.len, path, &heartbeat, &why);
+        /* Also one of a later format. */
+        ret = ret && ret != -ENOMEM ? -EBADMSG : ret;
+    }
     buf_release(&text);
     if (!ret && strcmp(heartbeat.node, node) != 0) {
         heartbeat_release(&heartbeat);
         ret = -EBADMSG;
     }
-    if (!ret)
-        *out = heartbeat;
-    return ret;
+    if (!ret) {
+        list->nodes[list->n_nodes++] = heartbeat;
+        return 1;
+    }
+    if (ret == -ENOENT) /* gone since the listing: nothing bad about that */
+        return 0;
+    if (!is_bad_file(ret))
+        return err_set(err, ret, "%s", err_text(&why, ret));
+    if (!list->n_bad++)
+        snprintf(list->bad, sizeof list->bad, "%s", node);
+    return 0;
 }
 
 static int by_node(const void *a, const void *b)
@@ -126,15 +146,14 @@ int heartbeat_list_read(struct store *store, struct heartbeat_list *out, struct 
         char node[NODE_NAME_MAX + 1];
         if (!node_of_file(files.names[i], node))
             continue;
-        int bad = read_one(store, node, &list.nodes[list.n_nodes]);
-        if (!bad)
-            list.n_nodes++;
-        else if (bad != -ENOENT) /* gone since the listing: nothing bad about that */
-            list.n_bad++;
+        ret = read_one(store, node, &list, err);
+        ret = ret < 0 ? ret : 0;
     }
     store_list_release(&files);
-    if (ret)
+    if (ret) {
+        heartbeat_list_release(&list);
         return ret;
+    }
     qsort(list.nodes, list.n_nodes, sizeof *list.nodes, by_node);
     *out = list;
     return 0;

@@ -95,12 +95,16 @@ int heartbeat_decode(const void *text, size_t len, const char *name, struct hear
                      struct err *err);
 void heartbeat_release(struct heartbeat *heartbeat);
 
-/* Writes nodes/<node>.json, and reads all of them, by name (unreadable ones are left out and counted). */
+/*
+ * Writes nodes/<node>.json, and reads all of them, by name. What lies there but is no heartbeat (damaged, too long, a directory, a
+ * link) is left out and counted; any other failure ends the reading, as it says nothing of the node.
+ */
 int heartbeat_put(struct store *store, const struct heartbeat *heartbeat, struct err *err);
 struct heartbeat_list {
     struct heartbeat *nodes;
     size_t n_nodes;
     size_t n_bad;
+    char bad[NODE_NAME_MAX + 1]; /* the first of them: nodes/<bad>.json */
 };
 int heartbeat_list_read(struct store *store, struct heartbeat_list *out, struct err *err);
 void heartbeat_list_release(struct heartbeat_list *list);

@@ -202,6 +202,23 @@ static void collect__leaves_what_a_live_node_uses(void **state)
     }
 }
 
+static void collect__forgets_nothing_while_a_heartbeat_is_damaged(void **state)
+{
+    struct fixture_store fs;
+    struct collect_options options = now_options();
+    make_versions(&fs, 7);
+    put_heartbeat(&fs, "web1", 0, 1000, 7, NODE_SERVING);
+    assert_int_equal(store_put(fs.store, "nodes/web2.json", "{", 1, NULL), 0);
+    run(&fs, &options);
+    assert_true(has_version(&fs, 1));
+    assert_int_equal(entry(&fs, 1)->state, VERSION_RETIRED);
+    assert_non_null(strstr(said, "nodes/web2.json cannot be read"));
+    assert_int_equal(store_remove(fs.store, "nodes/web2.json", NULL), 0);
+    run(&fs, &options);
+    assert_false(has_version(&fs, 1));
+    fixture_store_release(&fs);
+}
+
 static void collect__waits_for_nodes_that_have_not_read_the_log(void **state)
 {
     struct fixture_store fs;
@@ -561,6 +578,7 @@ int main(void)
         cmocka_unit_test(collect__counts_bytes_that_no_other_version_links_once),
         cmocka_unit_test(collect__keeps_tagged_and_pinned_versions_and_candidates),
         cmocka_unit_test(collect__leaves_what_a_live_node_uses),
+        cmocka_unit_test(collect__forgets_nothing_while_a_heartbeat_is_damaged),
         cmocka_unit_test(collect__waits_for_nodes_that_have_not_read_the_log),
         cmocka_unit_test(collect__removes_orphans_by_age),
         cmocka_unit_test(collect__removes_builds_by_age),

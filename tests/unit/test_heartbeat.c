@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "faulty_backend.h"
 #include "manifest/heartbeat.h"
 #include "memory_backend.h"
 
@@ -317,8 +318,42 @@ static void heartbeat__list_leaves_bad_ones_out_and_counts_them(void **state)
     assert_string_equal(list.nodes[1].node, "b");
     assert_int_equal(list.nodes[1].n_tables, 2);
     assert_int_equal(list.n_bad, 3);
+    assert_true(list.bad[0] >= 'c' && list.bad[0] <= 'e' && !list.bad[1]);
     heartbeat_list_release(&list);
     heartbeat_list_release(NULL);
+    store_close(store);
+}
+
+/* A node that cannot be read just now is not one less to wait for. */
+static void heartbeat__list_fails_when_the_store_does(void **state)
+{
+    static const int codes[] = {-EIO, -ETIMEDOUT, -EAGAIN, -ESTALE, -ENOMEM, -EACCES};
+    struct faulty *faulty = faulty_new(memory_backend_new(), false);
+    struct store *store = NULL;
+    struct heartbeat a = {.node = "a"}, b = {.node = "b"};
+    assert_int_equal(store_open_backend(&faulty->backend, "faulty:", &store, NULL), 0);
+    assert_int_equal(store_mkdir(store, "nodes", NULL), 0);
+    assert_int_equal(heartbeat_put(store, &a, NULL), 0);
+    assert_int_equal(heartbeat_put(store, &b, NULL), 0);
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        unsigned n_failed = 0;
+        for (unsigned nth = 1;; nth++) {
+            struct heartbeat_list list = {0};
+            struct err err = {0};
+            faulty_arm(faulty, nth, FAULTY_FAIL, codes[i]);
+            int ret = heartbeat_list_read(store, &list, &err);
+            faulty_disarm(faulty);
+            n_failed += ret != 0;
+            assert_true(ret == 0 || ret == codes[i]);
+            assert_true(ret == 0 || (err.text[0] && !list.nodes));
+            assert_int_equal(list.n_nodes, ret ? 0 : 2);
+            assert_int_equal(list.n_bad, 0);
+            heartbeat_list_release(&list);
+            if (!ret)
+                break;
+        }
+        assert_true(n_failed >= 3); /* the listing, and each of the two */
+    }
     store_close(store);
 }
 
@@ -334,6 +369,7 @@ int main(void)
         cmocka_unit_test(heartbeat__lives_thirty_seconds),
         cmocka_unit_test(heartbeat__is_abandoned_after_thirty_days),
         cmocka_unit_test(heartbeat__list_leaves_bad_ones_out_and_counts_them),
+        cmocka_unit_test(heartbeat__list_fails_when_the_store_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
