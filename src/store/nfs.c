@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The NFS backend: names and namespace steps. Its files are in nfs_file.c.
+ * The NFS backend: names. Listing is in nfs_list.c, links and renames in nfs_rename.c, files in nfs_file.c.
  *
  * A request whose answer was lost may have been carried out. What the next try then finds is taken for our own doing
- * when the file found has the number (fileid) of the one that was to be there; a name made of a random number is ours.
+ * where that can be told: a directory is as good whoever made it, and a file's name made of a random number is ours.
  */
 #include "store/nfs.h"
 
@@ -33,21 +33,16 @@ static uint64_t op_n_requests(const struct backend *backend)
 
 /* What the steps are about. */
 struct names {
-    const char *from;
-    const char *to;
+    const char *path;
     struct nfs_node *node;
     bool is_dir;
-    bool replaces;
-    bool has_seen; /* from, in an earlier try, as seen */
-    struct nfs_node seen;
-    struct nfs_names *list;
 };
 
 static int stat_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
                      void *context)
 {
     struct names *names = context;
-    return nfs_walk_node(nfs, connection, names->from, names->node);
+    return nfs_walk_node(nfs, connection, names->path, names->node);
 }
 
 static int op_stat(struct backend *backend, const char *path, struct store_stat *out,
@@ -55,7 +50,7 @@ static int op_stat(struct backend *backend, const char *path, struct store_stat 
 {
     struct nfs *nfs = nfs_of(backend);
     struct nfs_node node = {0};
-    struct names names = {.from = path, .node = &node};
+    struct names names = {.path = path, .node = &node};
     int ret = nfs_run(nfs, "stat", path, stat_step, &names, err);
     if (ret)
         return ret;
@@ -71,27 +66,10 @@ static int op_stat(struct backend *backend, const char *path, struct store_stat 
     return 0;
 }
 
-static int list_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
-                     void *context)
-{
-    struct names *names = context;
-    struct nfs_handle dir;
-    nfs_names_release(names->list);
-    int ret = nfs_walk_dir(nfs, connection, names->from, strlen(names->from), &dir);
-    return ret ? ret : nfs->proto->list(connection, &dir, names->list);
-}
-
 static int op_list(struct backend *backend, const char *path, struct store_list *out,
                    struct err *err)
 {
-    struct nfs_names list = {0};
-    struct names names = {.from = path, .list = &list};
-    int ret = nfs_run(nfs_of(backend), "listing", path, list_step, &names, err);
-    if (ret)
-        nfs_names_release(&list);
-    else
-        *out = (struct store_list){.names = list.names, .n_names = list.n};
-    return ret;
+    return nfs_list_dir(nfs_of(backend), path, out, err);
 }
 
 static int op_open(struct backend *backend, const char *path, struct backend_file **out,
@@ -99,7 +77,7 @@ static int op_open(struct backend *backend, const char *path, struct backend_fil
 {
     struct nfs *nfs = nfs_of(backend);
     struct nfs_node node = {0};
-    struct names names = {.from = path, .node = &node};
+    struct names names = {.path = path, .node = &node};
     int ret = nfs_run(nfs, "opening", path, stat_step, &names, err);
     if (ret)
         return ret;
@@ -119,12 +97,15 @@ static int create_step(struct nfs *nfs, struct nfs_connection *connection, struc
 {
     struct names *names = context;
     struct nfs_place place;
-    int ret = nfs_walk(nfs, connection, names->from, &place);
+    int ret = nfs_walk(nfs, connection, names->path, &place);
     if (!ret)
         ret = nfs->proto->create(connection, &place, nfs->file_mode, &names->node->handle);
-    if (ret == -EEXIST && try->is_uncertain)
-        ret = nfs->proto->lookup(connection, &place, names->node);
-    return ret;
+    /* Put off half way: the file may have been made. */
+    try->is_uncertain |= ret == -EAGAIN;
+    if (ret != -EEXIST || !try->is_uncertain)
+        return ret;
+    int found = nfs->proto->lookup(connection, &place, names->node);
+    return found ? found : names->node->type == NFS_FILE ? 0 : ret;
 }
 
 static int op_create(struct backend *backend, const char *path, struct backend_file **out,
@@ -132,7 +113,7 @@ static int op_create(struct backend *backend, const char *path, struct backend_f
 {
     struct nfs *nfs = nfs_of(backend);
     struct nfs_node node = {0};
-    struct names names = {.from = path, .node = &node};
+    struct names names = {.path = path, .node = &node};
     int ret = nfs_run(nfs, "creating", path, create_step, &names, err);
     if (ret)
         return ret;
@@ -149,73 +130,13 @@ static int mkdir_step(struct nfs *nfs, struct nfs_connection *connection, struct
     struct names *names = context;
     struct nfs_place place;
     struct nfs_node node = {0};
-    int ret = nfs_walk(nfs, connection, names->from, &place);
+    int ret = nfs_walk(nfs, connection, names->path, &place);
     if (!ret)
         ret = nfs->proto->mkdir(connection, &place, nfs->dir_mode);
-    bool may_be_ours = ret == -EEXIST && try->is_uncertain;
-    if (may_be_ours && !nfs->proto->lookup(connection, &place, &node) && node.type == NFS_DIR)
-        return 0;
-    return ret;
-}
-
-static int op_mkdir(struct backend *backend, const char *path, struct err *err)
-{
-    struct names names = {.from = path};
-    return nfs_run(nfs_of(backend), "making directory", path, mkdir_step, &names, err);
-}
-
-/* Is what place names the file that this call was to put there? */
-static bool is_done(struct nfs *nfs, struct nfs_connection *connection, const struct names *names,
-                    const struct nfs_place *place)
-{
-    struct nfs_node node = {0};
-    return names->has_seen && !nfs->proto->lookup(connection, place, &node) &&
-           node.fileid == names->seen.fileid;
-}
-
-static int link_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
-                     void *context)
-{
-    struct names *names = context;
-    struct nfs_place from, to;
-    struct nfs_node node = {0};
-    int ret = nfs_walk(nfs, connection, names->from, &from);
-    if (!ret)
-        ret = nfs->proto->lookup(connection, &from, &node);
-    if (!ret)
-        ret = nfs_walk(nfs, connection, names->to, &to);
-    if (ret)
+    if (ret != -EEXIST || !try->is_uncertain)
         return ret;
-    if (node.type == NFS_DIR)
-        return -EPERM;
-    ret = nfs->proto->link(connection, &node.handle, &to);
-    /* The name may also have been the file's before: then no link was added. */
-    bool was_added = try->is_uncertain && names->has_seen && node.n_links > names->seen.n_links;
-    if (ret == -EEXIST && was_added && is_done(nfs, connection, names, &to))
-        return 0;
-    if (!names->has_seen)
-        names->seen = node;
-    names->has_seen = true;
-    return ret;
-}
-
-static int op_link(struct backend *backend, const char *from, const char *to, struct err *err)
-{
-    struct names names = {.from = from, .to = to};
-    return nfs_run(nfs_of(backend), "linking to", to, link_step, &names, err);
-}
-
-static int remove_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
-                       void *context)
-{
-    struct names *names = context;
-    struct nfs_place place;
-    int ret = nfs_walk(nfs, connection, names->from, &place);
-    if (!ret)
-        ret = nfs->proto->remove(connection, &place, names->is_dir);
-    if (ret == -ENOENT && try->is_uncertain)
-        return 0;
-    return ret == -EEXIST && names->is_dir ? -ENOTEMPTY : ret;
+    int found = nfs->proto->lookup(connection, &place, &node);
+    return found ? found : node.type == NFS_DIR ? 0 : ret;
 }
 
 static void drop_dirs(struct nfs *nfs, const char *path)
@@ -224,41 +145,42 @@ static void drop_dirs(struct nfs *nfs, const char *path)
     nfs_dirs_drop(&nfs->dirs, path);
 }
 
-static int op_remove(struct backend *backend, const char *path, bool is_dir, struct err *err)
+/* What was there before, and is known by a handle, was taken away by another. */
+static int op_mkdir(struct backend *backend, const char *path, struct err *err)
 {
     struct nfs *nfs = nfs_of(backend);
-    struct names names = {.from = path, .is_dir = is_dir};
-    int ret = nfs_run(nfs, "removing", path, remove_step, &names, err);
-    if (is_dir)
+    struct names names = {.path = path};
+    int ret = nfs_run(nfs, "making directory", path, mkdir_step, &names, err);
+    if (!ret)
         drop_dirs(nfs, path);
     return ret;
 }
 
-/* A rename whose answer was lost: the name it was to take away is gone, and its file is where it was to go. */
-static int rename_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
+static int op_link(struct backend *backend, const char *from, const char *to, struct err *err)
+{
+    return nfs_link_file(nfs_of(backend), from, to, err);
+}
+
+static int remove_step(struct nfs *nfs, struct nfs_connection *connection, struct nfs_try *try,
                        void *context)
 {
     struct names *names = context;
-    struct nfs_place from, to;
-    struct nfs_node node = {0};
-    int ret = nfs_walk(nfs, connection, names->from, &from);
+    struct nfs_place place;
+    int ret = nfs_walk(nfs, connection, names->path, &place);
     if (!ret)
-        ret = nfs_walk(nfs, connection, names->to, &to);
-    if (ret)
-        return ret;
-    ret = nfs->proto->lookup(connection, &from, &node);
-    if (ret == -ENOENT && try->is_uncertain && is_done(nfs, connection, names, &to))
+        ret = nfs->proto->remove(connection, &place, names->is_dir);
+    if (ret == -ENOENT && try->is_uncertain)
         return 0;
-    if (ret)
-        return ret;
-    names->has_seen = true;
-    names->seen = node;
-    names->is_dir = node.type == NFS_DIR;
-    if (!names->is_dir && !names->replaces)
-        return 0;
-    ret = nfs->proto->rename(connection, &from, &to);
-    if (names->is_dir && (ret == -ENOTEMPTY || ret == -ENOTDIR || ret == -EISDIR))
-        return -EEXIST;
+    return ret == -EEXIST && names->is_dir ? -ENOTEMPTY : ret;
+}
+
+static int op_remove(struct backend *backend, const char *path, bool is_dir, struct err *err)
+{
+    struct nfs *nfs = nfs_of(backend);
+    struct names names = {.path = path, .is_dir = is_dir};
+    int ret = nfs_run(nfs, "removing", path, remove_step, &names, err);
+    if (is_dir)
+        drop_dirs(nfs, path);
     return ret;
 }
 
@@ -270,13 +192,13 @@ static int op_rename(struct backend *backend, const char *from, const char *to, 
                      struct err *err)
 {
     struct nfs *nfs = nfs_of(backend);
-    struct names names = {.from = from, .to = to, .replaces = replace};
-    int ret = nfs_run(nfs, "renaming to", to, rename_step, &names, err);
-    if (names.is_dir) {
+    bool is_dir = false;
+    int ret = nfs_rename_path(nfs, from, to, replace, &is_dir, err);
+    if (is_dir) {
         drop_dirs(nfs, from);
         drop_dirs(nfs, to);
     }
-    if (ret || names.is_dir || replace)
+    if (ret || is_dir || replace)
         return ret;
     ret = op_link(backend, from, to, err);
     return ret ? ret : op_remove(backend, from, false, err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nfs: the files of the NFS backend (nfs.c): reading by offset and appending, several requests in flight.
+ * nfs: what the NFS backend (nfs.c) is made of: listing, links, and files, read by offset and appended to, several requests in flight.
  *
  * Threads: a file belongs to one thread at a time. Memory: nfs_file_close() frees.
  * Errors: nfs_error.h; -ESTALE from a read: the file was removed or replaced while it was open.
@@ -9,6 +9,14 @@
 #define FKV_STORE_NFS_H
 
 #include "store/nfs_pool.h"
+
+/* A directory's names, page by page. Each page is progress, and a broken connection loses none of them. */
+int nfs_list_dir(struct nfs *nfs, const char *path, struct store_list *out, struct err *err);
+
+int nfs_link_file(struct nfs *nfs, const char *from, const char *to, struct err *err);
+/* *is_dir: from is a directory. A file is only renamed when it replaces what is there; else all is left as it was. */
+int nfs_rename_path(struct nfs *nfs, const char *from, const char *to, bool replaces, bool *is_dir,
+                    struct err *err);
 
 int nfs_file_new(struct nfs *nfs, const char *path, const struct nfs_node *node,
                  struct backend_file **out);

@@ -43,7 +43,7 @@ static void node_from(const fattr3 *attr, struct nfs_node *out)
     out->len = attr->size;
     out->fileid = attr->fileid;
     out->n_links = attr->nlink;
-    out->mtime = (struct timespec){attr->mtime.seconds, (long)attr->mtime.nseconds};
+    out->mtime = nfs_time(attr->mtime.seconds, attr->mtime.nseconds);
 }
 
 static diropargs3 where(const struct nfs_place *place)
@@ -247,50 +247,42 @@ static int remove3(struct nfs_connection *connection, const struct nfs_place *pl
 
 struct list_call {
     struct nfs_call call;
-    struct nfs_names *out;
-    cookie3 cookie;
-    cookieverf3 verifier;
-    bool is_end;
+    struct nfs_listing *listing;
 };
 
 static void on_list(struct nfs_call *call, const void *reply)
 {
     const READDIR3res *res = reply;
     const READDIR3resok *ok = &res->READDIR3res_u.resok;
-    struct list_call *list = (struct list_call *)call;
+    struct nfs_listing *listing = ((struct list_call *)call)->listing;
     if (nfs3_status(call, res->status))
         return;
     if (is_removed(&ok->dir_attributes)) {
         call->code = -ESTALE;
         return;
     }
-    memcpy(list->verifier, ok->cookieverf, sizeof list->verifier);
-    list->is_end = ok->reply.eof || !ok->reply.entries;
+    memcpy(listing->verifier, ok->cookieverf, sizeof listing->verifier);
+    listing->is_end = ok->reply.eof || !ok->reply.entries;
     entry3 entry;
     for (const void *at = ok->reply.entries; at && !call->code; at = entry.nextentry) {
         /* libnfs hands out list entries at odd multiples of four bytes. */
         memcpy(&entry, at, sizeof entry);
-        list->cookie = entry.cookie;
-        call->code = nfs_names_add(list->out, entry.name, strlen(entry.name));
+        listing->cookie = entry.cookie;
+        call->code = nfs_names_add(&listing->names, entry.name, strlen(entry.name));
     }
 }
 
 static int list3(struct nfs_connection *connection, const struct nfs_handle *dir,
-                 struct nfs_names *out)
+                 struct nfs_listing *listing)
 {
     enum { REPLY_MAX = 64 << 10 };
-    struct list_call list = {.out = out};
-    while (!list.is_end) {
-        READDIR3args args = {.dir = nfs3_fh(dir), .cookie = list.cookie, .count = REPLY_MAX};
-        memcpy(args.cookieverf, list.verifier, sizeof args.cookieverf);
-        int ret = nfs_call_begin(&list.call, connection, on_list);
-        if (!ret)
-            ret = nfs_call_finish(
-                &list.call, nfs_rpc_readdir3(connection->rpc, nfs_call_reply, &args, &list.call));
-        if (ret)
-            return ret;
-    }
-    return 0;
+    struct list_call list = {.listing = listing};
+    READDIR3args args = {.dir = nfs3_fh(dir), .cookie = listing->cookie, .count = REPLY_MAX};
+    memcpy(args.cookieverf, listing->verifier, sizeof args.cookieverf);
+    int ret = nfs_call_begin(&list.call, connection, on_list);
+    return ret ? ret
+               : nfs_call_finish(&list.call, nfs_rpc_readdir3(connection->rpc, nfs_call_reply,
+                                                              &args, &list.call));
 }
 
 const struct nfs_proto nfs_proto3 = {

@@ -94,14 +94,25 @@ struct fsinfo_call {
     struct nfs_root *out;
 };
 
+/* A server that says it takes a few bytes a request does not mean it. */
+static uint32_t at_least(uint32_t max)
+{
+    enum { LEAST = 4096 };
+    return max < LEAST ? LEAST : max;
+}
+
 static void on_fsinfo(struct nfs_call *call, const void *reply)
 {
     const FSINFO3res *res = reply;
     struct nfs_root *root = ((struct fsinfo_call *)call)->out;
     if (nfs3_status(call, res->status))
         return;
-    root->read_max = res->FSINFO3res_u.resok.rtmax;
-    root->write_max = res->FSINFO3res_u.resok.wtmax;
+    const FSINFO3resok *ok = &res->FSINFO3res_u.resok;
+    root->read_max = at_least(ok->rtmax);
+    root->write_max = at_least(ok->wtmax);
+    const post_op_attr *attr = &ok->obj_attributes;
+    if (attr->attributes_follow && attr->post_op_attr_u.attributes.type != NF3DIR)
+        call->code = -ENOTDIR;
 }
 
 int nfs3_mount(const struct nfs_export *url, int64_t deadline_ns, _Atomic uint64_t *n_requests,

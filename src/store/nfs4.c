@@ -131,54 +131,51 @@ static int remove4(struct nfs_connection *connection, const struct nfs_place *pl
 
 struct list_call {
     struct nfs_call call;
-    struct nfs_names *out;
-    nfs_cookie4 cookie;
-    verifier4 verifier;
-    bool is_end;
+    struct nfs_listing *listing;
 };
 
 static void on_list(struct nfs_call *call, const void *reply)
 {
     const COMPOUND4res *res = reply;
-    struct list_call *list = (struct list_call *)call;
-    if (nfs4_status(call, res))
+    struct nfs_listing *listing = ((struct list_call *)call)->listing;
+    if (nfs4_status(call, res)) {
+        /* The verifier is not that of this listing's beginning. */
+        if (res->status == NFS4ERR_NOT_SAME)
+            call->code = -ERESTART;
         return;
+    }
     nfs_resop4 found;
     if (!nfs4_find(res, OP_READDIR, &found)) {
         call->code = -EIO;
         return;
     }
     const READDIR4resok *ok = &found.nfs_resop4_u.opreaddir.READDIR4res_u.resok4;
-    memcpy(list->verifier, ok->cookieverf, sizeof list->verifier);
-    list->is_end = ok->reply.eof || !ok->reply.entries;
+    memcpy(listing->verifier, ok->cookieverf, sizeof listing->verifier);
+    listing->is_end = ok->reply.eof || !ok->reply.entries;
     entry4 entry;
     for (const void *at = ok->reply.entries; at && !call->code; at = entry.nextentry) {
         memcpy(&entry, at, sizeof entry);
-        list->cookie = entry.cookie;
-        call->code = nfs_names_add(list->out, entry.name.utf8string_val, entry.name.utf8string_len);
+        listing->cookie = entry.cookie;
+        call->code =
+            nfs_names_add(&listing->names, entry.name.utf8string_val, entry.name.utf8string_len);
     }
 }
 
 static int list4(struct nfs_connection *connection, const struct nfs_handle *dir,
-                 struct nfs_names *out)
+                 struct nfs_listing *listing)
 {
     enum { REPLY_MAX = 64 << 10 };
     static uint32_t no_bits[] = {0};
-    struct list_call list = {.out = out};
-    while (!list.is_end) {
-        struct nfs4_compound compound = {.n = 0};
-        nfs4_add_handle(&compound, dir);
-        READDIR4args *args = &nfs4_add(&compound, OP_READDIR)->nfs_argop4_u.opreaddir;
-        args->cookie = list.cookie;
-        memcpy(args->cookieverf, list.verifier, sizeof args->cookieverf);
-        args->dircount = REPLY_MAX;
-        args->maxcount = REPLY_MAX;
-        args->attr_request = (bitmap4){1, no_bits};
-        int ret = nfs4_run(&compound, connection, &list.call, on_list);
-        if (ret)
-            return ret;
-    }
-    return 0;
+    struct list_call list = {.listing = listing};
+    struct nfs4_compound compound = {.n = 0};
+    nfs4_add_handle(&compound, dir);
+    READDIR4args *args = &nfs4_add(&compound, OP_READDIR)->nfs_argop4_u.opreaddir;
+    args->cookie = listing->cookie;
+    memcpy(args->cookieverf, listing->verifier, sizeof args->cookieverf);
+    args->dircount = REPLY_MAX;
+    args->maxcount = REPLY_MAX;
+    args->attr_request = (bitmap4){1, no_bits};
+    return nfs4_run(&compound, connection, &list.call, on_list);
 }
 
 static void add_export(struct nfs4_compound *compound, const char *path)

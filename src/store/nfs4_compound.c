@@ -116,8 +116,9 @@ bool nfs4_find(const COMPOUND4res *res, nfs_opnum4 op, nfs_resop4 *out)
     u_int n_ok = res->resarray.resarray_len - (res->status && res->resarray.resarray_len > 0);
     for (u_int i = 0; i < n_ok; i++) {
         result_at(res, i, out);
+        /* All results begin with their status. */
         if (out->resop == op)
-            return true;
+            return out->nfs_resop4_u.opputfh.status == NFS4_OK;
     }
     return false;
 }
@@ -176,16 +177,16 @@ int nfs4_attributes(const fattr4 *attributes, struct nfs_node *out, struct nfs_r
     struct values values = {(const uint8_t *)attributes->attr_vals.attrlist4_val,
                             attributes->attr_vals.attrlist4_len, false};
     if (!has_bit(mask, FATTR4_TYPE) || !has_bit(mask, FATTR4_SIZE) ||
-        !has_bit(mask, FATTR4_TIME_MODIFY))
-        return -EIO;
+        !has_bit(mask, FATTR4_FILEID) || !has_bit(mask, FATTR4_TIME_MODIFY))
+        return -EOPNOTSUPP;
     out->type = type_of(take32(&values));
     out->len = take64(&values);
-    out->fileid = has_bit(mask, FATTR4_FILEID) ? take64(&values) : 0;
+    out->fileid = take64(&values);
     uint64_t read_max = has_bit(mask, FATTR4_MAXREAD) ? take64(&values) : 0;
     uint64_t write_max = has_bit(mask, FATTR4_MAXWRITE) ? take64(&values) : 0;
     out->n_links = has_bit(mask, FATTR4_NUMLINKS) ? take32(&values) : 1;
-    out->mtime.tv_sec = (time_t)take64(&values);
-    out->mtime.tv_nsec = take32(&values);
+    uint64_t seconds = take64(&values);
+    out->mtime = nfs_time(seconds, take32(&values));
     if (limits) {
         limits->read_max = read_max < UINT32_MAX ? (uint32_t)read_max : UINT32_MAX;
         limits->write_max = write_max < UINT32_MAX ? (uint32_t)write_max : UINT32_MAX;

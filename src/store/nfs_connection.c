@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 int64_t nfs_now_ns(void)
@@ -117,6 +118,21 @@ int nfs_call_sent(struct nfs_call *call, int ret)
     return ret;
 }
 
+/* What libnfs's text for a request that was not answered comes to. */
+static int refusal(struct nfs_connection *connection, const char *text)
+{
+    const char *error = rpc_get_error(connection->rpc);
+    if (error && strstr(error, "failed to decode")) {
+        /* Whatever it was, what comes after it on this connection is not to be trusted. */
+        connection->broken = -EBADMSG;
+        return -EBADMSG;
+    }
+    if (!text || !strstr(text, "not accepted"))
+        return -EPROTONOSUPPORT;
+    connection->status = NFS4ERR_WRONGSEC;
+    return -EACCES;
+}
+
 void nfs_call_reply(struct rpc_context *rpc, int status, void *reply, void *context)
 {
     struct nfs_call *call = context;
@@ -127,8 +143,13 @@ void nfs_call_reply(struct rpc_context *rpc, int status, void *reply, void *cont
         call_done(call, call->code);
         return;
     }
-    /* RPC_STATUS_ERROR with the connection up is the server refusing the request itself. */
-    call_done(call, connection->broken ? connection->broken : -EPROTONOSUPPORT);
+    if (connection->broken) {
+        call_done(call, connection->broken);
+        return;
+    }
+    /* The server refuses the request itself, unless libnfs is about to say that the connection is gone. */
+    call->is_refused = true;
+    call_done(call, refusal(connection, reply));
 }
 
 /* One round: waits for the socket until deadline_ns, then lets libnfs send and receive. */
@@ -143,18 +164,9 @@ static void serve(struct nfs_connection *connection, int64_t deadline_ns)
         nfs_connection_break(connection, -errno);
     if (n <= 0)
         return;
-    /* From here on callbacks with an error mean that the connection is gone. */
-    connection->broken = -ECONNRESET;
-    if (rpc_service(rpc, at.revents))
-        nfs_connection_break(connection, -ECONNRESET);
-    else
-        connection->broken = 0;
-}
-
-void nfs_connection_serve(struct nfs_connection *connection)
-{
-    if (connection->rpc)
-        serve(connection, 0);
+    int ret = rpc_service(rpc, at.revents);
+    if (ret || connection->broken)
+        nfs_connection_break(connection, connection->broken ? connection->broken : -ECONNRESET);
 }
 
 int nfs_call_wait(struct nfs_call *call)
@@ -165,6 +177,8 @@ int nfs_call_wait(struct nfs_call *call)
         if (!call->is_done && connection->rpc && nfs_now_ns() >= connection->deadline_ns)
             nfs_connection_break(connection, -ETIMEDOUT);
     }
+    if (call->is_refused && connection->broken)
+        call->code = connection->broken;
     return call->code;
 }
 

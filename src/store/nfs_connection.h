@@ -8,7 +8,8 @@
  *
  * Threads: one at a time.
  * Memory: a struct nfs_call belongs to the caller and stays where it is until it is done.
- * Errors: the server's answer as -errno (nfs_error.h), -ETIMEDOUT, -ECONNRESET and others of the network, -ENOMEM.
+ * Errors: the server's answer as -errno (nfs_error.h), -ETIMEDOUT, -ECONNRESET and others of the network, -ENOMEM;
+ * -EPROTONOSUPPORT: the server refuses such requests; -EBADMSG: its answer makes no sense, and the connection is broken.
  */
 #ifndef FKV_STORE_NFS_CONNECTION_H
 #define FKV_STORE_NFS_CONNECTION_H
@@ -45,7 +46,7 @@ struct nfs_client {
 
 struct nfs_connection {
     struct rpc_context *rpc; /* NULL: broken */
-    int broken;              /* why: -errno */
+    int broken;              /* why it is, or is about to be: -errno */
     unsigned n_pending;
     int64_t deadline_ns; /* CLOCK_MONOTONIC: when a wait gives up */
     uint32_t status;     /* the last status of the server's that was not OK, for error texts */
@@ -72,6 +73,7 @@ struct nfs_call {
     void (*decode)(struct nfs_call *call, const void *reply);
     int code; /* of the answer, once done */
     bool is_done;
+    bool is_refused; /* not answered: by the server, or because the connection broke meanwhile */
 };
 
 /* Before a request is sent: 0, or why the connection is broken. */
@@ -81,8 +83,6 @@ int nfs_call_begin(struct nfs_call *call, struct nfs_connection *connection,
 int nfs_call_sent(struct nfs_call *call, int ret);
 /* Serves the connection until the call is done, at the latest at the connection's deadline. Returns its code. */
 int nfs_call_wait(struct nfs_call *call);
-/* Sends and receives what can be done without waiting. */
-void nfs_connection_serve(struct nfs_connection *connection);
 /* nfs_call_sent() and nfs_call_wait() at once. */
 int nfs_call_finish(struct nfs_call *call, int ret);
 /* What the nfs_rpc calls take as their callback; the context is the call. */

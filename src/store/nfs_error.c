@@ -36,6 +36,7 @@ static const struct {
     {NFS3ERR_JUKEBOX, -EAGAIN},
     {NFS4ERR_GRACE, -EAGAIN},
     {NFS4ERR_LOCKED, -EAGAIN},
+    {NFS3ERR_BAD_COOKIE, -ERESTART},
     {NFS4ERR_SHARE_DENIED, -EBUSY},
     {NFS4ERR_SYMLINK, -ELOOP},
     {NFS4ERR_WRONGSEC, -EACCES},
@@ -60,6 +61,18 @@ bool nfs_error_is_network(int code)
         if (-code == network[i])
             return true;
     return false;
+}
+
+static const char *status_advice(uint32_t status)
+{
+    switch (status) {
+    case NFS4ERR_GRACE:
+        return "the server is in its grace period after a start and takes no changes yet";
+    case NFS4ERR_WRONGSEC:
+        return "the server wants another kind of credentials: the export's sec= must have sys";
+    default:
+        return NULL;
+    }
 }
 
 const char *nfs_error_advice(int code)
@@ -89,6 +102,15 @@ const char *nfs_error_advice(int code)
     case -EPROTONOSUPPORT:
         return "the server does not take this version of NFS there: look at version=, nfsport= and "
                "mountport=";
+    case -EBADMSG:
+        return "what the server answers makes no sense";
+    case -ERESTART:
+        return "the directory changes all the time";
+    case -EREMOTEIO:
+        return "the server restarts all the time, and may have lost what was written";
+    case -EOPNOTSUPP:
+        return "the server does not tell what a store needs: type, size, file number and time of "
+               "change";
     default:
         return NULL;
     }
@@ -101,7 +123,9 @@ int nfs_error_set(struct err *err, int code, uint32_t status, const char *verb, 
     if (code == -ELOOP)
         return err_set(err, -EPERM, "%s %s%s%s: a symbolic link; a store follows none", verb, url,
                        slash, path);
-    const char *text = nfs_error_advice(code);
+    const char *text = status_advice(status);
+    if (!text)
+        text = nfs_error_advice(code);
     if (text)
         return err_sys(err, code, "%s %s%s%s: %s", verb, url, slash, path, text);
     if (code == -EIO && status)

@@ -4,6 +4,7 @@
  *
  *   -ESTALE   a handle the server no longer knows: the file was removed, or the export replaced
  *   -EAGAIN   the server asks for patience (JUKEBOX, DELAY, GRACE)
+ *   -ERESTART a listing that the server wants begun anew
  *   -ELOOP    a symbolic link where none is followed
  *
  * Threads: pure functions. Memory: none.

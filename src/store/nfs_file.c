@@ -17,6 +17,7 @@ struct backend_file {
     struct nfs_node node;
     uint64_t len; /* as found, and what was appended */
     struct write_behind *writer;
+    struct err trouble; /* of the first write that failed */
     char path[];
 };
 
@@ -65,7 +66,7 @@ static int find_again(struct nfs *nfs, struct nfs_connection *connection, struct
 {
     struct nfs_node node = {0};
     int ret = nfs_walk_node(nfs, connection, file->path, &node);
-    bool is_same = !ret && node.type == NFS_FILE && node.fileid == file->node.fileid &&
+    bool is_same = !ret && node.type == NFS_FILE && nfs_same_file(&node, &file->node) &&
                    node.len == file->node.len &&
                    memcmp(&node.handle, &file->node.handle, sizeof node.handle) != 0;
     if (is_same)
@@ -126,7 +127,7 @@ static int read_step(struct nfs *nfs, struct nfs_connection *connection, struct 
     struct reading *reading = context;
     bool was_found = try->was_stale;
     int ret = was_found ? find_again(nfs, connection, try, reading->file) : 0;
-    connection->deadline_ns = nfs_now_ns() + NFS_DATA_LIMIT_NS;
+    nfs_try_data(try, connection);
     while (!ret && reading->done < reading->len) {
         ret = read_round(nfs, connection, try, reading);
         if (ret == -ESTALE && !was_found) {
@@ -153,7 +154,20 @@ int nfs_file_read(struct backend_file *file, uint64_t off, void *data, size_t le
 static int write_sink(void *context, const void *data, size_t len, uint64_t off)
 {
     struct backend_file *file = context;
-    return nfs_write_durable(file->nfs, file->path, &file->node.handle, data, len, off, NULL);
+    return nfs_write_durable(file->nfs, file->path, &file->node.handle, data, len, off,
+                             file->trouble.code ? NULL : &file->trouble);
+}
+
+/* What write_behind returned. The sink has ended before that. */
+static int written(const struct backend_file *file, int ret, struct err *err)
+{
+    if (!ret)
+        return 0;
+    if (ret != file->trouble.code)
+        return nfs_error_set(err, ret, 0, "writing", file->nfs->url.place, file->path);
+    if (err)
+        *err = file->trouble;
+    return ret;
 }
 
 int nfs_file_append(struct backend_file *file, const void *data, size_t len, struct err *err)
@@ -162,13 +176,12 @@ int nfs_file_append(struct backend_file *file, const void *data, size_t len, str
     if (!ret)
         ret = write_behind_append(file->writer, data, len);
     if (ret)
-        return nfs_error_set(err, ret, 0, "writing", file->nfs->url.place, file->path);
+        return written(file, ret, err);
     file->len += len;
     return 0;
 }
 
 int nfs_file_sync(struct backend_file *file, struct err *err)
 {
-    int ret = file->writer ? write_behind_flush(file->writer) : 0;
-    return ret ? nfs_error_set(err, ret, 0, "writing", file->nfs->url.place, file->path) : 0;
+    return written(file, file->writer ? write_behind_flush(file->writer) : 0, err);
 }

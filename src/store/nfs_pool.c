@@ -54,6 +54,17 @@ static void close_all(struct nfs_connection *connection)
     }
 }
 
+static void drop_idle(struct nfs *nfs)
+{
+    struct nfs_connection *idle = NULL;
+    {
+        scope_lock(&nfs->lock);
+        idle = nfs->idle;
+        nfs->idle = NULL;
+    }
+    close_all(idle);
+}
+
 void nfs_free(struct nfs *nfs)
 {
     close_all(nfs->idle);
@@ -108,9 +119,15 @@ static int root_find(struct nfs *nfs, int64_t deadline_ns, struct nfs_root *out,
     return 0;
 }
 
-static int borrow(struct nfs *nfs, int64_t deadline_ns, struct nfs_connection **out,
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int borrow(struct nfs *nfs, struct nfs_try *try, struct nfs_connection **out,
                   struct err *err)
 {
+    const int64_t deadline_ns = try->give_up_ns;
     struct nfs_connection *connection = NULL;
     struct nfs_root root;
     int ret = root_find(nfs, deadline_ns, &root, err);
@@ -122,6 +139,7 @@ static int borrow(struct nfs *nfs, int64_t deadline_ns, struct nfs_connection **
             break;
         nfs_connection_close(connection);
     }
+    try->is_pooled = connection;
     if (!connection) {
         ret = nfs_connection_open(&nfs->url, nfs->url.nfsport, deadline_ns, &nfs->n_requests,
                                   &connection, err);
@@ -130,6 +148,8 @@ static int borrow(struct nfs *nfs, int64_t deadline_ns, struct nfs_connection **
     }
     connection->root = root;
     connection->deadline_ns = deadline_ns;
+    if (try->is_pooled)
+        connection->deadline_ns = earlier(deadline_ns, nfs_now_ns() + NFS_IDLE_ANSWER_NS);
     connection->status = 0;
     *out = connection;
     return 0;
@@ -170,7 +190,14 @@ void nfs_try_progress(struct nfs_try *try, struct nfs_connection *connection)
     try->give_up_ns = now_ns + NFS_LIMIT_NS;
     try->wait_ns = 0;
     try->n_broken = 0;
+    try->is_pooled = false;
     connection->deadline_ns = now_ns + NFS_DATA_LIMIT_NS;
+}
+
+void nfs_try_data(const struct nfs_try *try, struct nfs_connection *connection)
+{
+    connection->deadline_ns =
+        nfs_now_ns() + (try->is_pooled ? NFS_IDLE_ANSWER_NS : NFS_DATA_LIMIT_NS);
 }
 
 unsigned nfs_try_window(const struct nfs_try *try)
@@ -183,7 +210,7 @@ static int run_once(struct nfs *nfs, const char *verb, const char *path, nfs_ste
                     void *context, struct nfs_try *try, bool *is_final, struct err *err)
 {
     struct nfs_connection *connection = NULL;
-    int ret = borrow(nfs, try->give_up_ns, &connection, err);
+    int ret = borrow(nfs, try, &connection, err);
     if (ret == -ESTALE && !try->was_stale) {
         try->was_stale = true;
         return ret;
@@ -200,12 +227,14 @@ static int run_once(struct nfs *nfs, const char *verb, const char *path, nfs_ste
         try->is_uncertain = true;
         try->n_broken++;
     }
+    if (ret == -ETIMEDOUT && try->is_pooled)
+        drop_idle(nfs);
     if (ret == -ESTALE && !try->was_stale) {
         forget_handles(nfs);
         try->was_stale = true;
-        return ret;
+    } else {
+        *is_final = ret == -ENOMEM || (!is_broken && ret != -EAGAIN);
     }
-    *is_final = ret == -ENOMEM || (!is_broken && ret != -EAGAIN);
     return ret ? nfs_error_set(err, ret, status, verb, nfs->url.place, path) : 0;
 }
 

@@ -7,6 +7,8 @@
  * until NFS_LIMIT_NS after the call began (or after it last made progress): then the call fails, and how to go on is
  * the caller's business.
  *
+ * A connection that was idle and does not answer is given up early, with all the other idle ones: a new one may do.
+ *
  * A request whose answer never came may have been carried out. A step that changes names sees that it is not the first
  * try (is_uncertain), and takes what it finds done for its own doing where it can tell.
  *
@@ -25,6 +27,8 @@
 
 /* How long one call goes on trying, and how long it waits for the answer to a small request. */
 #define NFS_LIMIT_NS (10 * 1000000000LL)
+/* How long it waits for the first answer on a connection that was idle: a firewall may have forgotten it meanwhile. */
+#define NFS_IDLE_ANSWER_NS (3 * 1000000000LL)
 /* How long reading and writing wait for any answer at all. */
 #define NFS_DATA_LIMIT_NS (30 * 1000000000LL)
 
@@ -45,6 +49,7 @@ struct nfs {
 struct nfs_try {
     bool is_uncertain; /* an earlier try may have been carried out */
     bool was_stale;    /* handles from before this try are not to be trusted */
+    bool is_pooled;    /* the connection was idle before this try, and has not answered yet */
     unsigned n_broken; /* connections, since this call last made progress */
     int64_t give_up_ns;
     int64_t wait_ns;
@@ -60,6 +65,8 @@ void nfs_free(struct nfs *nfs);
 /* verb and path are for the error's text. */
 int nfs_run(struct nfs *nfs, const char *verb, const char *path, nfs_step step, void *context,
             struct err *err);
+/* Before reading or writing: sets the connection's deadline. */
+void nfs_try_data(const struct nfs_try *try, struct nfs_connection *connection);
 /* Data came or went: the time limits begin anew. */
 void nfs_try_progress(struct nfs_try *try, struct nfs_connection *connection);
 /* How many requests to keep in flight: one while connections break before anything came of them. */

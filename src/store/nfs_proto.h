@@ -31,6 +31,13 @@ struct nfs_place {
     const char *path; /* never empty */
 };
 
+/* So that a clock can be added to it: a server's nanoseconds may be anything. */
+static inline struct timespec nfs_time(uint64_t seconds, uint32_t nanoseconds)
+{
+    const uint32_t last = 999999999;
+    return (struct timespec){(time_t)seconds, nanoseconds < last ? nanoseconds : last};
+}
+
 /* A READ, WRITE or COMMIT in flight. */
 struct nfs_io {
     struct nfs_call call;
@@ -50,9 +57,17 @@ struct nfs_names {
 int nfs_names_add(struct nfs_names *list, const char *name, size_t len);
 void nfs_names_release(struct nfs_names *list);
 
+/* A directory's names so far, and where to go on. Zeroed: from the beginning. */
+struct nfs_listing {
+    struct nfs_names names;
+    uint64_t cookie;
+    char verifier[8];
+    bool is_end;
+};
+
 struct nfs_proto {
     bool walks; /* places may have paths of several components */
-    /* Finds the root of the store; fills connection->root. */
+    /* Finds the root of the store, on a connection of its own. */
     int (*mount)(const struct nfs_export *url, int64_t deadline_ns, _Atomic uint64_t *n_requests,
                  struct nfs_root *out, struct err *err);
     int (*lookup)(struct nfs_connection *connection, const struct nfs_place *place,
@@ -67,8 +82,9 @@ struct nfs_proto {
                   const struct nfs_place *to);
     /* is_dir false: of a directory -EISDIR. */
     int (*remove)(struct nfs_connection *connection, const struct nfs_place *place, bool is_dir);
+    /* The next page. -ERESTART: the server asks to begin anew. */
     int (*list)(struct nfs_connection *connection, const struct nfs_handle *dir,
-                struct nfs_names *out);
+                struct nfs_listing *listing);
     /* These send; nfs_call_wait(&io->call) waits. io->data and len are set. */
     int (*read)(struct nfs_connection *connection, const struct nfs_handle *file, uint64_t off,
                 struct nfs_io *io);

@@ -15,6 +15,8 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#define SHARE_MIN_NS 1000000000LL
+
 /* A privileged port at our end, if there is one to be had; else any will have to do. */
 static void bind_privileged(int fd, int family)
 {
@@ -76,6 +78,19 @@ static int connect_to(const struct addrinfo *at, int64_t deadline_ns, int *out)
     return 0;
 }
 
+/* Until when to wait for one address: none of them may use up the time of those after it. */
+static int64_t share_of(const struct addrinfo *list, int64_t deadline_ns)
+{
+    const int64_t now_ns = nfs_now_ns();
+    int64_t n = 0;
+    for (const struct addrinfo *at = list; at; at = at->ai_next)
+        n++;
+    int64_t share_ns = (deadline_ns - now_ns) / n;
+    if (share_ns < SHARE_MIN_NS)
+        share_ns = SHARE_MIN_NS;
+    return now_ns + share_ns < deadline_ns ? now_ns + share_ns : deadline_ns;
+}
+
 int nfs_socket_connect(const char *server, unsigned port, int64_t deadline_ns, int *out,
                        struct err *err)
 {
@@ -89,7 +104,7 @@ int nfs_socket_connect(const char *server, unsigned port, int64_t deadline_ns, i
                        "looking up NFS server %s: %s", server, gai_strerror(code));
     int ret = -EHOSTUNREACH;
     for (const struct addrinfo *at = list; at && ret; at = at->ai_next)
-        ret = connect_to(at, deadline_ns, out);
+        ret = connect_to(at, share_of(at, deadline_ns), out);
     freeaddrinfo(list);
     if (!ret)
         return 0;

@@ -3,7 +3,8 @@
  * nfs_socket: a TCP connection made within a time limit.
  *
  * libnfs would connect by itself, but through getservbyport(), which is not for threads. The port at our end is a
- * privileged one where we may have it: most exports insist on that.
+ * privileged one where we may have it: most exports insist on that. A name's addresses are tried one after the other, each for
+ * its share of the time that is left.
  *
  * Threads: any. Memory: the descriptor is the caller's. Errors: -errno of the last address tried, -ETIMEDOUT;
  * -EHOSTDOWN for a name that does not exist. Looking a name up may take as long as the system's resolver is told to wait.

@@ -92,3 +92,8 @@ int nfs_walk_node(struct nfs *nfs, struct nfs_connection *connection, const char
     int ret = nfs_walk(nfs, connection, path, &place);
     return ret ? ret : nfs->proto->lookup(connection, &place, out);
 }
+
+bool nfs_same_file(const struct nfs_node *a, const struct nfs_node *b)
+{
+    return a->fileid != 0 && a->fileid == b->fileid;
+}

@@ -24,4 +24,7 @@ int nfs_walk_node(struct nfs *nfs, struct nfs_connection *connection, const char
 int nfs_walk_dir(struct nfs *nfs, struct nfs_connection *connection, const char *path, size_t len,
                  struct nfs_handle *out);
 
+/* Are these one file, by its number? 0 is what a server says that has none. */
+bool nfs_same_file(const struct nfs_node *a, const struct nfs_node *b);
+
 #endif

@@ -31,7 +31,7 @@ static int start_over(struct writing *writing)
 {
     writing->done = 0;
     writing->has_verifier = false;
-    return ++writing->n_lives < LIVES_MAX ? 0 : -EIO;
+    return ++writing->n_lives < LIVES_MAX ? 0 : -EREMOTEIO;
 }
 
 /* A WRITE's answer; false: it is of another life of the server's than the ones before. */
@@ -118,7 +118,7 @@ static int write_step(struct nfs *nfs, struct nfs_connection *connection, struct
     int ret = 0;
     while (!ret && !is_done) {
         bool is_lost = false;
-        connection->deadline_ns = nfs_now_ns() + NFS_DATA_LIMIT_NS;
+        nfs_try_data(try, connection);
         ret = write_round(nfs, connection, try, writing, &is_lost);
         if (!ret && !is_lost && writing->done == writing->len) {
             ret = commit(nfs, connection, writing, &is_done);
