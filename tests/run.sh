@@ -103,7 +103,8 @@ e2e() {
     shift 2
     local log counts status
     log=$logs/e2e-$name.log
-    FKV_BUILD=$PWD/$dir timeout 1500 /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --tb=short \
+    # Tests wait for daemons and time limits more than they compute, and each has its own mounts, ports and files.
+    FKV_BUILD=$PWD/$dir timeout 1500 /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --tb=short -n $(($(nproc) * 2)) \
         --junitxml="$logs/e2e-$name.xml" "$@" >"$log" 2>&1
     status=$?
     counts=$(/usr/bin/python3 - "$logs/e2e-$name.xml" <<'PYTHON'
