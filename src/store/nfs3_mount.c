@@ -81,7 +81,7 @@ static int ask_mount(const struct nfs_export *url, int64_t deadline_ns,
     if (ret == -ENOENT)
         return err_set(err, ret, "mounting %s from NFS server %s: no such export or directory",
                        url->path, url->server);
-    if (ret == -EACCES)
+    if (ret == -EACCES && status != NFS4ERR_WRONGSEC)
         return err_set(err, ret,
                        "mounting %s from NFS server %s: refused: look at the export's list of "
                        "clients; some servers also say so of a directory that is not there",

@@ -184,25 +184,40 @@ static bool wait_for_next(struct nfs_try *try)
     return true;
 }
 
+void nfs_try_data(struct nfs_try *try, struct nfs_connection *connection)
+{
+    int64_t limit_ns = try->is_pooled       ? NFS_IDLE_ANSWER_NS
+                       : try->n_broken == 0 ? NFS_DATA_ANSWER_NS
+                                            : NFS_DATA_LIMIT_NS - NFS_DATA_ANSWER_NS;
+    try->is_data = true;
+    connection->deadline_ns = nfs_now_ns() + limit_ns;
+}
+
 void nfs_try_progress(struct nfs_try *try, struct nfs_connection *connection)
 {
-    int64_t now_ns = nfs_now_ns();
-    try->give_up_ns = now_ns + NFS_LIMIT_NS;
+    try->give_up_ns = nfs_now_ns() + NFS_LIMIT_NS;
     try->wait_ns = 0;
     try->n_broken = 0;
     try->is_pooled = false;
-    connection->deadline_ns = now_ns + NFS_DATA_LIMIT_NS;
-}
-
-void nfs_try_data(const struct nfs_try *try, struct nfs_connection *connection)
-{
-    connection->deadline_ns =
-        nfs_now_ns() + (try->is_pooled ? NFS_IDLE_ANSWER_NS : NFS_DATA_LIMIT_NS);
+    nfs_try_data(try, connection);
 }
 
 unsigned nfs_try_window(const struct nfs_try *try)
 {
     return try->n_broken ? 1 : NFS_WINDOW_MAX;
+}
+
+static void note_broken(struct nfs *nfs, struct nfs_try *try, int code)
+{
+    try->is_uncertain = true;
+    try->n_broken++;
+    if (code != -ETIMEDOUT)
+        return;
+    if (try->is_pooled)
+        drop_idle(nfs);
+    /* Another connection has its chance, though this one used up the time. */
+    if (try->is_data && try->n_broken == 1)
+        try->give_up_ns = nfs_now_ns() + NFS_IDLE_ANSWER_NS;
 }
 
 /* One try. *is_final: there is no use in another. */
@@ -223,12 +238,8 @@ static int run_once(struct nfs *nfs, const char *verb, const char *path, nfs_ste
     bool is_broken = ret && !connection->rpc;
     uint32_t status = connection->status;
     give_back(nfs, connection);
-    if (is_broken) {
-        try->is_uncertain = true;
-        try->n_broken++;
-    }
-    if (ret == -ETIMEDOUT && try->is_pooled)
-        drop_idle(nfs);
+    if (is_broken)
+        note_broken(nfs, try, ret);
     if (ret == -ESTALE && !try->was_stale) {
         forget_handles(nfs);
         try->was_stale = true;

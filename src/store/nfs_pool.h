@@ -29,8 +29,9 @@
 #define NFS_LIMIT_NS (10 * 1000000000LL)
 /* How long it waits for the first answer on a connection that was idle: a firewall may have forgotten it meanwhile. */
 #define NFS_IDLE_ANSWER_NS (3 * 1000000000LL)
-/* How long reading and writing wait for any answer at all. */
-#define NFS_DATA_LIMIT_NS (30 * 1000000000LL)
+/* How long reading and writing wait for any answer at all, and how much of that on a connection that then fell silent. */
+#define NFS_DATA_LIMIT_NS  (30 * 1000000000LL)
+#define NFS_DATA_ANSWER_NS (10 * 1000000000LL)
 
 struct nfs {
     struct backend backend;
@@ -49,6 +50,7 @@ struct nfs {
 struct nfs_try {
     bool is_uncertain; /* an earlier try may have been carried out */
     bool was_stale;    /* handles from before this try are not to be trusted */
+    bool is_data;      /* reading or writing */
     bool is_pooled;    /* the connection was idle before this try, and has not answered yet */
     unsigned n_broken; /* connections, since this call last made progress */
     int64_t give_up_ns;
@@ -66,7 +68,7 @@ void nfs_free(struct nfs *nfs);
 int nfs_run(struct nfs *nfs, const char *verb, const char *path, nfs_step step, void *context,
             struct err *err);
 /* Before reading or writing: sets the connection's deadline. */
-void nfs_try_data(const struct nfs_try *try, struct nfs_connection *connection);
+void nfs_try_data(struct nfs_try *try, struct nfs_connection *connection);
 /* Data came or went: the time limits begin anew. */
 void nfs_try_progress(struct nfs_try *try, struct nfs_connection *connection);
 /* How many requests to keep in flight: one while connections break before anything came of them. */

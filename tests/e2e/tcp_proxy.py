@@ -11,6 +11,7 @@
     proxy.when("READ", delay(0.5), times=None)        # every one
     rule.done() / rule.wait()                         # how often it acted; until it has
     proxy.hold(); proxy.release()                     # connections are accepted and stay, nothing moves
+    proxy.freeze_all()                                # open connections stay, nothing moves on them ever again; new ones work
     proxy.cut_all()                                   # every connection breaks now
     proxy.counts["LINK"]; proxy.total()               # requests seen, by operation, and in all
     proxy.close()
@@ -264,7 +265,7 @@ class Connection:
     def __init__(self, proxy, client):
         self.proxy, self.client, self.server = proxy, client, None
         self.pending = {}  # xid: rules that want to see the reply
-        self.closed = False
+        self.closed = self.frozen = False
 
     def run(self):
         try:
@@ -281,6 +282,8 @@ class Connection:
             while True:
                 record = self.read_record(source)
                 self.proxy.wait_released()
+                if self.frozen:
+                    continue
                 passed = judge(record)
                 if passed is None:
                     break
@@ -423,6 +426,11 @@ class TcpProxy:
 
     def release(self):
         self.flowing.set()
+
+    def freeze_all(self):
+        with self.lock:
+            for connection in self.connections:
+                connection.frozen = True
 
     def cut_all(self):
         with self.lock:
