@@ -158,28 +158,36 @@ static struct timespec after_ns(int64_t ns)
     return at;
 }
 
+/* Until it is time for the next round; false when there is none. */
+static bool pause_follow(struct watch *watch, int64_t wait_ns)
+{
+    int ret = 0;
+    scope_lock(&watch->lock);
+    watch->n_followed++;
+    pthread_cond_broadcast(&watch->changed);
+    if (wait_ns > watch->poll_ns)
+        wait_ns = watch->poll_ns;
+    if (wait_ns < WAIT_MIN_NS)
+        wait_ns = WAIT_MIN_NS;
+    const struct timespec until = after_ns(wait_ns);
+    while (!watch->stopping && !watch->is_flipped && ret != ETIMEDOUT)
+        ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
+    watch->is_flipped = false;
+    return !watch->stopping;
+}
+
+/* A store that hangs at the end is given up by watch_stop(). */
 static void *follow(void *context)
 {
     struct watch *watch = context;
-    for (;;) {
+    int64_t wait_ns = 0;
+    do {
         struct err err = {0};
-        int64_t wait_ns = watch->poll_ns;
+        wait_ns = watch->poll_ns;
         node_follow(watch->node, &wait_ns, &err);
-        scope_lock(&watch->lock);
-        watch->n_followed++;
-        pthread_cond_broadcast(&watch->changed);
-        if (wait_ns > watch->poll_ns)
-            wait_ns = watch->poll_ns;
-        if (wait_ns < WAIT_MIN_NS)
-            wait_ns = WAIT_MIN_NS;
-        const struct timespec until = after_ns(wait_ns);
-        int ret = 0;
-        while (!watch->stopping && !watch->is_flipped && ret != ETIMEDOUT)
-            ret = pthread_cond_timedwait(&watch->changed, &watch->lock, &until);
-        if (watch->stopping)
-            return NULL;
-        watch->is_flipped = false;
-    }
+    } while (pause_follow(watch, wait_ns));
+    node_farewell(watch->node);
+    return NULL;
 }
 
 /* Waits for another round of follow, or for the pause to end. */

@@ -24,6 +24,9 @@
 #define PAUSE_MIN_NS (50 * MS_NS)
 #define PAUSE_MAX_NS (1000 * MS_NS)
 
+/* Who looked away for longer than this has not watched the store without a break. */
+#define LOOKED_AWAY_NS (10000 * MS_NS)
+
 enum { PAUSE_SHARE = 4, CALM_ROUNDS = 20 };
 
 void fleet_init(struct fleet *fleet, struct session *session, bool quiet)
@@ -71,7 +74,8 @@ static uint32_t count_unknown(const struct heartbeat_list *nodes, int64_t now_ns
 {
     uint32_t n = (uint32_t)nodes->n_bad;
     for (size_t i = 0; i < nodes->n_nodes; i++)
-        n += !heartbeat_is_live(&nodes->nodes[i], now_ns) && nodes->nodes[i].time_ns > now_ns;
+        n += !heartbeat_is_live(&nodes->nodes[i], now_ns) && !nodes->nodes[i].stopped &&
+             nodes->nodes[i].time_ns > now_ns;
     return n;
 }
 
@@ -146,6 +150,22 @@ static int refresh(struct fleet *fleet, struct err *err)
     return rc;
 }
 
+/* What asking the store just now tells of the store. */
+static void note_answer(struct fleet *fleet, bool answered)
+{
+    struct manifest *manifest = fleet->session->manifest;
+    int64_t now_ns = manifest_now_ns(manifest);
+    int64_t clock_ns = cli_now_ns();
+    if (!answered) {
+        fleet->away_until_ns = now_ns;
+        fleet->answered_ns = 0;
+        return;
+    }
+    if (!fleet->answered_ns || clock_ns - fleet->answered_ns > LOOKED_AWAY_NS)
+        fleet->watched_since_ns = now_ns;
+    fleet->answered_ns = clock_ns;
+}
+
 static int look(struct fleet *fleet, const struct fleet_wait *wait, struct err *err)
 {
     struct fleet_question question = {
@@ -157,9 +177,11 @@ static int look(struct fleet *fleet, const struct fleet_wait *wait, struct err *
         .since_ns = wait->since_ns,
         .seq = wait->seq,
     };
+    struct rollout_clock clock = {.now_ns = manifest_now_ns(fleet->session->manifest),
+                                  .away_until_ns = fleet->away_until_ns,
+                                  .watched_since_ns = fleet->watched_since_ns};
     struct fleet_look seen = {0};
-    int rc = fleet_look(&question, &fleet->nodes.list, manifest_now_ns(fleet->session->manifest),
-                        &seen, err);
+    int rc = fleet_look(&question, &fleet->nodes.list, &clock, &seen, err);
     if (rc)
         return rc;
     fleet_look_release(&fleet->look);
@@ -213,7 +235,10 @@ static int timed_out(struct fleet *fleet, const struct fleet_wait *wait, const s
     struct buf text = {0};
     if (trouble->code)
         buf_printf(&text, "; the store could not be asked: %s", trouble->text);
-    else if (fleet->look.worst) {
+    else if (fleet->look.n_awaited) {
+        buf_printf(&text, "; ");
+        fleet_awaited_text(&fleet->look, &text);
+    } else if (fleet->look.worst) {
         buf_printf(&text, "; ");
         fleet_mark_text(fleet->look.worst, &text);
     }
@@ -272,6 +297,7 @@ static int round_once(struct fleet *fleet, const struct fleet_wait *wait, struct
         return err_set(err, rc, "%s", err_text(&why, rc));
     if (rc)
         err_set(trouble, rc, "%s", err_text(&why, rc));
+    note_answer(fleet, !rc);
     rc = rc ? 0 : check(fleet, wait, err);
     if (!rc)
         rc = look(fleet, wait, err);

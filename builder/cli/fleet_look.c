@@ -149,14 +149,19 @@ static void find_worst(struct fleet_look *look)
 
 /* Each target by the rollout rule. */
 static void decide_ready(struct fleet_look *look, const struct fleet_question *q,
-                         const struct heartbeat_list *nodes, int64_t now_ns)
+                         const struct heartbeat_list *nodes, const struct rollout_clock *clock)
 {
     look->done = true;
     for (size_t i = 0; i < q->n_targets; i++) {
         const struct table_state *table = state_find_table(q->state, q->targets[i].table);
         if (!table || fleet_is_superseded(q->state, &q->targets[i]))
             continue;
-        struct rollout r = rollout_decide(nodes, table, q->targets[i].version, q->quorum, now_ns);
+        struct rollout r = rollout_decide(nodes, table, q->targets[i].version, q->quorum, clock);
+        if (r.n_awaited > look->n_awaited) {
+            look->n_awaited = r.n_awaited;
+            look->await_until_ns = r.await_until_ns;
+            look->away_until_ns = r.away_until_ns;
+        }
         look->done = look->done && r.verdict == ROLLOUT_GO;
         look->blocked = look->blocked || r.verdict == ROLLOUT_BLOCKED;
     }
@@ -171,10 +176,11 @@ static void decide_serving(struct fleet_look *look, const struct fleet_question 
     look->blocked = !look->done && look->n_there + look->n_failed == look->n_marks;
 }
 
-int fleet_look(const struct fleet_question *q, const struct heartbeat_list *nodes, int64_t now_ns,
-               struct fleet_look *out, struct err *err)
+int fleet_look(const struct fleet_question *q, const struct heartbeat_list *nodes,
+               const struct rollout_clock *clock, struct fleet_look *out, struct err *err)
 {
-    struct fleet_look look = {.n_unknown = (uint32_t)nodes->n_bad};
+    int64_t now_ns = clock->now_ns;
+    struct fleet_look look = {.n_unknown = (uint32_t)nodes->n_bad, .now_ns = now_ns};
     look.marks = calloc(nodes->n_nodes + 1, sizeof *look.marks);
     look.held = calloc(nodes->n_nodes + 1, sizeof *look.held);
     if (!look.marks || !look.held) {
@@ -184,14 +190,14 @@ int fleet_look(const struct fleet_question *q, const struct heartbeat_list *node
     for (size_t i = 0; i < nodes->n_nodes; i++) {
         const struct heartbeat *node = &nodes->nodes[i];
         if (!heartbeat_is_live(node, now_ns)) {
-            look.n_unknown += node->time_ns > now_ns;
+            look.n_unknown += !node->stopped && node->time_ns > now_ns;
             continue;
         }
         look.n_live++;
         mark_node(&look, q, node, now_ns);
     }
     if (q->goal == FLEET_READY)
-        decide_ready(&look, q, nodes, now_ns);
+        decide_ready(&look, q, nodes, clock);
     else
         decide_serving(&look, q);
     find_worst(&look);

@@ -39,6 +39,11 @@ struct fleet_look {
     uint32_t n_there;
     uint32_t n_failed;
     uint32_t n_unknown; /* see struct rollout */
+    /* FLEET_READY: silent nodes that are given time to speak, until when, and when the store was away; see there too. */
+    uint32_t n_awaited;
+    int64_t await_until_ns;
+    int64_t away_until_ns;
+    int64_t now_ns; /* when this was */
     bool done;
     bool blocked; /* nobody is on the way any more, and too many failed */
     const struct fleet_mark
@@ -62,9 +67,9 @@ struct fleet_question {
 /* Is a later version of the table current already? Nodes do not prepare the target any more then. */
 bool fleet_is_superseded(const struct state *state, const struct fleet_target *target);
 
-/* now_ns by the store's clock. *out is released by the caller, also before it is used again. */
+/* *out is released by the caller, also before it is used again. */
 int fleet_look(const struct fleet_question *question, const struct heartbeat_list *nodes,
-               int64_t now_ns, struct fleet_look *out, struct err *err);
+               const struct rollout_clock *clock, struct fleet_look *out, struct err *err);
 void fleet_look_release(struct fleet_look *look);
 
 /* How long until a fetch or load is done, as it went until heard_ns, when the node said so; negative: cannot be said. rate: bytes a

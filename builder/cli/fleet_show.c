@@ -102,6 +102,26 @@ void fleet_names_text(const struct heartbeat *const *nodes, size_t n, struct buf
         buf_printf(out, " and %zu more", n - n_named);
 }
 
+void fleet_awaited_text(const struct fleet_look *look, struct buf *out)
+{
+    char left[TEXT_MAX], age[TEXT_MAX];
+    const char *plural = look->n_awaited == 1 ? " is" : "s are";
+    if (!look->n_awaited)
+        return;
+    text_age(look->await_until_ns - look->now_ns, left);
+    if (look->await_until_ns != look->away_until_ns + ROLLOUT_SPEAK_NS) {
+        buf_printf(out, "no node is live, but %u silent node%s given %s more to speak",
+                   look->n_awaited, plural, left);
+        return;
+    }
+    text_age(look->now_ns - look->away_until_ns, age);
+    if (look->away_until_ns > look->now_ns)
+        buf_printf(out, "the store's clock was set");
+    else
+        buf_printf(out, "the store was away until %s ago", age);
+    buf_printf(out, ": %u silent node%s given %s more to speak", look->n_awaited, plural, left);
+}
+
 /* "5 of 8 live nodes ready" */
 static void summary_text(const struct fleet_look *look, enum fleet_goal goal, struct buf *out)
 {
@@ -109,6 +129,10 @@ static void summary_text(const struct fleet_look *look, enum fleet_goal goal, st
                look->n_marks == 1 ? "" : "s", goal == FLEET_READY ? "ready" : "serving");
     if (look->n_failed)
         buf_printf(out, ", %u failing", look->n_failed);
+    if (look->n_awaited) {
+        buf_printf(out, "; ");
+        fleet_awaited_text(look, out);
+    }
 }
 
 static void block_line(const struct fleet_mark *mark, int name_width, struct buf *out)

@@ -23,6 +23,8 @@ void fleet_show_update(struct fleet_show *show, const struct fleet_look *look, e
 void node_version_text(const struct node_version *version, int64_t heard_ns, struct buf *out);
 /* "n7: ads 44 fetching 62 %, …"; appended. */
 void fleet_mark_text(const struct fleet_mark *mark, struct buf *out);
+/* "the store was away until 12 s ago: 3 silent nodes are given 18 s more to speak"; appended, nothing when none is. */
+void fleet_awaited_text(const struct fleet_look *look, struct buf *out);
 /* "n1, n2, n3 and 5 more"; appended. */
 enum { FLEET_NAMES_MAX = 8 };
 void fleet_names_text(const struct heartbeat *const *nodes, size_t n, struct buf *out);

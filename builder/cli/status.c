@@ -162,7 +162,8 @@ static int add_node(struct status *status, const struct status_input *input,
     bool is_live = heartbeat_is_live(node, input->now_ns);
     int rc = is_shown ? status_node_issues(status, input, node) : 0;
     status->n_live += is_live;
-    status->n_gone += !is_live;
+    status->n_stopped += node->stopped;
+    status->n_gone += !is_live && !node->stopped;
     for (size_t i = 0; !rc && is_live && i < status->n_tables; i++) {
         struct status_cell cell;
         status_judge(node, status->tables[i].table, input->now_ns, &cell);

@@ -80,6 +80,7 @@ struct status {
     size_t n_issues;
     size_t n_problems;
     uint32_t n_live;
+    uint32_t n_stopped; /* ended in good order */
     uint32_t n_gone;
 };
 

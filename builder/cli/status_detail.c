@@ -75,7 +75,10 @@ static void show_facts(const struct status *status, const struct heartbeat *node
     bool live = heartbeat_is_live(node, status->now_ns);
     text_age(status->now_ns - node->time_ns, age);
     text_age(status->now_ns - node->started_ns, up);
-    fprintf(file, "node %s: %s, heard %s ago, started %s ago\n", node->node, live ? "live" : "GONE",
+    fprintf(file, "node %s: %s, heard %s ago, started %s ago\n", node->node,
+            live            ? "live"
+            : node->stopped ? "stopped"
+                            : "GONE",
             age, up);
     fprintf(file, "  %-8s %s, pid %" PRIu64 ", fkvd %s\n", "host", node->host[0] ? node->host : "?",
             node->pid, node->fkvd[0] ? node->fkvd : "?");

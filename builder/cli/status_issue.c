@@ -54,6 +54,9 @@ static int gone_issue(struct status *status, const struct heartbeat *node)
     char age[TEXT_MAX];
     int64_t silent_ns = status->now_ns - node->time_ns;
     text_age(silent_ns < 0 ? -silent_ns : silent_ns, age);
+    if (node->stopped)
+        return add(status, (struct status_issue){false, "stopped", node, NULL, NULL},
+                   "stopped %s ago, in good order", age);
     if (silent_ns < 0)
         return add(status, (struct status_issue){true, "ahead", node, NULL, NULL},
                    "its heartbeat is %s ahead of the store's clock, so it does not count", age);

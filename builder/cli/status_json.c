@@ -73,6 +73,7 @@ static void node_facts(json_t *out, const struct heartbeat *node, int64_t now_ns
 {
     json_put_string(out, "node", node->node);
     json_put_bool(out, "live", heartbeat_is_live(node, now_ns));
+    json_put_bool(out, "stopped", node->stopped);
     json_put(out, "heartbeat", time_json(node->time_ns));
     json_put(out, "age_s", seconds_json(now_ns - node->time_ns));
     json_put(out, "started", time_json(node->started_ns));
@@ -203,6 +204,7 @@ json_t *status_json(const struct status *status, const char *store_url, const ch
     json_put_u64(out, "record", status->state->seq);
     json_put_u64(out, "live_nodes", status->n_live);
     json_put_u64(out, "gone_nodes", status->n_gone);
+    json_put_u64(out, "stopped_nodes", status->n_stopped);
     json_put_u64(out, "unreadable", status->nodes->n_bad);
     json_put_u64(out, "problems", status->n_problems);
     json_put(out, "tables", tables);

@@ -260,7 +260,7 @@ static void show_all(const struct status *status, FILE *file)
             if (heartbeat_is_live(node, status->now_ns))
                 status_cell_full_text(&cell, &text);
             else
-                buf_printf(&text, "gone");
+                buf_printf(&text, node->stopped ? "stopped" : "gone");
             buf_add_byte(&text, 0);
             row(&grid, status, node, status->tables[j].table,
                 text.data ? (const char *)text.data : "");
@@ -279,6 +279,8 @@ static void show_nodes(const struct status *status, FILE *file)
     fprintf(file, "nodes  %s live", live);
     if (status->n_gone)
         fprintf(file, ", %s gone", gone);
+    if (status->n_stopped)
+        fprintf(file, ", %u stopped", status->n_stopped);
     size_t n_notes = status->n_issues - status->n_problems;
     fprintf(file, "; %zu problem%s", status->n_problems, status->n_problems == 1 ? "" : "s");
     if (n_notes)

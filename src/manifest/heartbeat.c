@@ -33,7 +33,13 @@ static bool is_within(const struct heartbeat *heartbeat, int64_t now_ns, int64_t
 
 bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns)
 {
-    return is_within(heartbeat, now_ns, HEARTBEAT_LIVE_NS);
+    return !heartbeat->stopped && is_within(heartbeat, now_ns, HEARTBEAT_LIVE_NS);
+}
+
+bool heartbeat_is_missed(const struct heartbeat *heartbeat, int64_t now_ns)
+{
+    return !heartbeat->stopped && !heartbeat_is_live(heartbeat, now_ns) &&
+           is_within(heartbeat, now_ns, HEARTBEAT_MISSED_NS);
 }
 
 bool heartbeat_is_abandoned(const struct heartbeat *heartbeat, int64_t now_ns)

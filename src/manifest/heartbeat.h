@@ -24,6 +24,8 @@ enum {
 
 /* A node is live while its heartbeat is younger than this. */
 #define HEARTBEAT_LIVE_NS (30 * 1000000000LL)
+/* One that fell silent no longer ago than this may be back when the store is. */
+#define HEARTBEAT_MISSED_NS (3600 * 1000000000LL)
 /* One that was not heard of for longer than this was taken out of service. */
 #define HEARTBEAT_ABANDONED_NS (30 * 24 * 3600 * 1000000000LL)
 
@@ -65,6 +67,8 @@ struct heartbeat {
     char instance[RECORD_NONCE_LEN + 1];
     int64_t time_ns; /* by the store's clock, as all times in here */
     int64_t started_ns;
+    /* Since when it has had the store without a break: started_ns when it had it from the start; 0: not said. */
+    int64_t contact_ns;
     int64_t clock_ahead_ns; /* the node's own clock less the store's */
     int64_t poll_ns;        /* how often it looks for new records; 0: not said */
     uint64_t pid;
@@ -73,6 +77,7 @@ struct heartbeat {
     uint64_t memory_budget;
     uint64_t cache_used; /* bytes of parts on its disk */
     uint64_t cache_limit;
+    bool stopped; /* its last word: the daemon ended in good order */
     struct node_table *tables;
     size_t n_tables;
 };
@@ -80,8 +85,13 @@ struct heartbeat {
 /* "fetching" …; NULL for a number that is no state. */
 const char *node_version_state_name(enum node_version_state state);
 
-/* Is it young enough to count? One from the future by more than HEARTBEAT_LIVE_NS is not: its clock says nothing. */
+/*
+ * Is it young enough to count, and not a daemon's last word? One from the future by more than HEARTBEAT_LIVE_NS is not: its clock
+ * says nothing.
+ */
 bool heartbeat_is_live(const struct heartbeat *heartbeat, int64_t now_ns);
+/* Not live, but within HEARTBEAT_MISSED_NS of now, either way, and it did not say that it ended. */
+bool heartbeat_is_missed(const struct heartbeat *heartbeat, int64_t now_ns);
 /* May gc remove it? Farther than HEARTBEAT_ABANDONED_NS from now, either way. A daemon that lives all the same writes it anew. */
 bool heartbeat_is_abandoned(const struct heartbeat *heartbeat, int64_t now_ns);
 /* The node's word on a table or a version of it, or NULL. */

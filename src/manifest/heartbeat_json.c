@@ -149,13 +149,15 @@ static int numbers_encode(json_t *json, const struct heartbeat *heartbeat)
 {
     if (put_time(json, "time_ns", heartbeat->time_ns) ||
         put_time(json, "started_ns", heartbeat->started_ns) ||
+        put_time(json, "contact_ns", heartbeat->contact_ns) ||
         put_signed(json, "ahead_ns", heartbeat->clock_ahead_ns) ||
         put_time(json, "poll_ns", heartbeat->poll_ns) || put_count(json, "pid", heartbeat->pid) ||
         put_count(json, "seq", heartbeat->seq) ||
         put_count(json, "memory_used", heartbeat->memory_used) ||
         put_count(json, "memory_budget", heartbeat->memory_budget) ||
         put_count(json, "cache_used", heartbeat->cache_used) ||
-        put_count(json, "cache_limit", heartbeat->cache_limit))
+        put_count(json, "cache_limit", heartbeat->cache_limit) ||
+        (heartbeat->stopped && json_put_bool(json, "stopped", true)))
         return -ENOMEM;
     return 0;
 }
@@ -346,6 +348,8 @@ static int numbers_decode(struct json_at at, struct heartbeat *out, struct err *
     if (!ret)
         ret = json_get_ns(at, "started_ns", &out->started_ns, err);
     if (!ret)
+        ret = optional_ns(at, "contact_ns", &out->contact_ns, err);
+    if (!ret)
         ret = optional_signed(at, "ahead_ns", &out->clock_ahead_ns, err);
     if (!ret)
         ret = optional_ns(at, "poll_ns", &out->poll_ns, err);
@@ -361,6 +365,8 @@ static int numbers_decode(struct json_at at, struct heartbeat *out, struct err *
         ret = optional_u64(at, "cache_used", &out->cache_used, err);
     if (!ret)
         ret = optional_u64(at, "cache_limit", &out->cache_limit, err);
+    if (!ret && json_has(at, "stopped"))
+        ret = json_get_bool(at, "stopped", &out->stopped, err);
     return ret;
 }
 

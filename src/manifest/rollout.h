@@ -7,8 +7,14 @@
  * node says of the candidate makes it ready (NODE_READY, NODE_SERVING), failed (NODE_FAILED) or preparing (anything else, also
  * when it says nothing of the version or of the table: a node that just started, or has not read the record yet).
  *
- *   needed = the quorum; without one, every counted node
- *   GO       as many as needed are ready; so at once when there is no quorum and nobody counts
+ * Silence says something only of a store that is there. A node that is missed (heartbeat_is_missed()) is awaited, which is as good
+ * as counted and preparing,
+ *   - until ROLLOUT_SPEAK_NS after the store was away: after the asker had trouble with it, and after the latest time at which a live
+ *     node that had been started before says it was in contact again
+ *   - when nobody counts at all and there is no quorum, until the asker has had the store for ROLLOUT_SPEAK_NS without a break
+ *
+ *   needed = the quorum; without one, every counted and every awaited node
+ *   GO       as many as needed are ready; so at once when there is no quorum, nobody counts, and nobody is missed
  *   BLOCKED  else, when some failed and none is preparing
  *   WAIT     else; also for more nodes, as a quorum is never undercut
  *
@@ -28,9 +34,20 @@ enum rollout_verdict {
     ROLLOUT_BLOCKED, /* every node is done, and too many failed */
 };
 
+/* A node that lives speaks within this time of the store being there. */
+#define ROLLOUT_SPEAK_NS HEARTBEAT_LIVE_NS
+
+/* When it is asked, and what the asker saw of the store himself. By the store's clock. */
+struct rollout_clock {
+    int64_t now_ns;
+    int64_t away_until_ns; /* it could not be asked, or its clock was set, until then; 0: never */
+    int64_t watched_since_ns; /* it could be asked, without a break; 0: for longer than matters */
+};
+
 struct rollout {
     enum rollout_verdict verdict;
-    uint32_t n_live; /* nodes that count */
+    uint32_t n_live;    /* nodes that count */
+    uint32_t n_awaited; /* silent ones that are given time to speak */
     uint32_t n_ready;
     uint32_t n_failed;
     uint32_t n_elsewhere; /* live, but held at another version */
@@ -38,15 +55,17 @@ struct rollout {
     uint32_t n_unknown;
     const struct heartbeat *failed; /* one that failed, for the message; or NULL */
     const char *reason;             /* its reason, or NULL */
+    int64_t away_until_ns;          /* when the store was away last, by anybody's word; 0: never */
+    int64_t await_until_ns;         /* until when the awaited ones have time; 0: none is */
 };
 
 /* Does the node count? */
 bool rollout_counts(const struct heartbeat *node, const struct table_state *table, uint64_t version,
                     int64_t now_ns);
 
-/* As above. table is the log's word, for its pins. now_ns by the store's clock. */
+/* As above. table is the log's word, for its pins. */
 struct rollout rollout_decide(const struct heartbeat_list *nodes, const struct table_state *table,
-                              uint64_t version, uint32_t quorum, int64_t now_ns);
+                              uint64_t version, uint32_t quorum, const struct rollout_clock *clock);
 
 /*
  * The same rule over the nodes that serve version now if they can, because a pin holds them at it: is a canary ready where it is
@@ -54,7 +73,7 @@ struct rollout rollout_decide(const struct heartbeat_list *nodes, const struct t
  */
 struct rollout rollout_decide_canary(const struct heartbeat_list *nodes,
                                      const struct table_state *table, uint64_t version,
-                                     uint32_t quorum, int64_t now_ns);
+                                     uint32_t quorum, const struct rollout_clock *clock);
 
 /*
  * When a switch should take effect: far enough ahead that every live node has read the record by then (its own poll, at most

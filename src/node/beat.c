@@ -50,6 +50,8 @@ static void beat_self(const struct node *node, struct heartbeat *out)
     snprintf(out->instance, sizeof out->instance, "%s", node->instance);
     out->time_ns = node_now_ns(node);
     out->started_ns = node_time_of(node, node->started_ns);
+    if (node->contact_since_ns)
+        out->contact_ns = node_time_of(node, node->contact_since_ns);
     if (node->clock_is_stores)
         out->clock_ahead_ns = node_clock_ahead_ns(node);
     out->poll_ns = node->poll_ns;
@@ -110,7 +112,7 @@ static int listen(struct node *node, struct err *err)
     snprintf(path, sizeof path, "nodes/%s.json", node->name);
     int ret = store_get(node->follower.store, path, HEARTBEAT_JSON_MAX, &text, err);
     if (!ret && !heartbeat_decode(text.data, text.len, path, &heard, NULL) && heard.instance[0] &&
-        strcmp(heard.instance, node->instance) &&
+        !heard.stopped && strcmp(heard.instance, node->instance) &&
         heard.time_ns > node_time_of(node, node->started_ns))
         note_namesake(node, &heard);
     heartbeat_release(&heard);
@@ -118,9 +120,9 @@ static int listen(struct node *node, struct err *err)
     return ret == -ENOENT || ret == -E2BIG ? 0 : ret;
 }
 
-static int beat(struct node *node, struct err *err)
+static int beat(struct node *node, bool stopped, struct err *err)
 {
-    struct heartbeat beat = {0};
+    struct heartbeat beat = {.stopped = stopped};
     int ret = listen(node, err);
     if (ret)
         return ret;
@@ -173,12 +175,14 @@ void node_beat_if_due(struct node *node)
     int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
     pthread_mutex_lock(&node->lock);
     uint64_t changes = node->changes;
+    if (follower->beat_failure) /* nobody could speak, perhaps */
+        node->contact_since_ns = now_ns;
     int64_t period_ns = is_busy(node) ? BEAT_BUSY_NS : BEAT_NS;
     pthread_mutex_unlock(&node->lock);
     bool is_news = changes != follower->beat_changes && !follower->beat_failure;
     if (follower->beat_ns && !is_news && now_ns - follower->beat_ns < period_ns)
         return;
-    int ret = beat(node, &err);
+    int ret = beat(node, false, &err);
     if (ret && !is_refusal(ret)) {
         node_lose_contact(node, &err, ret);
         return;
@@ -186,4 +190,16 @@ void node_beat_if_due(struct node *node)
     note_beat(node, ret, err_text(&err, ret));
     follower->beat_ns = now_ns;
     follower->beat_changes = changes;
+}
+
+void node_farewell(struct node *node)
+{
+    struct follower *follower = &node->follower;
+    if (!follower->manifest || !follower->beat_ns || follower->beat_failure)
+        return;
+    pthread_mutex_lock(&node->lock);
+    bool has_namesake = node_has_namesake(node);
+    pthread_mutex_unlock(&node->lock);
+    if (!has_namesake)
+        beat(node, true, NULL);
 }

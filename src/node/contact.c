@@ -17,6 +17,8 @@
 #define RETRY_FIRST_NS  500000000LL
 #define RETRY_MAX_NS    (5 * 1000000000LL)
 #define SAVE_CONTACT_NS (60 * 1000000000LL)
+/* Silence of the store that no error told of: a mounted one just hangs. */
+#define HANG_NS (10 * 1000000000LL)
 
 /* The store and what is known through it. */
 static void close_store(struct follower *follower)
@@ -127,6 +129,7 @@ static int take_state(struct node *node, struct err *err)
 static void note_contact(struct node *node)
 {
     struct follower *follower = &node->follower;
+    bool was_lost = follower->retry_wait_ns != 0;
     follower->retry_wait_ns = 0;
     if (follower->complaint[0])
         node_tell(node, NODE_EVENT_NOTICE, NULL, 0, "store %s: in contact again", node->store_url);
@@ -136,7 +139,14 @@ static void note_contact(struct node *node)
     if (now_ns - node->contact_ns > SAVE_CONTACT_NS || now_ns < node->contact_ns)
         node->is_dirty = true;
     node->contact_ns = now_ns;
-    node->contact_monotonic_ns = clock_now_ns(CLOCK_MONOTONIC);
+    int64_t monotonic_ns = clock_now_ns(CLOCK_MONOTONIC);
+    int64_t hang_ns = 2 * node->poll_ns > HANG_NS ? 2 * node->poll_ns : HANG_NS;
+    if (was_lost ||
+        (node->contact_monotonic_ns && monotonic_ns - node->contact_monotonic_ns > hang_ns))
+        node->contact_since_ns = monotonic_ns;
+    else if (!node->contact_monotonic_ns) /* as far as we can tell, it was always there */
+        node->contact_since_ns = node->started_ns;
+    node->contact_monotonic_ns = monotonic_ns;
     node->store_error[0] = 0;
 }
 

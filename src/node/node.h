@@ -70,6 +70,8 @@ void node_close(struct node *node);
  */
 int node_follow(struct node *node, int64_t *wait_ns, struct err *err);
 bool node_work(struct node *node);
+/* After the last node_follow(): tells the fleet that this node ends in good order, if the store is there. */
+void node_farewell(struct node *node);
 /* Waits up to max_ns for the next instant at which a table switches, and does it: true, and the
  * fleet should be told by node_follow() soon. False after max_ns or node_cancel(). */
 bool node_flip(struct node *node, int64_t max_ns);

@@ -106,6 +106,7 @@ struct node {
     char store_id[STORE_ID_MAX + 1];
     int64_t contact_ns;             /* CLOCK_REALTIME of the last contact; 0: never */
     int64_t contact_monotonic_ns;   /* the same by CLOCK_MONOTONIC; 0: not since the start */
+    int64_t contact_since_ns;       /* CLOCK_MONOTONIC: of the last contact after none; 0: never */
     char store_error[ERR_TEXT_MAX]; /* empty: reachable */
     char beat_error[ERR_TEXT_MAX];  /* empty: heartbeats are written */
     bool clock_is_stores; /* clock_offset_ns was read from it, and is not this machine's */

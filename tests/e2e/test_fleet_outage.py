@@ -142,3 +142,41 @@ def test_nodes_that_start_without_the_store_wait_for_it(fleet):  # noqa: F811
         n2.start(wait=False)
     fkvtest.wait_until(n2.answers, "it answers", 2 * fkvtest.PATIENCE_S)
     n2.wait_serving("ads", 1, timeout_s=2 * fkvtest.PATIENCE_S)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fleet", ["nfs4"], indirect=True)
+def test_a_publisher_waits_for_nodes_that_an_outage_silenced(fleet):  # noqa: F811
+    """For as long as every heartbeat is stale it knows nothing, and it does not switch to what nobody has."""
+    nodes = fleet.start(3, "--fetch-limit", "300K")
+    fleet.publish("ads")
+    task = fleet.build("big", n_keys=6000)  # 24 MB: more than a minute
+    process = fleet.store.spawn("publish", f"big={task}")
+    server = fleet.store.server
+    try:
+        for node in nodes:
+            node.wait_state("big", 1, "fetching")
+        server.pause()
+        try:
+            time.sleep(35)
+        finally:
+            server.resume()
+        back = time.monotonic()
+        while time.monotonic() - back < 10:
+            assert process.poll() is None, process.communicate()
+            assert not fleet.switches("big"), "activated over nodes that are not ready"
+            time.sleep(0.5)
+        # Nor does a command that knows nothing of the outage itself.
+        done = fleet.store.fkv("activate", "big", "--timeout", "1s", check=False)
+        assert done.returncode != 0 and not fleet.switches("big"), done.stdout + done.stderr
+        process.kill()
+        # In good order: nobody is waited for.
+        for node in nodes:
+            assert node.stop() == 0
+        assert fleet.store.json("status")["stopped_nodes"] == 3
+        began = time.monotonic()
+        assert fleet.store.fkv("activate", "big").returncode == 0
+        assert time.monotonic() - began < 20
+    finally:
+        process.kill()
+        process.communicate()

@@ -23,10 +23,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct heartbeat_list list = {.nodes = &heartbeat, .n_nodes = 1};
     struct pin_entry pin = {"h", 6, false};
     struct table_state table = {.name = "ads", .current = 6, .pins = &pin};
+    const struct rollout_clock clock = {.now_ns = heartbeat.time_ns,
+                                        .away_until_ns = heartbeat.started_ns,
+                                        .watched_since_ns = heartbeat.contact_ns};
     for (uint32_t quorum = 0; quorum < 3; quorum++) {
         table.n_pins = quorum & 1;
-        struct rollout got = rollout_decide(&list, &table, 7, quorum, heartbeat.time_ns);
-        expect(got.n_live + got.n_elsewhere == 1 && got.n_ready + got.n_failed <= got.n_live);
+        struct rollout got = rollout_decide(&list, &table, 7, quorum, &clock);
+        expect(got.n_live + got.n_elsewhere == !heartbeat.stopped &&
+               got.n_ready + got.n_failed <= got.n_live);
     }
     heartbeat_release(&heartbeat);
     heartbeat_release(&again);

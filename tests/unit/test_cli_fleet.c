@@ -83,7 +83,8 @@ static struct fleet_look look_at(const struct fleet_fixture *f, enum fleet_goal 
                                       .goal = goal,
                                       .quorum = quorum,
                                       .since_ns = now - SECOND_NS};
-    assert_int_equal(fleet_look(&question, &f->list, now, &look, NULL), 0);
+    assert_int_equal(
+        fleet_look(&question, &f->list, &(struct rollout_clock){.now_ns = now}, &look, NULL), 0);
     return look;
 }
 
@@ -213,7 +214,8 @@ static void fleet_look__takes_nobodys_word_who_has_not_read_the_record(void **st
     f.nodes[1].seq = 8;
     struct fleet_question question = {
         .state = &f.state, .targets = &f.target, .n_targets = 1, .goal = FLEET_SERVING, .seq = 9};
-    assert_int_equal(fleet_look(&question, &f.list, now, &look, NULL), 0);
+    assert_int_equal(
+        fleet_look(&question, &f.list, &(struct rollout_clock){.now_ns = now}, &look, NULL), 0);
     assert_int_equal(look.n_there, 1);
     assert_false(look.done || look.blocked);
     fleet_mark_text(look.worst, &text);

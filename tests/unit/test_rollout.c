@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const int64_t now = 1700000000000000000;
+#define NOW_NS 1700000000000000000
+static const int64_t now = NOW_NS;
+static const struct rollout_clock at = {.now_ns = NOW_NS};
 
 enum { FLEET_MAX = 3, CANDIDATE = 7 };
 
@@ -64,14 +66,14 @@ static void rollout__counts_and_names_a_failed_node(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, NODE_FAILED, NODE_SERVING);
-    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, &at);
     assert_int_equal(got.verdict, ROLLOUT_BLOCKED);
     assert_int_equal(got.n_live, 3);
     assert_int_equal(got.n_ready, 2);
     assert_int_equal(got.n_failed, 1);
     assert_string_equal(got.failed->node, "host-1");
     assert_string_equal(got.reason, "no memory");
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 2, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 2, &at).verdict, ROLLOUT_GO);
 }
 
 static void rollout__a_quorum_is_never_undercut(void **state)
@@ -79,20 +81,20 @@ static void rollout__a_quorum_is_never_undercut(void **state)
     struct fleet fleet = {0};
     struct heartbeat_list *list =
         fleet_of(&fleet, SAYS_LATE_READY, SAYS_LATE_READY, SAYS_LATE_READY);
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_GO);
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 3, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 3, &at).verdict, ROLLOUT_WAIT);
     list->n_nodes = 0;
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 1, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 1, &at).verdict, ROLLOUT_WAIT);
 }
 
 static void rollout__counts_what_it_cannot_know_of(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, NODE_READY, SAYS_LATE_READY);
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).n_unknown, 0);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).n_unknown, 0);
     fleet.nodes[1].time_ns = now + HEARTBEAT_LIVE_NS;
     list->n_bad = 2;
-    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, &at);
     assert_int_equal(got.verdict, ROLLOUT_GO);
     assert_int_equal(got.n_live, 1);
     assert_int_equal(got.n_unknown, 3);
@@ -102,15 +104,15 @@ static void rollout__a_dead_node_never_blocks(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, SAYS_LATE_FAILED, NODE_READY);
-    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &ads, CANDIDATE, 0, &at);
     assert_int_equal(got.verdict, ROLLOUT_GO);
     assert_int_equal(got.n_live, 2);
     assert_int_equal(got.n_failed, 0);
     /* The moment that it dies, those that wait for it may go. */
     fleet_of(&fleet, NODE_READY, NODE_FETCHING, NODE_READY);
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_WAIT);
     fleet.nodes[1].time_ns = now - HEARTBEAT_LIVE_NS;
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_GO);
 }
 
 /* A node that its host or the log keeps elsewhere neither holds a rollout up nor helps a quorum. */
@@ -123,7 +125,7 @@ static void rollout__passes_over_nodes_held_elsewhere(void **state)
     fleet.tables[1].local_pin = 6;
     fleet.nodes[2].labels[0] = (char *)"eu";
     fleet.nodes[2].n_labels = 1;
-    struct rollout got = rollout_decide(list, &table, CANDIDATE, 0, now);
+    struct rollout got = rollout_decide(list, &table, CANDIDATE, 0, &at);
     assert_int_equal(got.verdict, ROLLOUT_GO);
     assert_int_equal(got.n_live, 1);
     assert_int_equal(got.n_elsewhere, 2);
@@ -133,7 +135,7 @@ static void rollout__passes_over_nodes_held_elsewhere(void **state)
     assert_false(rollout_counts(&fleet.nodes[2], &table, CANDIDATE, now));
     fleet_of(&fleet, NODE_READY, NODE_READY, NODE_READY);
     fleet.tables[1].local_pin = 6;
-    assert_int_equal(rollout_decide(list, &table, CANDIDATE, 3, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &table, CANDIDATE, 3, &at).verdict, ROLLOUT_WAIT);
 }
 
 /* One node's life through a rollout, beside two that are ready; what is decided at each step. */
@@ -164,9 +166,9 @@ static void rollout__follows_a_node_that_dies_and_returns(void **state)
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, steps[i].says, NODE_READY);
         fleet.nodes[1].time_ns = now - steps[i].silent_s * 1000000000;
-        assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, steps[i].all);
-        assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 2, now).verdict, steps[i].two);
-        assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 3, now).verdict, steps[i].three);
+        assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, steps[i].all);
+        assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 2, &at).verdict, steps[i].two);
+        assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 3, &at).verdict, steps[i].three);
     }
 }
 
@@ -175,14 +177,14 @@ static void rollout__of_a_dying_fleet_goes_on(void **state)
 {
     struct fleet fleet = {0};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_FETCHING, NODE_FETCHING, NODE_READY);
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_WAIT);
     fleet.nodes[0].time_ns = 0;
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_WAIT);
     fleet.nodes[1].time_ns = 0;
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_GO);
     fleet.nodes[2].time_ns = 0;
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, now).verdict, ROLLOUT_GO);
-    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 1, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 0, &at).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide(list, &ads, CANDIDATE, 1, &at).verdict, ROLLOUT_WAIT);
 }
 
 static void canary__is_judged_by_the_nodes_that_try_it(void **state)
@@ -191,26 +193,26 @@ static void canary__is_judged_by_the_nodes_that_try_it(void **state)
     struct pin_entry pins[] = {{"host-1", CANDIDATE, true}, {"label:eu", CANDIDATE, true}};
     struct table_state table = {.name = "ads", .current = 6, .pins = pins, .n_pins = 2};
     struct heartbeat_list *list = fleet_of(&fleet, NODE_FAILED, NODE_SERVING, NODE_LOADING);
-    struct rollout got = rollout_decide_canary(list, &table, CANDIDATE, 0, now);
+    struct rollout got = rollout_decide_canary(list, &table, CANDIDATE, 0, &at);
     assert_int_equal(got.verdict, ROLLOUT_GO);
     assert_int_equal(got.n_live, 1);
     assert_int_equal(got.n_elsewhere, 2);
     fleet.nodes[2].labels[0] = (char *)"eu";
     fleet.nodes[2].n_labels = 1;
-    assert_int_equal(rollout_decide_canary(list, &table, CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
-    assert_int_equal(rollout_decide_canary(list, &table, CANDIDATE, 1, now).verdict, ROLLOUT_GO);
+    assert_int_equal(rollout_decide_canary(list, &table, CANDIDATE, 0, &at).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide_canary(list, &table, CANDIDATE, 1, &at).verdict, ROLLOUT_GO);
     fleet.versions[2].state = NODE_FAILED;
-    got = rollout_decide_canary(list, &table, CANDIDATE, 0, now);
+    got = rollout_decide_canary(list, &table, CANDIDATE, 0, &at);
     assert_int_equal(got.verdict, ROLLOUT_BLOCKED);
     assert_string_equal(got.failed->node, "host-2");
     /* For the whole fleet those that try it count like any other. */
-    got = rollout_decide(list, &table, CANDIDATE, 0, now);
+    got = rollout_decide(list, &table, CANDIDATE, 0, &at);
     assert_int_equal(got.n_live, 3);
     assert_int_equal(got.n_elsewhere, 0);
     /* Nobody tries it: that is no success. */
     fleet.nodes[1].time_ns = 0;
     fleet.nodes[2].time_ns = 0;
-    assert_int_equal(rollout_decide_canary(list, &table, CANDIDATE, 0, now).verdict, ROLLOUT_WAIT);
+    assert_int_equal(rollout_decide_canary(list, &table, CANDIDATE, 0, &at).verdict, ROLLOUT_WAIT);
 }
 
 static void effective__is_when_the_slowest_live_node_has_read_the_record(void **state)

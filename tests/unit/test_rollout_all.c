@@ -10,12 +10,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SECOND_NS 1000000000LL
+
 static const int64_t now = 1700000000000000000;
 
 enum { FLEET_MAX = 4, QUORUM_MAX = 5, OLDER = 5, CURRENT = 6, CANDIDATE = 7, NEWER = 8 };
 
 /* When it was heard of last. */
-enum heard { HEARD_NOW, HEARD_LONG_AGO, HEARD_FROM_THE_FUTURE, N_HEARD };
+enum heard {
+    HEARD_NOW,
+    HEARD_NOW_AND_STARTED,         /* ten seconds ago */
+    HEARD_NOW_AND_STORE_CAME_BACK, /* as long ago, says the node */
+    HEARD_LONG_AGO,
+    HEARD_FROM_THE_FUTURE,
+    HEARD_AN_HOUR_AGO,
+    HEARD_THAT_IT_STOPPED,
+    N_HEARD,
+};
+
+/* What the asker saw of the store. */
+enum seen { SEEN_ALL_ALONG, SEEN_BACK_JUST_NOW, SEEN_BACK_LONG_AGO, SEEN_FOR_A_MOMENT, N_SEEN };
 
 /* Who keeps it where. */
 enum held {
@@ -56,7 +70,16 @@ struct node {
 /* The specification, in the words of the header. */
 static bool is_live(struct node n)
 {
-    return n.heard == HEARD_NOW;
+    return n.heard == HEARD_NOW || n.heard == HEARD_NOW_AND_STARTED ||
+           n.heard == HEARD_NOW_AND_STORE_CAME_BACK;
+}
+static bool is_missed(struct node n)
+{
+    return n.heard == HEARD_LONG_AGO || n.heard == HEARD_FROM_THE_FUTURE;
+}
+static bool knows_that_the_store_was_away(struct node n)
+{
+    return n.heard == HEARD_NOW_AND_STORE_CAME_BACK;
 }
 static bool is_held_at_another_version(struct node n)
 {
@@ -75,6 +98,10 @@ static bool counts(struct node n)
 {
     return is_live(n) && !is_held_at_another_version(n);
 }
+static bool would_count(struct node n)
+{
+    return is_missed(n) && !is_held_at_another_version(n);
+}
 static bool is_ready(struct node n)
 {
     return counts(n) && (n.word == SAYS_READY || n.word == SAYS_SERVING);
@@ -87,7 +114,7 @@ static bool is_preparing(struct node n)
 {
     return counts(n) && !is_ready(n) && !has_failed(n);
 }
-static bool tries(struct node n)
+static bool is_to_try(struct node n)
 {
     switch (n.held) {
     case HELD_BY_HOST_HERE:
@@ -96,10 +123,18 @@ static bool tries(struct node n)
     case HELD_BY_LABEL_HERE:
     case HELD_BY_NAME_HERE_BY_LABEL_ELSEWHERE:
     case TRIES_CANDIDATE:
-        return is_live(n);
+        return true;
     default:
         return false;
     }
+}
+static bool tries(struct node n)
+{
+    return is_live(n) && is_to_try(n);
+}
+static bool would_try(struct node n)
+{
+    return is_missed(n) && is_to_try(n);
 }
 
 static uint32_t number_of(const struct node *nodes, size_t n, bool (*what)(struct node))
@@ -110,14 +145,42 @@ static uint32_t number_of(const struct node *nodes, size_t n, bool (*what)(struc
     return sum;
 }
 
-static enum rollout_verdict expected(const struct node *nodes, size_t n, uint32_t quorum)
+static bool was_away_just_now(const struct node *nodes, size_t n, enum seen seen)
+{
+    return seen == SEEN_BACK_JUST_NOW || number_of(nodes, n, knows_that_the_store_was_away) > 0;
+}
+
+static uint32_t number_awaited(const struct node *nodes, size_t n, uint32_t quorum, enum seen seen)
+{
+    bool nobody = quorum == 0 && number_of(nodes, n, counts) == 0;
+    bool is_new_here = seen == SEEN_FOR_A_MOMENT || seen == SEEN_BACK_JUST_NOW;
+    if (was_away_just_now(nodes, n, seen) || (nobody && is_new_here))
+        return number_of(nodes, n, would_count);
+    return 0;
+}
+
+static enum rollout_verdict expected(const struct node *nodes, size_t n, uint32_t quorum,
+                                     enum seen seen)
 {
     uint32_t n_ready = number_of(nodes, n, is_ready);
-    bool is_enough = quorum > 0 ? n_ready >= quorum : n_ready == number_of(nodes, n, counts);
-    if (is_enough)
+    uint32_t n_awaited = number_awaited(nodes, n, quorum, seen);
+    bool is_all = n_ready == number_of(nodes, n, counts) && n_awaited == 0;
+    if (quorum > 0 ? n_ready >= quorum : is_all)
         return ROLLOUT_GO;
-    bool is_over = number_of(nodes, n, is_preparing) == 0 && number_of(nodes, n, has_failed) > 0;
+    bool is_over =
+        number_of(nodes, n, is_preparing) + n_awaited == 0 && number_of(nodes, n, has_failed) > 0;
     return is_over ? ROLLOUT_BLOCKED : ROLLOUT_WAIT;
+}
+
+static struct rollout_clock clock_of(enum seen seen)
+{
+    struct rollout_clock clock = {.now_ns = now};
+    if (seen == SEEN_BACK_JUST_NOW || seen == SEEN_BACK_LONG_AGO)
+        clock.away_until_ns = now - ROLLOUT_SPEAK_NS + (seen == SEEN_BACK_JUST_NOW ? SECOND_NS : 0);
+    clock.watched_since_ns = clock.away_until_ns;
+    if (seen == SEEN_FOR_A_MOMENT)
+        clock.watched_since_ns = now - ROLLOUT_SPEAK_NS + 1;
+    return clock;
 }
 
 /* The fleet as heartbeats, and the pins as the log has them. */
@@ -178,11 +241,19 @@ static void say(struct fleet *fleet, size_t i, enum word word)
     fleet->nodes[i].n_tables = 1;
 }
 
-static int64_t time_of(enum heard heard)
+static void speak(struct heartbeat *node, enum heard heard)
 {
-    if (heard == HEARD_NOW)
-        return now - HEARTBEAT_LIVE_NS + 1;
-    return heard == HEARD_LONG_AGO ? now - HEARTBEAT_LIVE_NS : now + HEARTBEAT_LIVE_NS;
+    static const int64_t ago_ns[] = {
+        [HEARD_NOW] = HEARTBEAT_LIVE_NS - 1,          [HEARD_NOW_AND_STARTED] = 0,
+        [HEARD_NOW_AND_STORE_CAME_BACK] = 0,          [HEARD_LONG_AGO] = HEARTBEAT_LIVE_NS,
+        [HEARD_FROM_THE_FUTURE] = -HEARTBEAT_LIVE_NS, [HEARD_AN_HOUR_AGO] = HEARTBEAT_MISSED_NS,
+        [HEARD_THAT_IT_STOPPED] = HEARTBEAT_LIVE_NS,
+    };
+    int64_t then_ns = now - 10 * SECOND_NS;
+    node->time_ns = now - ago_ns[heard];
+    node->stopped = heard == HEARD_THAT_IT_STOPPED;
+    node->started_ns = heard == HEARD_NOW_AND_STARTED ? then_ns : now - 90 * SECOND_NS;
+    node->contact_ns = heard == HEARD_NOW_AND_STORE_CAME_BACK ? then_ns : node->started_ns;
 }
 
 static void make_fleet(struct fleet *fleet, const struct node *nodes, size_t n)
@@ -190,7 +261,8 @@ static void make_fleet(struct fleet *fleet, const struct node *nodes, size_t n)
     fleet->table = (struct table_state){.name = "ads", .current = CURRENT, .pins = fleet->pins};
     for (size_t i = 0; i < n; i++) {
         struct heartbeat *node = &fleet->nodes[i];
-        *node = (struct heartbeat){.time_ns = time_of(nodes[i].heard), .n_labels = 2};
+        *node = (struct heartbeat){.n_labels = 2};
+        speak(node, nodes[i].heard);
         fleet->tables[i] = (struct node_table){.serving = CURRENT};
         memcpy(node->node, (char[]){'h', (char)('0' + i), '\0'}, 3);
         memcpy(fleet->labels[i], (char[]){'l', (char)('0' + i), '\0'}, 3);
@@ -205,22 +277,27 @@ static void make_fleet(struct fleet *fleet, const struct node *nodes, size_t n)
     fleet->list = (struct heartbeat_list){.nodes = fleet->nodes, .n_nodes = n, .n_bad = n % 2};
 }
 
-static void assert_canary(const struct fleet *fleet, const struct node *nodes, size_t n)
+static void assert_canary(const struct fleet *fleet, const struct node *nodes, size_t n,
+                          enum seen seen)
 {
-    struct rollout got = rollout_decide_canary(&fleet->list, &fleet->table, CANDIDATE, 0, now);
+    struct rollout_clock at = clock_of(seen);
+    struct rollout got = rollout_decide_canary(&fleet->list, &fleet->table, CANDIDATE, 0, &at);
+    bool is_awaited = was_away_just_now(nodes, n, seen) && number_of(nodes, n, would_try) > 0;
     uint32_t n_trying = number_of(nodes, n, tries);
     uint32_t n_good = 0;
     for (size_t i = 0; i < n; i++)
         n_good += tries(nodes[i]) && is_ready(nodes[i]);
     assert_int_equal(got.n_live, n_trying);
-    assert_int_equal(got.verdict == ROLLOUT_GO, n_trying > 0 && n_good == n_trying);
+    assert_int_equal(got.verdict == ROLLOUT_GO, n_trying > 0 && n_good == n_trying && !is_awaited);
 }
 
 static unsigned n_seen[3];
 
-static void assert_decided(struct fleet *fleet, const struct node *nodes, size_t n)
+/* Of a fleet as made. */
+static void assert_seen(const struct fleet *fleet, const struct node *nodes, size_t n,
+                        enum seen seen)
 {
-    make_fleet(fleet, nodes, n);
+    struct rollout_clock at = clock_of(seen);
     uint32_t n_live = number_of(nodes, n, is_live);
     uint32_t n_counted = number_of(nodes, n, counts);
     uint32_t n_ready = number_of(nodes, n, is_ready);
@@ -229,18 +306,28 @@ static void assert_decided(struct fleet *fleet, const struct node *nodes, size_t
     for (size_t i = 0; i < n; i++)
         n_unknown += nodes[i].heard == HEARD_FROM_THE_FUTURE;
     for (uint32_t quorum = 0; quorum <= QUORUM_MAX; quorum++) {
-        struct rollout got = rollout_decide(&fleet->list, &fleet->table, CANDIDATE, quorum, now);
-        bool is_right = got.verdict == expected(nodes, n, quorum) && got.n_live == n_counted &&
+        struct rollout got = rollout_decide(&fleet->list, &fleet->table, CANDIDATE, quorum, &at);
+        uint32_t n_awaited = number_awaited(nodes, n, quorum, seen);
+        bool is_right = got.verdict == expected(nodes, n, quorum, seen) &&
+                        got.n_awaited == n_awaited &&
+                        (n_awaited > 0) == (got.await_until_ns > now) && got.n_live == n_counted &&
                         got.n_elsewhere == n_live - n_counted && got.n_unknown == n_unknown &&
                         got.n_ready == n_ready && got.n_failed == n_failed &&
                         (got.failed != NULL) == (got.n_failed > 0);
         for (size_t i = 0; i < n && !is_right; i++)
-            print_error("node %zu: heard %d, held %d, says %d\n", i, (int)nodes[i].heard,
-                        (int)nodes[i].held, (int)nodes[i].word);
+            print_error("node %zu: heard %d, held %d, says %d; seen %d\n", i, (int)nodes[i].heard,
+                        (int)nodes[i].held, (int)nodes[i].word, (int)seen);
         assert_true(is_right);
         n_seen[got.verdict]++;
     }
-    assert_canary(fleet, nodes, n);
+    assert_canary(fleet, nodes, n, seen);
+}
+
+static void assert_decided(struct fleet *fleet, const struct node *nodes, size_t n)
+{
+    make_fleet(fleet, nodes, n);
+    for (int seen = 0; seen < N_SEEN; seen++)
+        assert_seen(fleet, nodes, n, (enum seen)seen);
 }
 
 static void rollout__decides_every_pair_of_nodes_by_the_rule(void **state)
@@ -256,7 +343,7 @@ static void rollout__decides_every_pair_of_nodes_by_the_rule(void **state)
     assert_decided(&fleet, NULL, 0);
     for (size_t i = 0; i < n_all; i++) {
         assert_decided(&fleet, &all[i], 1);
-        for (size_t j = 0; j < n_all; j++)
+        for (size_t j = 0; j <= i; j++)
             assert_decided(&fleet, (struct node[]){all[i], all[j]}, 2);
     }
     assert_true(n_seen[ROLLOUT_WAIT] && n_seen[ROLLOUT_GO] && n_seen[ROLLOUT_BLOCKED]);
@@ -275,7 +362,14 @@ static void rollout__decides_every_fleet_of_four_by_the_rule(void **state)
         {HEARD_NOW, HELD_NOT, SAYS_NO_VERSION},
         {HEARD_NOW, HELD_NOT, SAYS_NO_TABLE},
         {HEARD_LONG_AGO, HELD_NOT, SAYS_READY},
+        {HEARD_LONG_AGO, HELD_BY_NAME_ELSEWHERE, SAYS_READY},
+        {HEARD_LONG_AGO, TRIES_CANDIDATE, SAYS_FAILED},
         {HEARD_FROM_THE_FUTURE, HELD_NOT, SAYS_READY},
+        {HEARD_NOW_AND_STARTED, HELD_NOT, SAYS_READY},
+        {HEARD_NOW_AND_STORE_CAME_BACK, HELD_NOT, SAYS_READY},
+        {HEARD_NOW_AND_STORE_CAME_BACK, HELD_BY_NAME_ELSEWHERE, SAYS_READY},
+        {HEARD_AN_HOUR_AGO, HELD_NOT, SAYS_READY},
+        {HEARD_THAT_IT_STOPPED, HELD_NOT, SAYS_READY},
         {HEARD_NOW, HELD_BY_HOST_ELSEWHERE, SAYS_READY},
         {HEARD_NOW, HELD_BY_HOST_ELSEWHERE, SAYS_FAILED},
         {HEARD_NOW, HELD_BY_HOST_HERE, SAYS_SERVING},
@@ -297,7 +391,8 @@ static void rollout__decides_every_fleet_of_four_by_the_rule(void **state)
             size_t rest = which;
             for (size_t i = 0; i < n; i++, rest /= N_SOME)
                 nodes[i] = some[rest % N_SOME];
-            assert_decided(&fleet, nodes, n);
+            make_fleet(&fleet, nodes, n);
+            assert_seen(&fleet, nodes, n, (enum seen)((which + which / N_SOME) % N_SEEN));
         }
     }
     assert_true(n_seen[ROLLOUT_WAIT] && n_seen[ROLLOUT_GO] && n_seen[ROLLOUT_BLOCKED]);
