@@ -6,6 +6,9 @@
  * verifiers and which request is on the wire, and follows no symbolic link by itself. Its names and a few
  * signatures differ between libnfs 4 and 6, so each version has a file of its own; meson picks it.
  *
+ * The server is trusted here: libnfs 4.0 takes its answers apart without checking all lengths. So is the way to it, which is
+ * plain TCP.
+ *
  * Threads: an rpc_context belongs to one thread at a time.
  * Memory: arguments are encoded before a call returns, but for the data of reads and writes, which stay the caller's until the
  * callback ran. The callback runs from rpc_service() or rpc_destroy_context(), exactly
