@@ -340,12 +340,14 @@ int collect_run(struct store *store, struct manifest *manifest,
                 struct err *err)
 {
     struct collect_result sum = {0};
-    struct collecting c = {.store = store,
-                           .manifest = manifest,
-                           .options = options,
-                           .result = &sum,
-                           .now_ns = manifest_now_ns(manifest)};
-    int rc = manifest_refresh(manifest, NULL, err);
+    struct collecting c = {
+        .store = store, .manifest = manifest, .options = options, .result = &sum};
+    struct err why = {0};
+    int rc = manifest_read_clock(manifest, &c.now_ns, &why);
+    if (rc)
+        return err_set(err, rc, "ages cannot be judged, as the store's clock cannot be read: %s",
+                       err_text(&why, rc));
+    rc = manifest_refresh(manifest, NULL, err);
     if (!rc)
         rc = collect_versions(&c, err);
     c.now_ns = manifest_now_ns(manifest);

@@ -27,6 +27,9 @@
 /* Who looked away for longer than this has not watched the store without a break. */
 #define LOOKED_AWAY_NS (10000 * MS_NS)
 
+/* How often nodes read the store's clock. */
+#define NODES_READ_CLOCK_NS (60000 * MS_NS)
+
 enum { PAUSE_SHARE = 4, CALM_ROUNDS = 20 };
 
 void fleet_init(struct fleet *fleet, struct session *session, bool quiet)
@@ -154,10 +157,16 @@ static int refresh(struct fleet *fleet, struct err *err)
 static void note_answer(struct fleet *fleet, bool answered)
 {
     struct manifest *manifest = fleet->session->manifest;
+    if (answered && !fleet->answered_ns && fleet->away_until_ns)
+        manifest_doubt_clock(manifest);
     int64_t now_ns = manifest_now_ns(manifest);
+    int64_t set_ns = manifest_clock_set_ns(manifest);
     int64_t clock_ns = cli_now_ns();
+    /* Nodes go by the former time until they read the clock again. */
+    if (set_ns && set_ns + NODES_READ_CLOCK_NS > fleet->away_until_ns)
+        fleet->away_until_ns = set_ns + NODES_READ_CLOCK_NS;
     if (!answered) {
-        fleet->away_until_ns = now_ns;
+        fleet->away_until_ns = now_ns > fleet->away_until_ns ? now_ns : fleet->away_until_ns;
         fleet->answered_ns = 0;
         return;
     }

@@ -28,17 +28,21 @@ struct appending {
     const struct switch_plan *plan;
     int64_t now_ns; /* by the store's clock */
     int64_t effective_ns;
+    bool is_guess; /* of now_ns: the store's clock could not be read */
 };
 
 static int build(void *context, const struct state *state, struct op_list *list, struct err *err)
 {
     struct appending *a = context;
     const struct switch_plan *plan = a->plan;
+    struct manifest *manifest = plan->fleet->session->manifest;
     int rc = plan->check ? plan->check(plan->context, state, err) : 0;
     if (rc)
         return rc;
-    a->now_ns = manifest_now_ns(plan->fleet->session->manifest);
-    a->effective_ns = rollout_effective_ns(&plan->fleet->nodes.list, a->now_ns);
+    a->is_guess = manifest_read_clock(manifest, &a->now_ns, NULL) != 0;
+    a->effective_ns = a->is_guess ? 0
+                                  : rollout_effective_ns(&plan->fleet->nodes.list, a->now_ns,
+                                                         manifest_write_cost_ns(manifest));
     for (size_t i = 0; i < plan->n; i++)
         plan->ops[i].effective_ns = a->effective_ns;
     *list = (struct op_list){.ops = plan->ops, .n_ops = plan->n};
@@ -96,6 +100,13 @@ static int append(const struct switch_plan *plan, int64_t begin_ns, struct switc
                              &out->seq, err);
     if (rc)
         return rc;
+    if (appending.is_guess)
+        fprintf(stderr, "fkv: warning: the store's clock cannot be read: nodes switch when they "
+                        "read the record, not at one instant\n");
+    else if (appending.effective_ns &&
+             manifest_now_ns(plan->fleet->session->manifest) > appending.effective_ns)
+        fprintf(stderr, "fkv: warning: writing the record took so long that the instant of the "
+                        "switch was over: nodes switched when they read it\n");
     out->appended = true;
     out->written_ns = appending.now_ns;
     out->effective_ns = appending.effective_ns;

@@ -10,6 +10,8 @@
 
 /* Clocks drift by some 50 microseconds a second at most: 3 ms in this time. */
 #define CLOCK_KEPT_NS (60 * 1000000000LL)
+/* As long as none was ever read. */
+#define CLOCK_RETRY_NS 1000000000LL
 
 typedef unsigned long long ull;
 
@@ -90,17 +92,44 @@ static int64_t monotonic_ns(void)
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+int manifest_read_clock(struct manifest *manifest, int64_t *out, struct err *err)
+{
+    struct store_time *time = &manifest->time;
+    int64_t now_ns = monotonic_ns();
+    int ret = 0;
+    if (now_ns >= manifest->clock_until_ns || !time->is_stores) {
+        ret = store_time_read(time, manifest->store, "log", err);
+        manifest->clock_until_ns = now_ns + (time->is_stores ? CLOCK_KEPT_NS : CLOCK_RETRY_NS);
+        if (time->was_set)
+            manifest->clock_set_ns = store_clock_now_ns(&time->clock);
+    }
+    *out = store_clock_now_ns(&time->clock);
+    return time->is_stores ? 0 : ret;
+}
+
 int64_t manifest_now_ns(struct manifest *manifest)
 {
-    int64_t now_ns = monotonic_ns();
-    if (now_ns >= manifest->clock_until_ns) {
-        /* One that was read once goes on being better than this host's own. */
-        bool is_read = store_clock_read(manifest->store, "log", &manifest->clock, NULL) == 0;
-        if (!is_read && !manifest->clock_until_ns)
-            manifest->clock = store_clock_local();
-        manifest->clock_until_ns = now_ns + CLOCK_KEPT_NS;
-    }
-    return store_clock_now_ns(&manifest->clock);
+    int64_t now_ns = 0;
+    if (!manifest->time.is_stores && monotonic_ns() < manifest->clock_until_ns)
+        return store_clock_now_ns(&manifest->time.clock);
+    manifest_read_clock(manifest, &now_ns, NULL);
+    return now_ns;
+}
+
+void manifest_doubt_clock(struct manifest *manifest)
+{
+    manifest->clock_until_ns = 0;
+}
+
+int64_t manifest_clock_set_ns(const struct manifest *manifest)
+{
+    return manifest->clock_set_ns;
+}
+
+int64_t manifest_write_cost_ns(const struct manifest *manifest)
+{
+    int64_t read_ns = manifest->time.cost_ns;
+    return manifest->put_cost_ns > read_ns ? manifest->put_cost_ns : read_ns;
 }
 
 int manifest_open(struct store *store, struct manifest **out, struct err *err)

@@ -41,6 +41,14 @@ int manifest_refresh(struct manifest *manifest, size_t *n_new, struct err *err);
  * first call and then once a minute; a store that cannot be asked leaves the last answer, or else this host's own clock.
  */
 int64_t manifest_now_ns(struct manifest *manifest);
+/* The same, for those whom a guess does not help: fails while the store's clock was never read. *out is set all the same. */
+int manifest_read_clock(struct manifest *manifest, int64_t *out, struct err *err);
+/* The store was away, and may have another clock now: the next look at the time asks it. */
+void manifest_doubt_clock(struct manifest *manifest);
+/* When it was seen that the store's clock had been set, by that clock; 0: never. */
+int64_t manifest_clock_set_ns(const struct manifest *manifest);
+/* What a write to the store takes, as far as was seen; 0: nothing was. */
+int64_t manifest_write_cost_ns(const struct manifest *manifest);
 
 const struct state *manifest_state(const struct manifest *manifest);
 /* 32 hex digits, as long as the manifest. */

@@ -22,6 +22,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#define EFFECTIVE_AHEAD_MAX_NS (3600 * 1000000000LL)
+
 /* So many snapshots before a new one are looked for, to remove all but the newest. */
 enum { SNAPSHOTS_SOUGHT = 10 };
 
@@ -64,6 +66,20 @@ static int read_back(const struct append *append, struct err *err)
     return ret;
 }
 
+/* Nobody means a switch that is far away: whoever's clock said so was wrong, and all would wait for it. */
+static int check_instants(const struct record *record, struct err *err)
+{
+    for (size_t i = 0; i < record->n_ops; i++)
+        if (record->ops[i].effective_ns > record->time_ns &&
+            record->ops[i].effective_ns - record->time_ns > EFFECTIVE_AHEAD_MAX_NS)
+            return err_set(
+                err, -EINVAL,
+                "a switch that takes effect in more than an hour (%lld s) is refused: "
+                "is a clock wrong?",
+                (long long)((record->ops[i].effective_ns - record->time_ns) / 1000000000));
+    return 0;
+}
+
 /* Makes the record from the newest state and checks it. */
 static int prepare(struct append *append, struct err *err)
 {
@@ -76,6 +92,9 @@ static int prepare(struct append *append, struct err *err)
     append->record.time_ns = manifest_now_ns(append->manifest);
     append->record.ops = list.ops;
     append->record.n_ops = list.n_ops;
+    ret = check_instants(&append->record, err);
+    if (ret)
+        return ret;
     buf_clear(&append->text);
     ret = record_encode(&append->record, &append->text, err);
     if (!ret)
@@ -133,16 +152,14 @@ static int look_again(struct append *append, int put_ret, struct err *err)
         append->record.seq = own;
         return 1;
     }
-    if (put_ret != -EEXIST) {
-        if (ret)
-            err_wrap(err, put_ret,
-                     "appending to the manifest failed, and so did reading it back "
-                     "(look at `fkv log` before trying again)");
-        return put_ret;
-    }
-    if (ret && err)
-        *err = local;
-    return ret;
+    if (!ret)
+        return put_ret == -EEXIST ? 0 : put_ret;
+    /* Also when the number was taken: it may be us who took it. */
+    if (put_ret == -EEXIST)
+        err_set(err, ret, "%s", err_text(&local, ret));
+    return err_wrap(err, put_ret == -EEXIST ? ret : put_ret,
+                    "appending to the manifest failed, and so did reading it back "
+                    "(look at `fkv log` before trying again)");
 }
 
 /* One try: 1 when appended, 0 to try again, negative to give up. */
@@ -155,7 +172,9 @@ static int try_once(struct append *append, struct err *err)
         return ret;
     log_record_path(append->record.seq, path);
     struct err local = {0};
+    int64_t begin_ns = store_clock_now_ns(&manifest->time.clock);
     ret = store_put_new(manifest->store, path, append->text.data, append->text.len, &local);
+    manifest->put_cost_ns = store_clock_now_ns(&manifest->time.clock) - begin_ns;
     if (ret) {
         ret = look_again(append, ret, &local);
         if (ret < 0 && err)

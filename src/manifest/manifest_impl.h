@@ -14,9 +14,11 @@ struct manifest {
     struct store *store;
     char id[RECORD_NONCE_LEN + 1];
     struct state state;
-    uint64_t snapshot_seq;    /* of the snapshot it was opened from; 0: none */
-    struct store_clock clock; /* good until CLOCK_MONOTONIC says clock_until_ns; 0: not read yet */
-    int64_t clock_until_ns;
+    uint64_t snapshot_seq; /* of the snapshot it was opened from; 0: none */
+    struct store_time time;
+    int64_t clock_until_ns; /* CLOCK_MONOTONIC: when the store's clock is read again */
+    int64_t clock_set_ns;   /* when it was seen that it had been set; 0: never */
+    int64_t put_cost_ns;    /* what writing the last record took; 0: none was */
 };
 
 /*

@@ -135,7 +135,14 @@ struct rollout rollout_decide_canary(const struct heartbeat_list *nodes,
 
 enum { POLL_MS_UNSAID = 1000, MARGIN_MS = 150 };
 
-int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns)
+static int64_t margin_ns(int64_t write_ns)
+{
+    if (write_ns >= ROLLOUT_MARGIN_MAX_NS / 2)
+        return ROLLOUT_MARGIN_MAX_NS;
+    return 2 * write_ns > MARGIN_MS * 1000000LL ? 2 * write_ns : MARGIN_MS * 1000000LL;
+}
+
+int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns, int64_t write_ns)
 {
     static const int64_t ms_ns = 1000000;
     uint32_t n_live = 0;
@@ -151,5 +158,5 @@ int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns)
     if (n_live < 2)
         return 0;
     poll_ns = poll_ns < ROLLOUT_AHEAD_MAX_NS ? poll_ns : ROLLOUT_AHEAD_MAX_NS;
-    return now_ns + poll_ns + MARGIN_MS * ms_ns;
+    return now_ns + poll_ns + margin_ns(write_ns);
 }

@@ -77,10 +77,12 @@ struct rollout rollout_decide_canary(const struct heartbeat_list *nodes,
 
 /*
  * When a switch should take effect: far enough ahead that every live node has read the record by then (its own poll, at most
- * ROLLOUT_AHEAD_MAX_NS, and a margin for the request itself), so that all flip at that instant. 0, at once, for at most one
- * live node. now_ns by the store's clock, as the result.
+ * ROLLOUT_AHEAD_MAX_NS, and a margin for the writing of it, 150 ms or twice write_ns, which is what writing takes as far as is
+ * known, at most ROLLOUT_MARGIN_MAX_NS), so that all flip at that instant. 0, at once, for at most one live node. now_ns by the
+ * store's clock, as the result.
  */
-#define ROLLOUT_AHEAD_MAX_NS (5 * 1000000000LL)
-int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns);
+#define ROLLOUT_AHEAD_MAX_NS  (5 * 1000000000LL)
+#define ROLLOUT_MARGIN_MAX_NS (2 * 1000000000LL)
+int64_t rollout_effective_ns(const struct heartbeat_list *nodes, int64_t now_ns, int64_t write_ns);
 
 #endif

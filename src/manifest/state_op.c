@@ -134,9 +134,12 @@ static int activate(struct table_state *table, const struct op *op, int64_t time
 {
     struct version_entry *to = NULL;
     int ret = find_target(table, op, &to, err);
-    if (ret || to->version == table->current)
+    if (ret)
         return ret;
-    make_current(table, to, op, time_ns);
+    if (to->version != table->current)
+        make_current(table, to, op, time_ns);
+    else if (time_ns < table->effective_ns && op->effective_ns < table->effective_ns)
+        table->effective_ns = op->effective_ns; /* it was to come, and comes sooner */
     return 0;
 }
 

@@ -36,10 +36,8 @@ struct follower {
     int64_t beat_ns; /* CLOCK_MONOTONIC of the last heartbeat; 0: none */
     uint64_t beat_changes;
     int beat_failure; /* -errno of the last one, if it could not be written */
-    struct store_clock clock;
-    bool has_clock;       /* `clock` is the store's, not this machine's */
+    struct store_time time;
     bool clock_is_told;   /* that it cannot be read */
-    int64_t clock_ns;     /* CLOCK_MONOTONIC: when `clock` had its error */
     int64_t clock_due_ns; /* CLOCK_MONOTONIC: when to read it again */
     uint64_t n_requests;  /* counted of `store` */
     int64_t rate_ns;      /* CLOCK_MONOTONIC: when rate_bytes had been fetched */

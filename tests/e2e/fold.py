@@ -91,6 +91,8 @@ class Table:
         self.target(op)
         if op["version"] != self.current:
             self.switch(op["version"], op, now)
+        elif now < self.effective_ns:
+            self.effective_ns = min(self.effective_ns, op["effective_ns"])
 
     def do_rollback(self, op, now):
         need(op["from"] == self.current, f"{self.name}: rollback from {op['from']}, current is {self.current}")

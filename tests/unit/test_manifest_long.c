@@ -296,8 +296,22 @@ static void time__is_our_own_when_the_store_cannot_be_asked(void **state)
     faulty_arm(f->faulty, 1, FAULTY_DIE, -EROFS);
     assert_hour_ahead(manifest_now_ns(manifest), false);
     faulty_disarm(f->faulty);
-    /* Not asked again for every look at the clock. */
+    /* Not asked again for every look at the clock, but for one who needs to know. */
     assert_hour_ahead(manifest_now_ns(manifest), false);
+    int64_t now_ns = 0;
+    faulty_arm(f->faulty, 1, FAULTY_DIE, -EROFS);
+    assert_int_equal(manifest_read_clock(manifest, &now_ns, NULL), -EROFS);
+    assert_hour_ahead(now_ns, false);
+    faulty_disarm(f->faulty);
+    assert_int_equal(manifest_read_clock(manifest, &now_ns, NULL), 0);
+    assert_hour_ahead(now_ns, true);
+    assert_int_equal(manifest_clock_set_ns(manifest), 0);
+    assert_true(manifest_write_cost_ns(manifest) > 0);
+    /* The server's clock is mended meanwhile. */
+    f->memory->ops = true_ops;
+    manifest_doubt_clock(manifest);
+    assert_hour_ahead(manifest_now_ns(manifest), false);
+    assert_hour_ahead(manifest_clock_set_ns(manifest), false);
     manifest_close(manifest);
     f->memory->ops = true_ops;
 }

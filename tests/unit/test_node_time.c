@@ -3,8 +3,8 @@
 #include "unit.h"
 
 #include "node/node_impl.h"
-#include "node/store_time.h"
 #include "node_fixture.h"
+#include "store/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,10 +74,10 @@ static void store_time__closer_reading_wins(void **state)
     const struct store_clock old = {.offset_ns = 100 * MS, .error_ns = 10 * MS};
     const struct store_clock close = {.offset_ns = 105 * MS, .error_ns = 6 * MS};
     const struct store_clock far = {.offset_ns = 130 * MS, .error_ns = 40 * MS};
-    struct store_clock out = clock_better(&old, SECOND_NS, &close);
+    struct store_clock out = store_clock_better(&old, SECOND_NS, &close);
     assert_int_equal(out.offset_ns, 105 * MS);
     assert_int_equal(out.error_ns, 6 * MS);
-    out = clock_better(&old, SECOND_NS, &far);
+    out = store_clock_better(&old, SECOND_NS, &far);
     assert_int_equal(out.offset_ns, 100 * MS);
     assert_in_range(out.error_ns, 10 * MS + 1, 11 * MS); /* it ages */
 }
@@ -88,7 +88,7 @@ static void store_time__old_reading_gives_way_at_last(void **state)
     struct store_clock clock = {.offset_ns = 100 * MS, .error_ns = 10 * MS};
     int minutes = 0;
     for (; clock.offset_ns != far.offset_ns && minutes < 100; minutes++)
-        clock = clock_better(&clock, 60 * SECOND_NS, &far);
+        clock = store_clock_better(&clock, 60 * SECOND_NS, &far);
     assert_in_range(minutes, 4, 6); /* 6 ms of drift a minute */
 }
 
@@ -96,7 +96,7 @@ static void store_time__clock_that_was_set_is_followed_at_once(void **state)
 {
     const struct store_clock old = {.offset_ns = 100 * MS, .error_ns = 5 * MS};
     const struct store_clock set = {.offset_ns = -7000 * MS, .error_ns = 60 * MS};
-    assert_int_equal(clock_better(&old, SECOND_NS, &set).offset_ns, set.offset_ns);
+    assert_int_equal(store_clock_better(&old, SECOND_NS, &set).offset_ns, set.offset_ns);
 }
 
 /* The switch comes when it was meant, not by this host's clock, which is apart and is set meanwhile. */

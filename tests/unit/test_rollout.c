@@ -222,22 +222,26 @@ static void effective__is_when_the_slowest_live_node_has_read_the_record(void **
     struct heartbeat_list *list = fleet_of(&fleet, NODE_READY, NODE_READY, NODE_READY);
     for (size_t i = 0; i < FLEET_MAX; i++)
         fleet.nodes[i].poll_ns = 250 * ms;
-    assert_int_equal(rollout_effective_ns(list, now), now + 400 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, 0), now + 400 * ms);
     fleet.nodes[1].poll_ns = 700 * ms;
-    assert_int_equal(rollout_effective_ns(list, now), now + 850 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, 0), now + 850 * ms);
     fleet.nodes[2].poll_ns = 0; /* an older daemon: a second */
-    assert_int_equal(rollout_effective_ns(list, now), now + 1150 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, 0), now + 1150 * ms);
     fleet.nodes[2].poll_ns = INT64_MAX; /* a slow one does not hold the fleet up for ever */
-    assert_int_equal(rollout_effective_ns(list, now), now + ROLLOUT_AHEAD_MAX_NS + 150 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, 0), now + ROLLOUT_AHEAD_MAX_NS + 150 * ms);
     fleet.nodes[2].time_ns = now - HEARTBEAT_LIVE_NS; /* a dead one does not at all */
-    assert_int_equal(rollout_effective_ns(list, now), now + 850 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, 0), now + 850 * ms);
+    /* On a store that is slow to write, the record is read later. */
+    assert_int_equal(rollout_effective_ns(list, now, 75 * ms), now + 850 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, 200 * ms), now + 1100 * ms);
+    assert_int_equal(rollout_effective_ns(list, now, INT64_MAX), now + 2700 * ms);
     /* One node alone, or none, has nobody to wait for. */
     fleet.nodes[1].time_ns = 0;
-    assert_int_equal(rollout_effective_ns(list, now), 0);
+    assert_int_equal(rollout_effective_ns(list, now, 0), 0);
     fleet.nodes[0].time_ns = 0;
-    assert_int_equal(rollout_effective_ns(list, now), 0);
+    assert_int_equal(rollout_effective_ns(list, now, 0), 0);
     list->n_nodes = 0;
-    assert_int_equal(rollout_effective_ns(list, now), 0);
+    assert_int_equal(rollout_effective_ns(list, now, 0), 0);
 }
 
 int main(void)

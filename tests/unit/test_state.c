@@ -369,6 +369,28 @@ static void wanted__waits_for_the_moment_of_the_switch(void **unused)
     state_release(&state);
 }
 
+/* A writer with a wrong clock meant it for much later. */
+static void wanted__comes_sooner_when_it_is_activated_again(void **unused)
+{
+    struct state state = {0};
+    struct err err = {0};
+    release_versions(&state, 2);
+    must(&state, publish(3, 0));
+    struct op op = effective(activate(3), 100000 * S);
+    assert_int_equal(apply_at(&state, 90000 * S, &op, 1, &err), 0);
+    op = effective(activate(3), 100001 * S); /* later: no */
+    assert_int_equal(apply_at(&state, 90001 * S, &op, 1, &err), 0);
+    assert_int_equal(ads(&state)->effective_ns, 100000 * S);
+    op = effective(activate(3), 90003 * S);
+    assert_int_equal(apply_at(&state, 90002 * S, &op, 1, &err), 0);
+    assert_int_equal(table_state_wanted(ads(&state), "h", NULL, 0, 90003 * S - 1), 2);
+    assert_int_equal(table_state_wanted(ads(&state), "h", NULL, 0, 90003 * S), 3);
+    op = effective(activate(3), 0); /* it has taken effect: no change */
+    assert_int_equal(apply_at(&state, 90004 * S, &op, 1, &err), 0);
+    assert_int_equal(ads(&state)->effective_ns, 90003 * S);
+    state_release(&state);
+}
+
 static void wanted__is_nothing_before_the_first_switch(void **unused)
 {
     struct state state = {0};
@@ -588,6 +610,7 @@ int main(void)
         cmocka_unit_test(retire__refuses_what_is_in_use),
         cmocka_unit_test(forget__leaves_the_newest_in_the_state),
         cmocka_unit_test(wanted__waits_for_the_moment_of_the_switch),
+        cmocka_unit_test(wanted__comes_sooner_when_it_is_activated_again),
         cmocka_unit_test(wanted__is_nothing_before_the_first_switch),
         cmocka_unit_test(keep__counts_good_former_versions),
         cmocka_unit_test(keep__lets_passed_over_candidates_go),
