@@ -54,16 +54,21 @@ void arrival_release(struct arrival *arrival)
     *arrival = (struct arrival){.fd = -1};
 }
 
-/* After a direct transfer of n bytes (or a failure) that cannot be gone on with: true when it is to
- * be done again buffered. */
-static bool leave_direct(int fd, ssize_t n)
+static bool is_direct(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || !(flags & O_DIRECT))
+    return flags >= 0 && flags & O_DIRECT;
+}
+
+/* After a transfer of n bytes (or a failure) that began direct and cannot be gone on with: true
+ * when it is to be done again buffered. Several threads share the file, so another may have left
+ * direct meanwhile. */
+static bool leave_direct(int fd, bool was_direct, ssize_t n)
+{
+    if (!was_direct || (n < 0 ? errno != EINVAL : n % ARRIVAL_ALIGN == 0))
         return false;
-    if (n < 0 ? errno != EINVAL : n % ARRIVAL_ALIGN == 0)
-        return false;
-    return fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
 }
 
 bool arrival_has(const struct arrival *arrival, uint32_t i, uint8_t *chunk)
@@ -75,10 +80,12 @@ bool arrival_has(const struct arrival *arrival, uint32_t i, uint8_t *chunk)
     while (arrival->is_resumed && done < len) {
         /* Direct reads ask for whole pages; there is room for them. */
         size_t want = align_up(len - done, ARRIVAL_ALIGN);
+        bool was_direct = is_direct(arrival->fd);
         ssize_t n = pread(arrival->fd, chunk + done, want, off + (off_t)done);
         if (n > 0)
             done += (size_t)n;
-        if (done < len && !(n < 0 && errno == EINTR) && !leave_direct(arrival->fd, n) && n <= 0)
+        if (done < len && !(n < 0 && errno == EINTR) && !leave_direct(arrival->fd, was_direct, n) &&
+            n <= 0)
             break; /* fetched again, whatever the matter is */
     }
     if (!arrival->is_resumed || done < len)
@@ -93,11 +100,12 @@ int arrival_put(const struct arrival *arrival, uint32_t i, const uint8_t *chunk,
     off_t off = (off_t)i * PART_CHUNK_LEN;
     size_t done = 0;
     while (done < len) {
+        bool was_direct = is_direct(arrival->fd);
         ssize_t n = pwrite(arrival->fd, chunk + done, len - done, off + (off_t)done);
         int code = n < 0 ? -errno : -EIO;
         if (n > 0)
             done += (size_t)n;
-        if (done < len && code != -EINTR && !leave_direct(arrival->fd, n) && n <= 0)
+        if (done < len && code != -EINTR && !leave_direct(arrival->fd, was_direct, n) && n <= 0)
             return err_sys(err, code, "writing a part into the cache %s",
                            cache_dir(arrival->cache));
     }

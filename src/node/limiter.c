@@ -32,15 +32,35 @@ size_t limiter_slice(const struct limiter *limiter, size_t max)
     return (units ? units : 1) * SLICE_UNIT;
 }
 
+unsigned limiter_threads(const struct limiter *limiter, size_t chunk, unsigned max)
+{
+    uint64_t n = limiter->rate / chunk;
+    if (!limiter->rate || n > max)
+        return max;
+    return n ? (unsigned)n : 1;
+}
+
+static int64_t takes_ns(const struct limiter *limiter, size_t len)
+{
+    return (int64_t)((double)len * (double)SECOND_NS / (double)limiter->rate);
+}
+
 int64_t limiter_book(struct limiter *limiter, size_t len, int64_t now_ns)
 {
     if (!limiter->rate)
         return now_ns;
-    int64_t takes_ns = (int64_t)((double)len * (double)SECOND_NS / (double)limiter->rate);
     scope_lock(&limiter->lock);
     if (limiter->next_ns < now_ns - BURST_NS)
         limiter->next_ns = now_ns - BURST_NS;
     int64_t from_ns = limiter->next_ns;
-    limiter->next_ns += takes_ns;
+    limiter->next_ns += takes_ns(limiter, len);
     return from_ns;
+}
+
+void limiter_return(struct limiter *limiter, size_t len)
+{
+    if (!limiter->rate)
+        return;
+    scope_lock(&limiter->lock);
+    limiter->next_ns -= takes_ns(limiter, len);
 }

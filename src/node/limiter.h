@@ -30,5 +30,9 @@ size_t limiter_slice(const struct limiter *limiter, size_t max);
 
 /* Books len bytes; they may be sent from the instant returned on, which may have passed. */
 int64_t limiter_book(struct limiter *limiter, size_t len, int64_t now_ns);
+/* Gives back what was booked and will not be sent. */
+void limiter_return(struct limiter *limiter, size_t len);
+/* How many chunks of that length to fetch at once, at most max: no more than a second lets pass. */
+unsigned limiter_threads(const struct limiter *limiter, size_t chunk, unsigned max);
 
 #endif

@@ -161,7 +161,11 @@ static int wait_for_limit(struct transfer *transfer, size_t len)
     scope_lock(&transfer->lock);
     while (!transfer->is_stopping && from_ns > now_ns())
         wait_changed(transfer, from_ns);
-    return transfer->is_stopping ? -ECANCELED : 0;
+    if (!transfer->is_stopping)
+        return 0;
+    if (limiter) /* the next fetch does not wait for what this one left */
+        limiter_return(limiter, len);
+    return -ECANCELED;
 }
 
 /* The bytes of a chunk, in slices that the limit lets pass one by one. */
@@ -179,6 +183,7 @@ static int read_bytes(struct carrier *carrier, uint64_t off, size_t len)
         if (ret)
             return ret;
         atomic_fetch_add_explicit(transfer->job->fetched_bytes, n, memory_order_relaxed);
+        progress_add(transfer->job->progress, n);
         done += n;
         if (n < slice)
             break;
@@ -204,6 +209,7 @@ static int read_chunk(struct carrier *carrier, const struct load *load)
         if (digest_equal(&found, &part->chunks[load->chunk]))
             return 0;
         atomic_fetch_add_explicit(job->bad_chunks, 1, memory_order_relaxed);
+        progress_add(job->progress, -(uint64_t)len);
     }
     int ret = digest_mismatch(&part->chunks[load->chunk], &found, &carrier->err);
     return err_wrap(&carrier->err, ret, "chunk %u of %u is corrupt", load->chunk, part->n_chunks);
@@ -255,12 +261,12 @@ static int bring(struct carrier *carrier, const struct load *load)
     const struct part_desc *part = transfer->job->parts[load->part];
     char path[STORE_PATH_MAX];
     int ret = open_leg(carrier, load);
-    if (!ret && !arrival_has(&transfer->legs[load->part].arrival, load->chunk, carrier->chunk))
-        ret = fetch_chunk(carrier, load);
-    if (!ret) {
+    if (!ret && arrival_has(&transfer->legs[load->part].arrival, load->chunk, carrier->chunk))
         progress_add(transfer->job->progress, part_chunk_len(part, load->chunk));
+    else if (!ret)
+        ret = fetch_chunk(carrier, load);
+    if (!ret)
         ret = join(carrier, load);
-    }
     if (!ret && load->chunk + 1 == part->n_chunks)
         ret = finish(carrier, load->part);
     if (ret != -EBADMSG)
@@ -313,10 +319,13 @@ static size_t count_chunks(const struct transfer_job *job)
 static int run_carriers(struct transfer *transfer)
 {
     struct carrier carriers[CARRIERS] = {0};
+    const struct limiter *limiter = transfer->job->limiter;
     size_t n_chunks = count_chunks(transfer->job);
+    /* With a low limit chunks end one by one: what is not whole is lost when it gives way. */
+    size_t n_max = limiter ? limiter_threads(limiter, PART_CHUNK_LEN, CARRIERS) : CARRIERS;
     size_t n = 0;
     transfer->n_carriers = CARRIERS;
-    for (; n < CARRIERS && n < n_chunks; n++) {
+    for (; n < n_max && n < n_chunks; n++) {
         carriers[n].transfer = transfer;
         if (memory_alloc(PART_CHUNK_LEN, &carriers[n].memory, NULL))
             break;

@@ -236,6 +236,7 @@ static void fetch__asked_to_stop_at_once_fetches_little(void **state)
     assert_int_equal(fetching_run(fetching, NULL), -ECANCELED);
     assert_true(now_ns() - start_ns < 5 * SECOND_NS);
     assert_true(fetching->fetched < PART_LEN / 4);
+    assert_int_equal(fetching->progress.done, fetching->fetched); /* seen slice by slice */
     assert_false(is_json_cached(fetching));
     limiter_release(&limiter);
 }
@@ -472,6 +473,25 @@ static void fetch__limit_holds_over_all_threads_and_from_the_start(void **state)
     limiter_release(&limiter);
 }
 
+static void limiter__low_rate_takes_few_threads_and_gives_back(void **state)
+{
+    struct limiter limiter;
+    limiter_init(&limiter, 1 << 20);
+    assert_int_equal(limiter_threads(&limiter, PART_CHUNK_LEN, 8), 1);
+    int64_t at_ns = 100 * SECOND_NS;
+    limiter_book(&limiter, 1 << 20, at_ns);
+    limiter_return(&limiter, 1 << 20);
+    assert_true(limiter_book(&limiter, 1, at_ns) <= at_ns); /* nobody waits for what is not sent */
+    limiter_release(&limiter);
+    limiter_init(&limiter, 9 << 20);
+    assert_int_equal(limiter_threads(&limiter, PART_CHUNK_LEN, 8), 2);
+    limiter_release(&limiter);
+    limiter_init(&limiter, 0);
+    assert_int_equal(limiter_threads(&limiter, PART_CHUNK_LEN, 8), 8);
+    limiter_return(&limiter, 1);
+    limiter_release(&limiter);
+}
+
 static void limiter__spaces_bytes_evenly(void **state)
 {
     struct limiter limiter;
@@ -543,6 +563,7 @@ int main(void)
         DISK_TEST(fetch__leaves_the_page_cache_alone),
         DISK_TEST(fetch__resumes_with_any_chunk_that_is_good),
         FETCH_TEST(fetch__limit_holds_over_all_threads_and_from_the_start),
+        cmocka_unit_test(limiter__low_rate_takes_few_threads_and_gives_back),
         cmocka_unit_test(limiter__spaces_bytes_evenly),
         cmocka_unit_test(limiter__saves_nothing_up),
         cmocka_unit_test(limiter__knows_extremes),
