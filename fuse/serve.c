@@ -150,16 +150,28 @@ int serve_start(struct serve *serve, struct node *node, void (*ended)(void), str
 
 /* An invalidation may wait for a request that a worker has yet to answer, so it ends before the
  * workers. They hand work to the last two, whose replies need only the session. */
-static void stop_threads(struct serve *serve)
+static int stop_threads(struct serve *serve)
 {
     struct view *view = &serve->view;
     workers_stop(serve->workers);
+    serve->workers = NULL;
+    int ret = switcher_stop(view->switcher);
+    if (ret)
+        return ret; /* the session stays for it */
     switcher_free(view->switcher);
     reader_free(view->reader);
-    serve->workers = NULL;
     view->switcher = NULL;
     view->reader = NULL;
     handle_close_all(view);
+    return 0;
+}
+
+/* What libfuse says of a mount that is gone already, or goes when its last user does. */
+static void say_nothing(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    (void)level;
+    (void)fmt;
+    (void)ap;
 }
 
 int serve_stop(struct serve *serve)
@@ -170,9 +182,13 @@ int serve_stop(struct serve *serve)
         fuse_session_exit(serve->session);
     if (serve->mounted)
         mountpoint_unmount(serve->options->mount);
-    stop_threads(serve);
+    int stopped = stop_threads(serve);
+    if (stopped)
+        return stopped;
+    fuse_set_log_func(say_nothing);
     if (serve->mounted)
         fuse_session_unmount(serve->session);
+    fuse_set_log_func(NULL);
     serve->mounted = false;
     if (serve->session)
         fuse_session_destroy(serve->session);

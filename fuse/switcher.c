@@ -6,6 +6,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
+
+/* How long stopping waits for a cache that hangs. */
+enum { STOP_SECONDS = 2 };
 
 struct switcher {
     pthread_mutex_t lock;
@@ -24,23 +28,37 @@ struct job {
 
 int switcher_new(struct switcher **out)
 {
+    pthread_condattr_t attr;
     struct switcher *switcher = calloc(1, sizeof *switcher);
     if (!switcher)
         return -ENOMEM;
     pthread_mutex_init(&switcher->lock, NULL);
-    pthread_cond_init(&switcher->done, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&switcher->done, &attr);
+    pthread_condattr_destroy(&attr);
     *out = switcher;
     return 0;
+}
+
+int switcher_stop(struct switcher *switcher)
+{
+    struct timespec until;
+    int ret = 0;
+    if (!switcher)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += STOP_SECONDS;
+    scope_lock(&switcher->lock);
+    while (switcher->n_running && !ret)
+        ret = pthread_cond_timedwait(&switcher->done, &switcher->lock, &until);
+    return switcher->n_running ? -ETIMEDOUT : 0;
 }
 
 void switcher_free(struct switcher *switcher)
 {
     if (!switcher)
         return;
-    pthread_mutex_lock(&switcher->lock);
-    while (switcher->n_running)
-        pthread_cond_wait(&switcher->done, &switcher->lock);
-    pthread_mutex_unlock(&switcher->lock);
     pthread_cond_destroy(&switcher->done);
     pthread_mutex_destroy(&switcher->lock);
     free(switcher);

@@ -25,11 +25,13 @@ struct watch {
     pthread_t follower;
     pthread_t worker;
     pthread_t flipper;
-    unsigned n_started;   /* of the three, in this order */
+    pthread_t teller;
+    unsigned n_started;   /* of the four, in this order */
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t changed;
     bool stopping;
     bool is_flipped;     /* since the last round of follow: the fleet waits to hear of it */
+    bool is_untold;      /* the same of the teller: the kernel and the log */
     uint64_t n_followed; /* rounds of follow */
     uint64_t n_rested;   /* the round of follow after which work last found nothing to do */
 };
@@ -229,6 +231,7 @@ static bool note_flip(struct watch *watch, bool is_flipped)
     scope_lock(&watch->lock);
     if (is_flipped) {
         watch->is_flipped = true;
+        watch->is_untold = true;
         pthread_cond_broadcast(&watch->changed);
     }
     return !watch->stopping;
@@ -243,6 +246,25 @@ static void *flip(void *context)
     return NULL;
 }
 
+static bool wait_for_flip(struct watch *watch)
+{
+    scope_lock(&watch->lock);
+    while (!watch->stopping && !watch->is_untold)
+        pthread_cond_wait(&watch->changed, &watch->lock);
+    watch->is_untold = false;
+    return !watch->stopping;
+}
+
+/* In the flipper's stead, which must not wait for a log that stalls; nor does this wait for a store,
+ * as follow may. */
+static void *tell(void *context)
+{
+    struct watch *watch = context;
+    while (wait_for_flip(watch))
+        node_tell_notes(watch->node);
+    return NULL;
+}
+
 static int start_threads(struct watch *watch)
 {
     int ret = pthread_create(&watch->follower, NULL, follow, watch);
@@ -252,6 +274,9 @@ static int start_threads(struct watch *watch)
     watch->n_started += !ret;
     if (!ret)
         ret = pthread_create(&watch->flipper, NULL, flip, watch);
+    watch->n_started += !ret;
+    if (!ret)
+        ret = pthread_create(&watch->teller, NULL, tell, watch);
     watch->n_started += !ret;
     return -ret;
 }
@@ -290,7 +315,8 @@ static int join_within(pthread_t thread, int64_t *left_ns)
 
 int watch_stop(struct watch *watch)
 {
-    const pthread_t *const threads[] = {&watch->follower, &watch->worker, &watch->flipper};
+    const pthread_t *const threads[] = {&watch->follower, &watch->worker, &watch->flipper,
+                                        &watch->teller};
     unsigned n_started = watch->n_started;
     int ret = 0;
     if (!n_started)

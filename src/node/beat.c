@@ -120,6 +120,23 @@ static int listen(struct node *node, struct err *err)
     return ret == -ENOENT || ret == -E2BIG ? 0 : ret;
 }
 
+/* What a heartbeat that is too long can do without: why something failed, and what only lies in the
+ * cache, whole and unused. */
+static void shorten(struct heartbeat *beat)
+{
+    for (size_t t = 0; t < beat->n_tables; t++) {
+        struct node_table *table = &beat->tables[t];
+        size_t n_kept = 0;
+        for (size_t i = 0; i < table->n_versions; i++) {
+            free(table->versions[i].reason);
+            table->versions[i].reason = NULL;
+            if (table->versions[i].state != NODE_CACHED)
+                table->versions[n_kept++] = table->versions[i];
+        }
+        table->n_versions = n_kept;
+    }
+}
+
 static int beat(struct node *node, bool stopped, struct err *err)
 {
     struct heartbeat beat = {.stopped = stopped};
@@ -131,15 +148,19 @@ static int beat(struct node *node, bool stopped, struct err *err)
         err_sys(err, ret, "the heartbeat");
     else
         ret = heartbeat_put(node->follower.store, &beat, err);
+    if (ret == -E2BIG) {
+        shorten(&beat);
+        ret = heartbeat_put(node->follower.store, &beat, err);
+    }
     heartbeat_release(&beat);
     return ret;
 }
 
-/* A store that may only be read is followed all the same. */
+/* A store that may only be read is followed all the same; so is one with too much to tell of. */
 static bool is_refusal(int code)
 {
     return code == -EROFS || code == -EACCES || code == -EPERM || code == -ENOSPC ||
-           code == -EDQUOT || code == -ENOMEM;
+           code == -EDQUOT || code == -ENOMEM || code == -E2BIG;
 }
 
 static void note_beat(struct node *node, int code, const char *reason)

@@ -14,7 +14,7 @@ static struct slot *take_gone_slot(struct node *node, struct table **table)
         *table = node->tables[t];
         for (size_t s = 0; s < (*table)->n_slots; s++) {
             struct slot *slot = (*table)->slots[s];
-            if (slot->place != PLACE_GONE || slot->activity != SLOT_IDLE || slot->is_held ||
+            if (slot->place != PLACE_GONE || slot->activity != SLOT_IDLE || slot->n_held ||
                 !slot_is_unused(slot))
                 continue;
             table_remove_slot(*table, slot);

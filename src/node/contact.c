@@ -126,6 +126,20 @@ static int take_state(struct node *node, struct err *err)
     return 0;
 }
 
+/* Under the lock: what failed for want of the store, or while it was going, is tried at once. */
+static void retry_fetches(struct node *node)
+{
+    size_t n_tables = atomic_load(&node->n_tables);
+    for (size_t t = 0; t < n_tables; t++) {
+        for (size_t s = 0; s < node->tables[t]->n_slots; s++) {
+            struct slot *slot = node->tables[t]->slots[s];
+            if (!slot->cached && slot->activity == SLOT_IDLE &&
+                (slot->lacks_store || !slot_has_failed(slot)))
+                slot->retry_ns = 0;
+        }
+    }
+}
+
 static void note_contact(struct node *node)
 {
     struct follower *follower = &node->follower;
@@ -148,6 +162,8 @@ static void note_contact(struct node *node)
         node->contact_since_ns = node->started_ns;
     node->contact_monotonic_ns = monotonic_ns;
     node->store_error[0] = 0;
+    if (was_lost)
+        retry_fetches(node);
 }
 
 bool node_contact(struct node *node, bool *is_new)

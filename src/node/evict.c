@@ -43,7 +43,7 @@ struct eviction {
 
 static bool may_go(const struct table *table, const struct slot *slot)
 {
-    return slot->cached && !slot->loaded && slot->place != PLACE_LOADED && !slot->is_held &&
+    return slot->cached && !slot->loaded && slot->place != PLACE_LOADED && !slot->n_held &&
            slot->activity == SLOT_IDLE && slot->id != table->serving &&
            slot->id != table->previous && slot->id != table->before && slot->id != table->wanted &&
            slot->id != table->unpinned && slot->id != table->local_pin &&

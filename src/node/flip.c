@@ -4,7 +4,8 @@
  *
  * The plan of a table says what it will serve from when on. That takes nothing but the lock at the
  * instant itself, so it has a thread of its own that waits for no store, no disk and no load: what a
- * switch brings with it (state.json, the heartbeat) is done by others afterwards.
+ * switch brings with it (events, which end in a log that may stall; state.json; the heartbeat) is
+ * done by others afterwards.
  */
 #include "node/node_impl.h"
 
@@ -64,7 +65,5 @@ bool node_flip(struct node *node, int64_t max_ns)
     for (size_t i = 0; i < n_tables; i++)
         flip_due(node, node->tables[i], node_now_ns(node));
     pthread_mutex_unlock(&node->lock);
-    if (is_due)
-        node_tell_notes(node);
     return is_due;
 }

@@ -52,7 +52,7 @@ static struct slot *item_slot(struct node *node, struct table *table, const stru
     if (!slot)
         return entry ? table_add_slot(table, item->id, &entry->digest) : NULL;
     if (entry && !digest_equal(&entry->digest, &slot->digest) && !slot->loaded &&
-        slot->activity == SLOT_IDLE && !slot->is_held) {
+        slot->activity == SLOT_IDLE && !slot->n_held) {
         version_unpin(slot->cached);
         slot->cached = NULL;
         slot->digest = entry->digest;
@@ -77,7 +77,7 @@ static void apply_item(struct node *node, struct table *table, const struct plan
     /* A pinned one keeps its memory anyway, and whoever has it open may open more of it: the next
      * plan tries again. */
     if (item->place != PLACE_LOADED && slot->loaded && slot->id != table->serving &&
-        slot->activity == SLOT_IDLE && !slot->is_held && counted_is_sole(&slot->loaded->counted))
+        slot->activity == SLOT_IDLE && !slot->n_held && counted_is_sole(&slot->loaded->counted))
         node_drop_loaded(node, table, slot);
     if (slot_is_visible(slot) != was_visible)
         node_note(node, NODE_EVENT_VERSION, table, slot->id);

@@ -15,21 +15,28 @@
 /* A bad cached copy is fetched again at once, this often in a row. */
 enum { REFETCH_TRIES = 3 };
 
-int node_take_loader(struct node *node, int64_t deadline_ns)
+int node_take_loader(struct node *node, bool is_brake, int64_t deadline_ns)
 {
     struct timespec deadline = {.tv_sec = deadline_ns / 1000000000LL,
                                 .tv_nsec = deadline_ns % 1000000000LL};
-    while (node->loader_is_busy)
-        if (pthread_cond_timedwait(&node->loader_is_free, &node->lock, &deadline) == ETIMEDOUT)
-            return -ETIMEDOUT;
-    node->loader_is_busy = true;
-    return 0;
+    int ret = 0;
+    node->n_brakes += is_brake;
+    while (!ret && (node->loader_is_busy || (!is_brake && node->n_brakes))) {
+        if (atomic_load(&node->is_cancelled))
+            ret = -ECANCELED;
+        else if (pthread_cond_timedwait(&node->loader_is_free, &node->lock, &deadline) == ETIMEDOUT)
+            ret = -ETIMEDOUT;
+    }
+    node->n_brakes -= is_brake;
+    if (!ret)
+        node->loader_is_busy = true;
+    return ret;
 }
 
 void node_leave_loader(struct node *node)
 {
     node->loader_is_busy = false;
-    pthread_cond_signal(&node->loader_is_free);
+    pthread_cond_broadcast(&node->loader_is_free);
 }
 
 /* Under the lock: what a load's end means for the slot. */

@@ -219,4 +219,5 @@ void node_cancel(struct node *node)
     scope_lock(&node->lock);
     atomic_store(&node->is_cancelled, true);
     pthread_cond_broadcast(&node->plan_changed);
+    pthread_cond_broadcast(&node->loader_is_free);
 }

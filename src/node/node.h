@@ -50,7 +50,8 @@ enum node_event_kind {
     NODE_EVENT_WARNING,
 };
 
-/* Called from follow, work, flip or node_switch_local(), never with a lock held. text may be NULL. */
+/* Called from follow, work, node_tell_notes() or node_switch_local(), never with a lock held. text
+ * may be NULL. */
 typedef void (*node_event_fn)(void *context, enum node_event_kind kind, struct table *table,
                               uint64_t version, const char *text);
 
@@ -72,9 +73,12 @@ int node_follow(struct node *node, int64_t *wait_ns, struct err *err);
 bool node_work(struct node *node);
 /* After the last node_follow(): tells the fleet that this node ends in good order, if the store is there. */
 void node_farewell(struct node *node);
-/* Waits up to max_ns for the next instant at which a table switches, and does it: true, and the
- * fleet should be told by node_follow() soon. False after max_ns or node_cancel(). */
+/* Waits up to max_ns for the next instant at which a table switches, and does it: true, and others
+ * should be told soon: the daemon by node_tell_notes(), the fleet by node_follow(). False after
+ * max_ns or node_cancel(). */
 bool node_flip(struct node *node, int64_t max_ns);
+/* Tells the events that are due. From any thread but flip's: the event may wait for a log. */
+void node_tell_notes(struct node *node);
 /* Makes a running node_work() or node_flip() return soon (shutting down). */
 void node_cancel(struct node *node);
 
@@ -84,7 +88,7 @@ struct table *node_table_find(struct node *node, const char *name);
 
 /*
  * The node-local switch (ln -sfn v/<id> current): pins this machine to id, flips at once when it is
- * loaded, else loads it from the cache first (up to 60 s). Survives restarts, needs no store. id 0
+ * loaded, else loads it from the cache first, before what else is to be loaded. Survives restarts, needs no store. id 0
  * takes the pin off (rm current).
  * -ENOENT: not on this machine; -ENOMEM: over budget; -EBADMSG: bad in the cache; -ETIMEDOUT.
  */

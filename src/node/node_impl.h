@@ -94,6 +94,7 @@ struct node {
     pthread_cond_t plan_changed; /* or the clock, or is_cancelled: for who waits for an instant */
     pthread_cond_t loader_is_free;
     bool loader_is_busy;
+    unsigned n_brakes; /* node-local switches that wait for the loader: loads by work give way */
     struct note *notes;
     size_t n_notes;
     size_t cap_notes;
@@ -129,10 +130,9 @@ void node_read_clock(struct node *node);
 void node_tell(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version,
                const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* Under the lock: a SWITCHED or VERSION event to be told by node_tell_notes(), which comes after it
- * is dropped. */
+/* Under the lock: a SWITCHED or VERSION event to be told by node_tell_notes() (node.h), which comes
+ * after it is dropped. */
 void node_note(struct node *node, enum node_event_kind kind, struct table *table, uint64_t version);
-void node_tell_notes(struct node *node);
 
 /* Finds or makes a table. NULL without memory, or beyond NODE_TABLES_MAX. Follow and open only. */
 struct table *node_add_table(struct node *node, const char *name);
@@ -153,9 +153,9 @@ void node_serve(struct node *node, struct table *table, struct slot *slot);
 /* loading.c: loads a cached slot, whoever calls; switches when it is wanted. */
 int node_load(struct node *node, struct table *table, struct slot *slot, enum rank rank,
               const struct stop *stop, struct err *err);
-/* Under the lock: waits until no load is going on and takes its place; -ETIMEDOUT past the deadline
- * (CLOCK_MONOTONIC). */
-int node_take_loader(struct node *node, int64_t deadline_ns);
+/* Under the lock: waits until no load is going on and takes its place; a node-local switch (is_brake)
+ * comes before work. -ETIMEDOUT past the deadline (CLOCK_MONOTONIC), -ECANCELED. */
+int node_take_loader(struct node *node, bool is_brake, int64_t deadline_ns);
 void node_leave_loader(struct node *node);
 
 /* contact.c: the follow thread's dealings with the store. */

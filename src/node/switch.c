@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The node-local switch, the emergency brake: it uses nothing but the cache and the caller's own
- * thread, so that neither a hung store nor a long fetch stands in its way.
+ * thread, so that neither a hung store nor a long fetch stands in its way. A version that is loaded
+ * takes no more than the lock; for one that is not, loads by work give way.
  */
 #include "node/node_impl.h"
 
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 
+/* How long it waits for another switch's load, and for the disk to give the next chunk. */
 #define SWITCH_TIMEOUT_NS (60 * 1000000000LL)
 
 struct limit {
@@ -16,12 +18,17 @@ struct limit {
     int64_t deadline_ns;
 };
 
+/* Asked chunk by chunk: it is over when one takes too long, however many there are. */
 static int past_limit(void *context)
 {
-    const struct limit *limit = context;
+    struct limit *limit = context;
+    int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
     if (atomic_load(&limit->node->is_cancelled))
         return -ECANCELED;
-    return clock_now_ns(CLOCK_MONOTONIC) > limit->deadline_ns ? -ETIMEDOUT : 0;
+    if (now_ns > limit->deadline_ns)
+        return -ETIMEDOUT;
+    limit->deadline_ns = now_ns + SWITCH_TIMEOUT_NS;
+    return 0;
 }
 
 /* Under the lock: makes id the one to serve and, when it is loaded, serves it. */
@@ -36,35 +43,59 @@ static void set_wanted(struct node *node, struct table *table, uint64_t id)
         node_serve(node, table, slot);
 }
 
-/* Brings the version into memory unless it is there, and holds it there. Takes and leaves the
- * loader. */
-static int load_for_switch(struct node *node, struct table *table, uint64_t id, struct slot **out,
-                           struct err *err)
+/* Under the lock: switches to the version and pins it, when it is loaded. */
+static bool pin_if_loaded(struct node *node, struct table *table, const struct slot *slot,
+                          int64_t now_ns)
 {
-    int64_t deadline_ns = clock_now_ns(CLOCK_MONOTONIC) + SWITCH_TIMEOUT_NS;
-    struct limit limit = {node, deadline_ns};
-    struct stop stop = {past_limit, &limit};
-    pthread_mutex_lock(&node->lock);
-    int ret = node_take_loader(node, deadline_ns);
-    struct slot *slot = ret ? NULL : table_find_slot(table, id);
-    bool is_here = slot && slot_is_visible(slot);
-    bool is_loaded = is_here && slot->loaded;
-    if (is_here)
-        slot->is_held = true;
-    pthread_mutex_unlock(&node->lock);
+    if (!slot->loaded)
+        return false;
+    table->local_pin = slot->id;
+    table->pin_seq = node->seq;
+    table->pin_ns = now_ns;
+    set_wanted(node, table, slot->id);
+    return true;
+}
+
+/* Under the lock, which it drops while it loads; the slot is held. */
+static int load_and_pin(struct node *node, struct table *table, struct slot *slot, int64_t now_ns,
+                        struct err *err)
+{
+    uint64_t done = 0;
+    int ret = 0;
+    do { /* as long as work gets on with this very version */
+        done = atomic_load(&slot->progress.done);
+        ret = node_take_loader(node, true, clock_now_ns(CLOCK_MONOTONIC) + SWITCH_TIMEOUT_NS);
+    } while (ret == -ETIMEDOUT && slot->activity == SLOT_LOADING &&
+             atomic_load(&slot->progress.done) != done);
     if (ret)
         return err_set(err, ret, "table %s version %llu: another load did not end within 60 s",
-                       table->name, (unsigned long long)id);
-    if (!is_here)
-        ret = err_set(err, -ENOENT, "table %s has no version %llu on this machine", table->name,
-                      (unsigned long long)id);
-    else if (!is_loaded)
+                       table->name, (unsigned long long)slot->id);
+    if (!slot->loaded) { /* by whom we waited for */
+        struct limit limit = {node, clock_now_ns(CLOCK_MONOTONIC) + SWITCH_TIMEOUT_NS};
+        struct stop stop = {past_limit, &limit};
+        pthread_mutex_unlock(&node->lock);
         ret = node_load(node, table, slot, RANK_SERVE, &stop, err);
-    scope_lock(&node->lock);
+        pthread_mutex_lock(&node->lock);
+    }
     node_leave_loader(node);
-    if (is_here && ret)
-        slot->is_held = false;
-    *out = slot;
+    if (!ret)
+        pin_if_loaded(node, table, slot, now_ns);
+    return ret;
+}
+
+static int pin_local(struct node *node, struct table *table, uint64_t id, struct err *err)
+{
+    int64_t now_ns = node_now_ns(node);
+    scope_lock(&node->lock);
+    struct slot *slot = table_find_slot(table, id);
+    if (!slot || !slot_is_visible(slot))
+        return err_set(err, -ENOENT, "table %s has no version %llu on this machine", table->name,
+                       (unsigned long long)id);
+    if (pin_if_loaded(node, table, slot, now_ns))
+        return 0;
+    slot->n_held++;
+    int ret = load_and_pin(node, table, slot, now_ns, err);
+    slot->n_held--;
     return ret;
 }
 
@@ -85,9 +116,7 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
 {
     if (id == 0)
         return unpin_local(node, table);
-    struct slot *slot = NULL;
-    int64_t now_ns = node_now_ns(node);
-    int ret = load_for_switch(node, table, id, &slot, err);
+    int ret = pin_local(node, table, id, err);
     if (ret == -EUCLEAN) {
         if (err)
             err->code = -EBADMSG;
@@ -95,13 +124,6 @@ int node_switch_local(struct node *node, struct table *table, uint64_t id, struc
     }
     if (ret)
         return ret;
-    pthread_mutex_lock(&node->lock);
-    table->local_pin = id;
-    table->pin_seq = node->seq;
-    table->pin_ns = now_ns;
-    set_wanted(node, table, id);
-    slot->is_held = false;
-    pthread_mutex_unlock(&node->lock);
     node_save_if_dirty(node);
     node_tell_notes(node);
     node_tell(node, NODE_EVENT_NOTICE, table, id,

@@ -11,6 +11,7 @@ enum { FAILURES_SHOWN = 3, BACKOFF_DOUBLINGS_MAX = 6 };
 
 #define BACKOFF_FIRST_NS 1000000000LL
 #define BACKOFF_MAX_NS   (60 * 1000000000LL)
+#define STORE_RETRY_NS   (5 * 1000000000LL)
 
 int table_new(const char *name, uint32_t index, pthread_mutex_t *lock, struct table **out,
               struct err *err)
@@ -126,6 +127,7 @@ void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t n
     free(slot->reason);
     slot->reason = copy;
     slot->failure = code;
+    slot->lacks_store = false;
     uint32_t doublings =
         slot->n_failures < BACKOFF_DOUBLINGS_MAX ? slot->n_failures : BACKOFF_DOUBLINGS_MAX;
     int64_t wait_ns = BACKOFF_FIRST_NS << doublings;
@@ -133,11 +135,21 @@ void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t n
     slot->n_failures++;
 }
 
+void slot_miss_store(struct slot *slot, const char *reason, int64_t now_ns)
+{
+    char *copy = strdup(reason);
+    free(slot->reason);
+    slot->reason = copy;
+    slot->lacks_store = true;
+    slot->retry_ns = now_ns + STORE_RETRY_NS;
+}
+
 void slot_clear_failure(struct slot *slot)
 {
     free(slot->reason);
     slot->reason = NULL;
     slot->failure = 0;
+    slot->lacks_store = false;
     slot->n_failures = 0;
     slot->retry_ns = 0;
 }

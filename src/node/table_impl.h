@@ -28,13 +28,14 @@ struct slot {
     enum place place;
     enum rank rank;
     enum slot_activity activity;
-    bool is_held;    /* by a node-local switch under way: not dropped, not removed */
+    unsigned n_held; /* node-local switches to it under way: not dropped, not removed */
     size_t eviction; /* scratch of evict.c */
     struct progress progress;
     struct digest *expected; /* the parts of a version on its way; NULL: not known */
     size_t n_expected;
     int failure; /* -errno of the last try; 0: none */
     char *reason;
+    bool lacks_store;             /* the last try did not reach the store: no failure */
     uint32_t n_failures;          /* in a row */
     int64_t retry_ns;             /* CLOCK_MONOTONIC: not before */
     enum node_version_state told; /* the state last looked at, and since when: CLOCK_MONOTONIC */
@@ -89,6 +90,8 @@ static inline bool slot_is_visible(const struct slot *slot)
 void slot_expect(struct slot *slot, const struct version_desc *desc);
 
 void slot_set_failure(struct slot *slot, int code, const char *reason, int64_t now_ns);
+/* The store was not to be had: tried again soon, and at once when it is back. */
+void slot_miss_store(struct slot *slot, const char *reason, int64_t now_ns);
 void slot_clear_failure(struct slot *slot);
 /* A failure that will not go away by trying again soon, or one that came three times. */
 bool slot_has_failed(const struct slot *slot);

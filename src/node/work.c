@@ -59,10 +59,12 @@ static struct task pick_task(struct node *node)
 struct giving_way {
     struct node *node;
     struct slot *slot;
+    bool is_load;
 };
 
-/* To a version that should answer now, unless this is one; and when it is not wanted any more. Both
- * may have changed since the task was picked. */
+/* To a version that should answer now, unless this is one; a load to any node-local switch that
+ * does not wait for this very version; and when it is not wanted any more. All may have changed
+ * since the task was picked. */
 static int should_stop(void *context)
 {
     const struct giving_way *way = context;
@@ -71,6 +73,8 @@ static int should_stop(void *context)
     node_save_if_dirty(way->node); /* what was switched to meanwhile, should follow hang */
     scope_lock(&way->node->lock);
     if (way->slot->place != PLACE_LOADED)
+        return -ECANCELED;
+    if (way->is_load && way->node->n_brakes && !way->slot->n_held)
         return -ECANCELED;
     return atomic_load(&way->node->is_urgent) && way->slot->rank > RANK_SERVE ? -ECANCELED : 0;
 }
@@ -91,7 +95,7 @@ static int make_room(void *context, uint64_t need, struct err *err)
 
 static int fetch_into_cache(struct node *node, const struct task *task, struct err *err)
 {
-    struct giving_way way = {node, task->slot};
+    struct giving_way way = {node, task->slot, false};
     if (!node->work_store) {
         int ret = store_open(node->store_url, &node->work_store, err);
         if (ret)
@@ -123,19 +127,50 @@ static int fetch_into_cache(struct node *node, const struct task *task, struct e
     return ret;
 }
 
+/* Under the lock: is that an error of the way to the store, not of what lies there? With others it
+ * depends on whether follow is in contact. */
+static bool is_stores(const struct node *node, int code)
+{
+    switch (-code) {
+    case ETIMEDOUT:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case EPIPE:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+    case ESTALE:
+        return true;
+    case EBADMSG:
+    case ENOTSUP:
+    case ENOMEM:
+    case ENOSPC:
+        return false;
+    default:
+        return !node_is_in_contact(node);
+    }
+}
+
 /* Under the lock. */
 static void end_fetch(struct node *node, struct table *table, struct slot *slot, int code,
                       struct version *cached, const char *reason)
 {
     slot->activity = SLOT_IDLE;
     node->changes++;
-    if (code && code != -ECANCELED) {
+    if (code && code != -ECANCELED && is_stores(node, code)) {
+        slot_miss_store(slot, reason, clock_now_ns(CLOCK_MONOTONIC));
+    } else if (code && code != -ECANCELED) {
         slot_set_failure(slot, code, reason, clock_now_ns(CLOCK_MONOTONIC));
         atomic_fetch_add(&node->n_failures, 1);
     }
     if (code)
         return;
     slot->cached = cached;
+    slot->lacks_store = false;
     free(slot->expected);
     slot->expected = NULL;
     slot->n_expected = 0;
@@ -174,12 +209,14 @@ static void do_fetch(struct node *node, const struct task *task)
     if (!ret)
         warn_of_owner(node, table, cached);
     pthread_mutex_lock(&node->lock);
+    bool was_told = slot->lacks_store; /* once in an outage */
     end_fetch(node, table, slot, ret, cached, err_text(&err, ret));
+    was_told &= slot->lacks_store;
     pthread_mutex_unlock(&node->lock);
     if (!ret)
         node_save_if_dirty(node);
     node_tell_notes(node);
-    if (ret && ret != -ECANCELED)
+    if (ret && ret != -ECANCELED && !was_told)
         node_tell(node, NODE_EVENT_WARNING, table, slot->id,
                   "table %s version %llu: not fetched: %s", table->name,
                   (unsigned long long)slot->id, err_text(&err, ret));
@@ -187,7 +224,7 @@ static void do_fetch(struct node *node, const struct task *task)
 
 static void do_load(struct node *node, const struct task *task)
 {
-    struct giving_way way = {node, task->slot};
+    struct giving_way way = {node, task->slot, true};
     struct stop stop = {should_stop, &way};
     node_load(node, task->table, task->slot, task->rank, &stop, NULL);
     node_save_if_dirty(node);
@@ -210,7 +247,7 @@ static void retry_what_needs_memory(struct node *node)
 static void reap(struct node *node)
 {
     pthread_mutex_lock(&node->lock);
-    bool is_mine = !node->loader_is_busy;
+    bool is_mine = !node->loader_is_busy && !node->n_brakes;
     if (is_mine)
         node->loader_is_busy = true;
     pthread_mutex_unlock(&node->lock);
@@ -229,7 +266,7 @@ static void reap(struct node *node)
 static bool take_loader_for(struct node *node, const struct slot *slot)
 {
     int64_t now_ns = clock_now_ns(CLOCK_MONOTONIC);
-    if (node_take_loader(node, now_ns + LOADER_WAIT_NS))
+    if (node_take_loader(node, false, now_ns + LOADER_WAIT_NS))
         return false;
     if (needs_work(slot, now_ns) && slot->cached)
         return true;

@@ -2,6 +2,7 @@
 /* The node when its store hangs, its cache is bad, or two people give orders at once. */
 #include "unit.h"
 
+#include "node/node_impl.h"
 #include "node_fixture.h"
 
 #include <dirent.h>
@@ -266,6 +267,163 @@ static void node__unpin_that_comes_late_does_not_end_a_later_local_switch(void *
     node_close(node);
 }
 
+/* Version 1 is loaded beside version 2, which serves. */
+static struct slot *prepare_former(struct node_fixture *fixture, struct node *node)
+{
+    for (uint32_t tag = 1; tag <= 2; tag++) {
+        node_fixture_release_version(fixture, "ads", tag, 100);
+        node_fixture_settle(node);
+    }
+    struct slot *slot = table_find_slot(node_table_find(node, "ads"), 1);
+    assert_non_null(slot);
+    assert_non_null(slot->loaded);
+    return slot;
+}
+
+static void node__local_switch_to_a_loaded_version_waits_for_no_load(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    prepare_former(fixture, node);
+    pthread_mutex_lock(&node->lock);
+    assert_int_equal(node_take_loader(node, false, INT64_MAX), 0); /* a long load goes on */
+    pthread_mutex_unlock(&node->lock);
+    int64_t start_ns = clock_now_ns(CLOCK_MONOTONIC);
+    assert_int_equal(node_switch_local(node, node_table_at(node, 0), 1, NULL), 0);
+    assert_true(clock_now_ns(CLOCK_MONOTONIC) - start_ns < 10 * SECOND_NS);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    pthread_mutex_lock(&node->lock);
+    node_leave_loader(node);
+    pthread_mutex_unlock(&node->lock);
+    node_close(node);
+}
+
+static void *switch_to_1(void *context)
+{
+    struct node *node = context;
+    return (void *)(intptr_t)node_switch_local(node, node_table_at(node, 0), 1, NULL);
+}
+
+static void wait_for_brake(struct node *node)
+{
+    unsigned n = 0;
+    while (n == 0) {
+        usleep(1000);
+        pthread_mutex_lock(&node->lock);
+        n = node->n_brakes;
+        pthread_mutex_unlock(&node->lock);
+    }
+}
+
+static void node__local_switch_that_has_to_load_comes_before_work(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    struct slot *slot = prepare_former(fixture, node);
+    pthread_t thread;
+    void *ret = NULL;
+    pthread_mutex_lock(&node->lock);
+    node_drop_loaded(node, node_table_at(node, 0), slot);
+    assert_int_equal(node_take_loader(node, false, INT64_MAX), 0);
+    pthread_mutex_unlock(&node->lock);
+    assert_int_equal(pthread_create(&thread, NULL, switch_to_1, node), 0);
+    wait_for_brake(node);
+    pthread_mutex_lock(&node->lock);
+    node_leave_loader(node);
+    /* Free as it is, work does not get it before the switch had it. */
+    assert_int_equal(node_take_loader(node, false, INT64_MAX), 0);
+    assert_int_equal(node->n_brakes, 0);
+    assert_int_equal(table_find_slot(node_table_at(node, 0), 1)->n_held, 0);
+    node_leave_loader(node);
+    pthread_mutex_unlock(&node->lock);
+    pthread_join(thread, &ret);
+    assert_null(ret);
+    assert_int_equal(node_fixture_get(node, "ads", 5), 1);
+    node_close(node);
+}
+
+static void node__local_switch_that_waits_ends_with_the_daemon(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    struct slot *slot = prepare_former(fixture, node);
+    pthread_t thread;
+    void *ret = NULL;
+    pthread_mutex_lock(&node->lock);
+    node_drop_loaded(node, node_table_at(node, 0), slot);
+    assert_int_equal(node_take_loader(node, false, INT64_MAX), 0);
+    pthread_mutex_unlock(&node->lock);
+    assert_int_equal(pthread_create(&thread, NULL, switch_to_1, node), 0);
+    wait_for_brake(node);
+    node_cancel(node);
+    pthread_join(thread, &ret);
+    assert_int_equal((intptr_t)ret, -ECANCELED);
+    node_close(node);
+}
+
+/* A hidden store gives ENOENT, which is a failure only of a version in a store that is there. */
+static void node__store_that_is_away_is_no_failure_of_a_version(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct node *node = open_node(fixture);
+    int64_t wait_ns = 0;
+    node_fixture_release_version(fixture, "ads", 1, 100);
+    node_fixture_settle(node);
+    uint64_t id = node_fixture_publish(fixture, "ads", &(struct build){.tag = 2, .n_keys = 100});
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    node_fixture_hide_store(fixture);
+    store_close(node->work_store);
+    node->work_store = NULL;
+    node_lose_contact(node, NULL, -ENOENT); /* both were open and would not notice */
+    const struct slot *slot = table_find_slot(node_table_at(node, 0), id);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+        node_work(node);
+        assert_false(slot_has_failed(slot));
+        ((struct slot *)slot)->retry_ns = 0; /* the time has come */
+    }
+    node_work(node);
+    assert_true(slot->lacks_store);
+    assert_int_equal(slot->n_failures, 0);
+    assert_true(slot->retry_ns > clock_now_ns(CLOCK_MONOTONIC));
+    node_fixture_show_store(fixture);
+    node->follower.retry_ns = 0;
+    assert_int_equal(node_follow(node, &wait_ns, NULL), 0);
+    assert_int_equal(slot->retry_ns, 0); /* at once */
+    node_fixture_settle(node);
+    assert_non_null(slot->loaded);
+    assert_false(slot->lacks_store);
+    node_close(node);
+}
+
+/* Events of one kind, and who told them. */
+struct hearing {
+    unsigned n_switched;
+};
+
+static void hear_switched(void *context, enum node_event_kind kind, struct table *table,
+                          uint64_t version, const char *text)
+{
+    struct hearing *hearing = context;
+    hearing->n_switched += kind == NODE_EVENT_SWITCHED;
+}
+
+static void node__flip_leaves_telling_to_others(void **state)
+{
+    struct node_fixture *fixture = *state;
+    struct hearing hearing = {0};
+    struct node *node = open_node(fixture);
+    prepare_flip(fixture, node);
+    node->event = hear_switched;
+    node->event_context = &hearing;
+    assert_true(node_flip(node, 10 * SECOND_NS));
+    assert_int_equal(node_fixture_get(node, "ads", 5), 2);
+    assert_int_equal(hearing.n_switched, 0); /* a log that stalls would hold it up */
+    node_tell_notes(node);
+    assert_int_equal(hearing.n_switched, 1);
+    node_close(node);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +435,11 @@ int main(void)
         NODE_TEST(node__pause_is_the_callers_unless_something_is_due),
         NODE_TEST(node__bad_part_does_not_cost_the_good_ones),
         NODE_TEST(node__unpin_that_comes_late_does_not_end_a_later_local_switch),
+        NODE_TEST(node__local_switch_to_a_loaded_version_waits_for_no_load),
+        NODE_TEST(node__local_switch_that_has_to_load_comes_before_work),
+        NODE_TEST(node__local_switch_that_waits_ends_with_the_daemon),
+        NODE_TEST(node__store_that_is_away_is_no_failure_of_a_version),
+        NODE_TEST(node__flip_leaves_telling_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
