@@ -70,8 +70,8 @@ static bool find_least(struct node *node, enum rank rank, const struct drop *tak
             bool is_taken = false;
             for (size_t i = 0; i < n_taken; i++)
                 is_taken |= taken[i].slot == slot;
-            if (!slot->loaded || slot->id == table->serving || slot->n_held ||
-                slot->rank <= rank || is_taken || !counted_is_sole(&slot->loaded->counted))
+            if (!slot->loaded || slot->id == table->serving || slot->n_held || slot->rank <= rank ||
+                is_taken || !counted_is_sole(&slot->loaded->counted))
                 continue;
             if (least &&
                 (slot->rank < least->rank || (slot->rank == least->rank && slot->id >= least->id)))
