@@ -3,6 +3,7 @@
 #include "builder/cli/canary_nodes.h"
 #include "builder/cli/cmd.h"
 #include "builder/cli/summary.h"
+#include "builder/cli/switch.h"
 #include "builder/cli/switch_options.h"
 
 #include <errno.h>
@@ -112,10 +113,9 @@ static int run(struct session *session, const struct switch_options *o,
     struct switch_result result = {.appended = true};
     int64_t begin_ns = cli_now_ns();
     fleet_init(&fleet, session, o->common.json);
-    int rc = fleet_read(&fleet, err);
+    result.unread = !switch_read_nodes(&fleet);
     result.written_ns = manifest_now_ns(session->manifest);
-    if (!rc)
-        rc = session_append(session, o->reason, plan->ops, plan->n, &result.seq, err);
+    int rc = session_append(session, o->reason, plan->ops, plan->n, &result.seq, err);
     if (rc)
         return rc;
     result.n_live = fleet_n_live(&fleet);
@@ -131,7 +131,7 @@ static int run(struct session *session, const struct switch_options *o,
                               .is_of_log = true};
     snprintf(fleet.on_interrupt, sizeof fleet.on_interrupt,
              "the canary is over, nodes follow by themselves; see: fkv status");
-    if (plan->n_targets && result.n_live && !o->no_wait) {
+    if (plan->n_targets && (result.n_live || result.unread) && !o->no_wait) {
         rc = fleet_wait(&fleet, &wait, err);
         result.waited = !rc;
     }

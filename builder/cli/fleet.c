@@ -313,7 +313,9 @@ static int round_once(struct fleet *fleet, const struct fleet_wait *wait, struct
     if (rc || trouble->code)
         return rc;
     warn_unknown(fleet);
-    if (fleet->look.done && (fleet->look.n_marks || !wait->needs_node))
+    fleet->had_node |= wait->goal == FLEET_SERVING && fleet->look.n_marks;
+    /* Nodes that all fell silent while we waited are not done. */
+    if (fleet->look.done && (fleet->look.n_marks || (!wait->needs_node && !fleet->had_node)))
         return 1;
     return fleet->look.blocked ? blocked(fleet, wait, err) : 0;
 }
@@ -340,10 +342,12 @@ int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *e
     int rc = 0;
     if (fleet->on_interrupt[0])
         interrupt_say(fleet->on_interrupt);
+    fleet->had_node = false;
     fleet_look_release(&fleet->look);
     if (wait->due_ns) {
         rc = look(fleet, wait, err); /* so that the first round reads them again */
-        pause_for(rc ? 0 : wait->due_ns - manifest_now_ns(fleet->session->manifest));
+        int64_t due_in_ns = wait->due_ns - manifest_now_ns(fleet->session->manifest);
+        pause_for(rc ? 0 : due_in_ns < wait->timeout_ns ? due_in_ns : wait->timeout_ns);
     }
     while (!rc) {
         struct err trouble = {0};

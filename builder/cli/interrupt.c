@@ -2,11 +2,19 @@
 #include "builder/cli/interrupt.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+enum { N_SIGNALS = 3 };
+
+/* ^C, a job that is cancelled, a terminal that goes away. */
+static const int signals[N_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+
 static char line[512];
+static struct sigaction was[N_SIGNALS];
+static bool is_set;
 
 /* Only calls that a handler may make. */
 static void on_signal(int number)
@@ -19,13 +27,21 @@ static void on_signal(int number)
 
 void interrupt_say(const char *text)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     interrupt_end();
     snprintf(line, sizeof line, "\nfkv: interrupted: %s\n", text);
-    sigaction(SIGINT, &action, NULL);
+    for (int i = 0; i < N_SIGNALS; i++) {
+        sigaction(signals[i], NULL, &was[i]);
+        /* What a script or nohup had ignored stays so. */
+        if (was[i].sa_handler != SIG_IGN)
+            sigaction(signals[i], &action, NULL);
+    }
+    is_set = true;
 }
 
 void interrupt_end(void)
 {
-    signal(SIGINT, SIG_DFL);
+    for (int i = 0; i < N_SIGNALS && is_set; i++)
+        sigaction(signals[i], &was[i], NULL);
+    is_set = false;
 }

@@ -39,15 +39,15 @@ static void say_activated(void *context, uint64_t seq)
 {
     struct releasing *r = context;
     r->activated = true;
-    if (!r->quiet && !r->fleet.look.n_live && !r->result.n_live && seq)
-        fflush(stdout);
 }
 
 static void show_activated(const struct releasing *r)
 {
     struct buf text = {0};
     uint32_t n_live = r->result.n_live;
-    if (!n_live) {
+    if (r->result.unread) {
+        printf("activated without waiting for nodes; heartbeats could not be read\n");
+    } else if (!n_live) {
         printf("activated at once: no node is live; nodes take it up when they come\n");
     } else if (r->options->no_wait) {
         printf("activated without waiting for %u live node%s\n", n_live, plural(n_live));

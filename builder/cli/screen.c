@@ -15,12 +15,15 @@
 #define ENTER "\033[?1049h\033[?25l"
 #define LEAVE "\033[?25h\033[?1049l"
 
+enum { N_SIGNALS = 5 };
+
+static const int signals[N_SIGNALS] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
+
 struct screen {
     bool terminal;
     bool gaps;
     bool drawn;
-    struct sigaction was_int;
-    struct sigaction was_term;
+    struct sigaction was[N_SIGNALS];
 };
 
 static volatile sig_atomic_t stopped;
@@ -30,17 +33,47 @@ static void stop(int number)
     stopped = 1;
 }
 
+static void write_text(const char *text)
+{
+    ssize_t written = write(STDOUT_FILENO, text, strlen(text));
+    (void)written;
+}
+
+/* ^Z: the shell gets its screen back, and we ours when we go on. Only calls that a handler may make. */
+static void suspend(int number)
+{
+    struct sigaction ours;
+    write_text(LEAVE);
+    sigaction(number, NULL, &ours);
+    signal(number, SIG_DFL);
+    raise(number); /* stops here: SA_NODEFER */
+    sigaction(number, &ours, NULL);
+    write_text(ENTER);
+}
+
+/* What was ignored stays so. */
+static void catch_signals(struct screen *screen)
+{
+    for (int i = 0; i < N_SIGNALS; i++) {
+        bool is_stop = signals[i] != SIGTSTP;
+        /* Without SA_RESTART: a pause ends at once. */
+        const struct sigaction action = {.sa_handler = is_stop ? stop : suspend,
+                                         .sa_flags = is_stop ? 0 : SA_NODEFER};
+        sigaction(signals[i], NULL, &screen->was[i]);
+        if (screen->was[i].sa_handler != SIG_IGN && (is_stop || screen->terminal))
+            sigaction(signals[i], &action, NULL);
+    }
+}
+
 int screen_new(bool gaps, struct screen **out, struct err *err)
 {
     struct screen *screen = calloc(1, sizeof *screen);
     if (!screen)
         return err_sys(err, -ENOMEM, "drawing");
-    struct sigaction action = {.sa_handler = stop}; /* without SA_RESTART: a pause ends at once */
     stopped = 0;
-    sigaction(SIGINT, &action, &screen->was_int);
-    sigaction(SIGTERM, &action, &screen->was_term);
     screen->gaps = gaps;
     screen->terminal = isatty(STDOUT_FILENO);
+    catch_signals(screen);
     if (screen->terminal) {
         fputs(ENTER, stdout);
         fflush(stdout);
@@ -57,8 +90,8 @@ void screen_free(struct screen *screen)
         fputs(LEAVE, stdout);
         fflush(stdout);
     }
-    sigaction(SIGINT, &screen->was_int, NULL);
-    sigaction(SIGTERM, &screen->was_term, NULL);
+    for (int i = 0; i < N_SIGNALS; i++)
+        sigaction(signals[i], &screen->was[i], NULL);
     free(screen);
 }
 

@@ -29,6 +29,7 @@ struct appending {
     int64_t now_ns; /* by the store's clock */
     int64_t effective_ns;
     bool is_guess; /* of now_ns: the store's clock could not be read */
+    bool unread;   /* nothing is known of the nodes */
 };
 
 static int build(void *context, const struct state *state, struct op_list *list, struct err *err)
@@ -40,13 +41,28 @@ static int build(void *context, const struct state *state, struct op_list *list,
     if (rc)
         return rc;
     a->is_guess = manifest_read_clock(manifest, &a->now_ns, NULL) != 0;
-    a->effective_ns = a->is_guess ? 0
-                                  : rollout_effective_ns(&plan->fleet->nodes.list, a->now_ns,
-                                                         manifest_write_cost_ns(manifest));
+    if (a->is_guess)
+        a->effective_ns = 0;
+    else if (a->unread)
+        a->effective_ns = a->now_ns + SWITCH_AHEAD_UNKNOWN_NS;
+    else
+        a->effective_ns = rollout_effective_ns(&plan->fleet->nodes.list, a->now_ns,
+                                               manifest_write_cost_ns(manifest));
     for (size_t i = 0; i < plan->n; i++)
         plan->ops[i].effective_ns = a->effective_ns;
     *list = (struct op_list){.ops = plan->ops, .n_ops = plan->n};
     return 0;
+}
+
+bool switch_read_nodes(struct fleet *fleet)
+{
+    struct err why = {0};
+    int rc = fleet_read(fleet, &why);
+    if (rc)
+        fprintf(stderr,
+                "fkv: warning: heartbeats cannot be read, the record is written without them: %s\n",
+                err_text(&why, rc));
+    return !rc;
 }
 
 static int wait_ready(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
@@ -61,8 +77,11 @@ static int wait_ready(const struct switch_plan *plan, int64_t begin_ns, struct s
     };
     snprintf(plan->fleet->on_interrupt, sizeof plan->fleet->on_interrupt,
              "nothing was switched; fkv activate %s goes on from here", plan->targets[0].table);
-    int rc = plan->prepares && !plan->no_wait ? fleet_wait(plan->fleet, &wait, err)
-                                              : fleet_read(plan->fleet, err);
+    int rc = 0;
+    if (plan->prepares && !plan->no_wait)
+        rc = fleet_wait(plan->fleet, &wait, err);
+    else
+        out->unread = !switch_read_nodes(plan->fleet);
     out->prepare_ns = cli_now_ns() - begin_ns;
     return rc;
 }
@@ -95,7 +114,7 @@ static int wait_serving(const struct switch_plan *plan, int64_t begin_ns, struct
 static int append(const struct switch_plan *plan, int64_t begin_ns, struct switch_result *out,
                   struct err *err)
 {
-    struct appending appending = {.plan = plan};
+    struct appending appending = {.plan = plan, .unread = out->unread};
     int rc = manifest_append(plan->fleet->session->manifest, plan->reason, build, &appending,
                              &out->seq, err);
     if (rc)
@@ -126,5 +145,7 @@ int switch_run(const struct switch_plan *plan, int64_t begin_ns, struct switch_r
     out->n_live = fleet_n_live(plan->fleet);
     if (plan->appended)
         plan->appended(plan->appended_context, out->seq);
-    return plan->no_wait || !out->n_live ? 0 : wait_serving(plan, begin_ns, out, err);
+    if (plan->no_wait || (!out->n_live && !out->unread))
+        return 0;
+    return wait_serving(plan, begin_ns, out, err);
 }

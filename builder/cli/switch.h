@@ -44,7 +44,17 @@ struct switch_result {
     int64_t append_ns;  /* from the start until the record was written */
     int64_t total_ns;   /* until nodes had flipped */
     uint32_t n_live;    /* when the record was written */
+    bool unread;        /* heartbeats could not be read then: n_live says nothing */
 };
+
+/* Ahead of now far enough for any node: for a record that is written without knowing the nodes. */
+#define SWITCH_AHEAD_UNKNOWN_NS (ROLLOUT_AHEAD_MAX_NS + ROLLOUT_MARGIN_MAX_NS)
+
+/*
+ * Reads heartbeats for a record that must not depend on them: warns when they cannot be read. False then; also for want of memory,
+ * which the record itself will tell.
+ */
+bool switch_read_nodes(struct fleet *fleet);
 
 /* Do nodes load this version before the log asks for it? */
 bool switch_is_prepared(const struct table_state *table, uint64_t version);

@@ -107,7 +107,11 @@ static void show_end(const struct switch_job *job, const struct switch_options *
                      const struct fleet *fleet, const struct switch_result *result)
 {
     struct buf text = {0};
-    if (!result->n_live) {
+    if (result->unread && !result->waited) {
+        printf("not waiting for nodes; heartbeats could not be read\n");
+        return;
+    }
+    if (!result->n_live && !result->unread) {
         printf("no node is live; nodes take it up when they come\n");
         return;
     }

@@ -275,6 +275,23 @@ def test_several_tables_switch_in_one_record(ads):
     assert (as_json(ads, "ls", "ads")["current"], as_json(ads, "ls", "users")["current"]) == (2, 1)
 
 
+def test_a_rollback_needs_no_heartbeats(ads):
+    ads.build("ads", ROWS)
+    ads.fkv("publish", "ads")
+    nodes = os.path.join(ads.path, "nodes")
+    os.rename(nodes, nodes + ".away")
+    with open(nodes, "w", encoding="utf-8"):
+        pass
+    done = ads.fkv("rollback", "ads", "--no-wait")
+    assert "heartbeats cannot be read" in done.stderr
+    assert as_json(ads, "ls", "ads")["current"] == 1
+    # What waits until nodes are ready does need them.
+    ads.build("ads", ROWS)
+    done = ads.fkv("publish", "ads", check=False)
+    assert done.returncode != 0 and "nodes" in done.stderr
+    assert as_json(ads, "ls", "ads")["current"] == 1
+
+
 def test_validators_show_their_figures_and_refuse(ads):
     ads.build("ads", ROWS[:10])
     done = ads.fkv("publish", "ads", check=False)
