@@ -30,17 +30,29 @@ int key_type_from_name(const char *name, enum key_type *out, struct err *err)
     return 0;
 }
 
+static const char *const kind_names[] = {
+    [KIND_MEM] = "mem", [KIND_BLK] = "blk", [KIND_IDX] = "idx"};
+enum { KIND_MAX = sizeof kind_names / sizeof kind_names[0] - 1 };
+
+static bool kind_is_known(enum table_kind kind)
+{
+    return (int)kind >= KIND_MEM && (int)kind <= KIND_MAX;
+}
+
 const char *table_kind_name(enum table_kind kind)
 {
-    return kind == KIND_MEM ? "mem" : "unknown";
+    return kind_is_known(kind) ? kind_names[kind] : "unknown";
 }
 
 int table_kind_from_name(const char *name, enum table_kind *out, struct err *err)
 {
-    if (strcmp(name, "mem") != 0)
-        return err_set(err, -EINVAL, "table kind: expected mem, found \"%.40s\"", name);
-    *out = KIND_MEM;
-    return 0;
+    for (int kind = KIND_MEM; kind <= KIND_MAX; kind++) {
+        if (strcmp(name, kind_names[kind]) == 0) {
+            *out = (enum table_kind)kind;
+            return 0;
+        }
+    }
+    return err_set(err, -EINVAL, "table kind: expected mem, blk or idx, found \"%.40s\"", name);
 }
 
 /* The number within "[...]" at the end of text: plain digits, 1 to max; 0 when it is anything
@@ -140,7 +152,7 @@ static int value_check(const struct schema *schema, struct err *err)
 int schema_check(const struct schema *schema, struct err *err)
 {
     int ret = 0;
-    if (schema->kind != KIND_MEM)
+    if (!kind_is_known(schema->kind))
         return err_set(err, -EINVAL, "schema: unknown table kind %d", (int)schema->kind);
     if (schema->key_type != KEY_U64 && schema->key_type != KEY_BYTES)
         return err_set(err, -EINVAL, "schema: unknown key type %d", (int)schema->key_type);

@@ -25,6 +25,8 @@ enum key_type {
 
 enum table_kind {
     KIND_MEM = 1,
+    KIND_BLK = 2,
+    KIND_IDX = 3,
 };
 
 enum {

@@ -27,6 +27,8 @@ struct part_desc {
     uint64_t len;
     uint64_t n_keys;
     uint64_t n_tombstones;
+    uint64_t tail_len;     /* blk, idx: bytes at the end that belong in memory; mem: 0, all do */
+    uint64_t values_len;   /* bytes of all values before compression; 0: not known */
     struct digest digest;  /* XXH3-128 of the whole file */
     struct digest *chunks; /* XXH3-128 of each PART_CHUNK_LEN, the last one shorter */
     uint32_t n_chunks;

@@ -214,6 +214,21 @@ const struct mem_table *version_mem(const struct version *version)
     return version->mem;
 }
 
+const struct disk_table *version_disk(const struct version *version)
+{
+    return version->disk;
+}
+
+bool version_is_loaded(const struct version *version)
+{
+    return version->mem || version->disk;
+}
+
+const struct schema *version_schema(const struct version *version)
+{
+    return &version->files->desc.schema;
+}
+
 void version_access(const struct version *version, uid_t *uid, gid_t *gid, uint32_t *mode)
 {
     *uid = version->files->uid;

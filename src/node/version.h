@@ -24,6 +24,7 @@
 #include <time.h>
 
 struct version;
+struct disk_table;
 
 void version_pin(struct version *version);   /* one more; the caller has one already */
 void version_unpin(struct version *version); /* NULL is fine */
@@ -32,8 +33,12 @@ uint64_t version_id(const struct version *version);
 struct timespec
 version_time(const struct version *version); /* when it was built: mtime of its files */
 
-/* What lookups probe; NULL while the version is only cached. */
+/* What lookups probe: one of them, as the table's kind is; both NULL while it is only cached. */
 const struct mem_table *version_mem(const struct version *version);
+const struct disk_table *version_disk(const struct version *version);
+bool version_is_loaded(const struct version *version);
+
+const struct schema *version_schema(const struct version *version);
 
 /* Access: who owns its files, permission bits within 0777. */
 void version_access(const struct version *version, uid_t *uid, gid_t *gid, uint32_t *mode);

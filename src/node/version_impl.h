@@ -34,7 +34,8 @@ struct version {
     struct grave grave;
     struct version_files *files;
     struct part_memory *registry;
-    struct mem_table *mem;      /* NULL: only cached */
+    struct mem_table *mem;      /* both NULL: only cached */
+    struct disk_table *disk;
     struct loaded_part **parts; /* as desc.parts; NULL: only cached */
     uint64_t memory;
 };

@@ -46,8 +46,9 @@ extern "C" {
 #define FKV_FORM_F32      0x1u
 #define FKV_WANT_MASK     0xcu /* which version may answer */
 #define FKV_WANT_ANY      0x0u
-#define FKV_WANT_EXACT    0x4u /* only `version`, else -ESTALE */
-#define FKV_WANT_AT_LEAST 0x8u /* `version` or newer, else -EAGAIN */
+#define FKV_WANT_EXACT    0x4u  /* only `version`, else -ESTALE */
+#define FKV_WANT_AT_LEAST 0x8u  /* `version` or newer, else -EAGAIN */
+#define FKV_SCAN          0x10u /* entries in order of key, of an idx table; see struct fkv_record */
 
 /* Key and value types (struct fkv_info). */
 #define FKV_KEY_U64    1u
@@ -109,7 +110,21 @@ struct fkv_lookup {
     uint32_t stride;     /* 0: values vary */
     uint32_t value_len;  /* bytes of a value when fixed; the rest of a stride is zeros */
     uint64_t body_len;   /* bytes written at out_off; with -ENOSPC: bytes needed */
-    uint64_t reserved1[2];
+    uint64_t has_more;   /* FKV_SCAN: 1 when the range goes on behind the last record */
+    uint64_t reserved1;
+};
+
+/*
+ * A scan's request: n_keys is the most records wanted, keys are the bounds, from <= key < to. u64: le64
+ * from, le64 to (0: no end). bytes: le32 ends[2], then both; an empty `to`: no end. Its body is n_found
+ * records: this head, the key (u64: 8 bytes), zeros to a multiple of 8, the value, zeros to a multiple
+ * of 8. 8 bytes.
+ */
+struct fkv_record {
+    uint32_t value_len;
+    uint8_t key_len;
+    uint8_t status; /* FOUND or FAILED */
+    uint16_t zero;
 };
 
 /* Only for arithmetic on the reply's locs. */

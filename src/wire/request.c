@@ -101,7 +101,7 @@ int wire_request_decode(const void *data, size_t len, enum wire_carrier carrier,
     ret = flags_check(lookup.flags, lookup.version, err);
     if (ret)
         return ret;
-    if (lookup.value_len || lookup.reserved1[0] || lookup.reserved1[1])
+    if (lookup.value_len || lookup.has_more || lookup.reserved1)
         return err_set(err, -EPROTO,
                        "value_len and reserved fields: expected zeros, found other bits");
     ret = keys_check(lookup.key_type, lookup.n_keys, lookup.keys_len, err);

@@ -21,7 +21,7 @@ LAYERS = {
     "src/io": ["src/base"],
     "src/store": ["src/base"],
     "src/manifest": ["src/base", "src/store"],
-    "src/node": ["src/base", "src/format", "src/io", "src/store", "src/manifest"],
+    "src/node": ["src/base", "src/format", "src/codec", "src/io", "src/store", "src/manifest"],
     "src/query": ["src/base", "src/format", "src/codec", "src/io", "src/node"],
     "src/client": ["src/base", "src/wire"],
     "fuse": ["src/base", "src/wire", "src/node", "src/query"],

@@ -91,7 +91,7 @@ static void request__refuses_unknown_flags(void **state)
 static void request__refuses_reserved_bits(void **state)
 {
     struct fkv_lookup lookup = good();
-    lookup.reserved1[1] = 1;
+    lookup.reserved1 = 1;
     assert_int_equal(decode_shared(&lookup), -EPROTO);
     lookup = good();
     lookup.value_len = 1;

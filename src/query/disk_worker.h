@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk_worker: what one thread needs to answer from disk: a reader, buffers, scratch of a batch.
+ *
+ * Threads: one at a time. Memory: some 2 MiB, more while a large batch runs; disk_worker_free().
+ * Errors: -ENOMEM; a kernel without io_uring is none: reads are plain then.
+ */
+#ifndef FKV_QUERY_DISK_WORKER_H
+#define FKV_QUERY_DISK_WORKER_H
+
+#include "base/err.h"
+
+struct disk_worker;
+
+/* depth: reads in flight, 1 to READER_DEPTH_MAX; 0: 128. */
+int disk_worker_new(unsigned depth, struct disk_worker **out, struct err *err);
+/* Cancels what is in flight. NULL is fine. */
+void disk_worker_free(struct disk_worker *worker);
+
+/* After a batch was left in its middle (a page of the arena could not be had): cancels its reads and
+ * lets go of what it held. */
+void disk_worker_reset(struct disk_worker *worker);
+
+/* Lets go of files that are no longer served. Batches do so too: this is for a worker that has had
+ * nothing to do for a while. */
+void disk_worker_trim(struct disk_worker *worker);
+
+/* "uring" or "plain". */
+const char *disk_worker_reader(const struct disk_worker *worker);
+
+#endif
