@@ -2,32 +2,12 @@
 #include "format/mem_table.h"
 
 #include "format/mem_table_view.h"
+#include "format/part_fit.h"
 #include "format/part_view.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int part_check(const struct schema *schema, const struct part_info *info, uint32_t level,
-                      uint32_t shard, uint32_t n_partitions, struct err *err)
-{
-    if (info->key_type != schema->key_type || info->value_len != schema->value_len ||
-        info->n_shards != schema->n_shards || info->hash_seed != schema->hash_seed)
-        return err_set(err, -EBADMSG,
-                       "part of level %u, shard %u: it was built for another schema: %s keys, "
-                       "values of %u bytes, %u shards",
-                       level, shard, key_type_name(info->key_type), info->value_len,
-                       info->n_shards);
-    if (info->level != level || info->shard != shard)
-        return err_set(err, -EBADMSG,
-                       "expected the part of level %u, shard %u, found that of level %u, shard %u",
-                       level, shard, info->level, info->shard);
-    if (info->n_partitions != n_partitions)
-        return err_set(err, -EBADMSG,
-                       "part of level %u, shard %u: expected %u partitions as in shard 0, found %u",
-                       level, shard, n_partitions, info->n_partitions);
-    return 0;
-}
 
 static int level_fill(struct table_level *level, const struct schema *schema, uint32_t number,
                       const struct part *const *parts, struct err *err)
@@ -41,9 +21,14 @@ static int level_fill(struct table_level *level, const struct schema *schema, ui
     for (uint32_t shard = 0; shard < schema->n_shards; shard++) {
         const struct part *part = parts[shard];
         size_t at = (size_t)shard * n_partitions;
-        int ret = part_check(schema, &part->info, number, shard, n_partitions, err);
+        int ret = part_fit(schema, &part->info, number, shard, err);
         if (ret)
             return ret;
+        if (part->info.n_partitions != n_partitions)
+            return err_set(
+                err, -EBADMSG,
+                "part of level %u, shard %u: expected %u partitions as in shard 0, found %u",
+                number, shard, n_partitions, part->info.n_partitions);
         memcpy(level->places + at, part->places, n_partitions * sizeof *level->places);
         memcpy(level->more + at, part->more, n_partitions * sizeof *level->more);
     }

@@ -47,7 +47,35 @@ static uint64_t chunks_of(uint64_t len)
     return len / PART_CHUNK_LEN + (len % PART_CHUNK_LEN != 0);
 }
 
-/* What must hold between the members, whoever wrote them. code is what a fault returns. */
+/* What part i must be. code is what a fault returns. */
+static int part_check(const struct version_desc *desc, size_t i, const char *name, int code,
+                      struct err *err)
+{
+    const struct part_desc *part = &desc->parts[i];
+    uint32_t level = (uint32_t)(i / desc->schema.n_shards);
+    uint32_t shard = (uint32_t)(i % desc->schema.n_shards);
+    bool has_tail = desc->schema.kind != KIND_MEM;
+    if (part->level != level || part->shard != shard)
+        return err_set(err, code, "%s: part %zu: expected level %u, shard %u, found %u and %u",
+                       name, i, level, shard, part->level, part->shard);
+    if (part->len < PART_FOOTER_LEN || part->len % PART_ALIGN)
+        return err_set(err, code, "%s: part %zu: a part has no length of %llu bytes", name, i,
+                       (unsigned long long)part->len);
+    if (part->tail_len > part->len || part->tail_len % PART_ALIGN ||
+        (part->tail_len > 0) != has_tail)
+        return err_set(err, code, "%s: part %zu: a %s part of %llu bytes has no tail of %llu bytes",
+                       name, i, table_kind_name(desc->schema.kind), (unsigned long long)part->len,
+                       (unsigned long long)part->tail_len);
+    if (part->n_chunks != chunks_of(part->len))
+        return err_set(err, code, "%s: part %zu: expected %llu chunks, found %u", name, i,
+                       (unsigned long long)chunks_of(part->len), part->n_chunks);
+    if (level == 0 && part->n_tombstones)
+        return err_set(err, code, "%s: part %zu: level 0 has no tombstones, found %llu", name, i,
+                       (unsigned long long)part->n_tombstones);
+    return 0;
+}
+
+/* What must hold between the members, whoever wrote them. */
 static int desc_check(const struct version_desc *desc, const char *name, int code, struct err *err)
 {
     uint64_t n_newest = 0;
@@ -67,19 +95,9 @@ static int desc_check(const struct version_desc *desc, const char *name, int cod
     for (size_t i = 0; i < desc->n_parts; i++) {
         const struct part_desc *part = &desc->parts[i];
         uint32_t level = (uint32_t)(i / desc->schema.n_shards);
-        uint32_t shard = (uint32_t)(i % desc->schema.n_shards);
-        if (part->level != level || part->shard != shard)
-            return err_set(err, code, "%s: part %zu: expected level %u, shard %u, found %u and %u",
-                           name, i, level, shard, part->level, part->shard);
-        if (part->len < PART_FOOTER_LEN || part->len % PART_ALIGN)
-            return err_set(err, code, "%s: part %zu: a part has no length of %llu bytes", name, i,
-                           (unsigned long long)part->len);
-        if (part->n_chunks != chunks_of(part->len))
-            return err_set(err, code, "%s: part %zu: expected %llu chunks, found %u", name, i,
-                           (unsigned long long)chunks_of(part->len), part->n_chunks);
-        if (level == 0 && part->n_tombstones)
-            return err_set(err, code, "%s: part %zu: level 0 has no tombstones, found %llu", name,
-                           i, (unsigned long long)part->n_tombstones);
+        int ret = part_check(desc, i, name, code, err);
+        if (ret)
+            return ret;
         if (!add_u64(len, part->len, &len) || len > INT64_MAX)
             return err_set(err, code, "%s: the parts are longer than any disk", name);
         if (level == 0)
@@ -200,6 +218,12 @@ static int decode_chunks(struct json_at at, struct part_desc *out, struct err *e
     return ret;
 }
 
+/* A member that may be missing, which means 0. */
+static int decode_optional(struct json_at at, const char *key, uint64_t *out, struct err *err)
+{
+    return json_has(at, key) ? json_get_u64(at, key, INT64_MAX, out, err) : 0;
+}
+
 static int decode_part(struct json_at at, struct part_desc *out, struct err *err)
 {
     const char *hex = NULL;
@@ -211,6 +235,8 @@ static int decode_part(struct json_at at, struct part_desc *out, struct err *err
         (ret = json_get_u64(at, "bytes", INT64_MAX, &out->len, err)) ||
         (ret = json_get_u64(at, "keys", UINT32_MAX * 64ULL, &out->n_keys, err)) ||
         (ret = json_get_u64(at, "tombstones", UINT32_MAX * 64ULL, &out->n_tombstones, err)) ||
+        (ret = decode_optional(at, "tail_bytes", &out->tail_len, err)) ||
+        (ret = decode_optional(at, "values_bytes", &out->values_len, err)) ||
         (ret = json_get_string(at, "xxh3_128", DIGEST_HEX_LEN, &hex, err)) ||
         (ret = decode_digest(hex, at, &out->digest, err)) ||
         (ret = json_get_string(at, "file", PART_FILE_NAME_MAX - 1, &file, err)))
@@ -333,6 +359,12 @@ static json_t *encode_chunks(const struct part_desc *part)
     return array;
 }
 
+/* 0 is not written: decode_optional() finds it again. */
+static int put_optional(json_t *json, const char *key, uint64_t value)
+{
+    return value ? json_put_u64(json, key, value) : 0;
+}
+
 static json_t *encode_part(const struct part_desc *part)
 {
     char hex[DIGEST_HEX_LEN + 1];
@@ -345,6 +377,8 @@ static json_t *encode_part(const struct part_desc *part)
          json_put_u64(json, "shard", part->shard) || json_put_u64(json, "bytes", part->len) ||
          json_put_u64(json, "keys", part->n_keys) ||
          json_put_u64(json, "tombstones", part->n_tombstones) ||
+         put_optional(json, "tail_bytes", part->tail_len) ||
+         put_optional(json, "values_bytes", part->values_len) ||
          json_put_string(json, "xxh3_128", hex) || json_put(json, "chunks", encode_chunks(part)))) {
         json_decref(json);
         return NULL;

@@ -133,9 +133,13 @@ static void schema__names_round_trip(void **state)
     assert_int_equal(key_type_from_name("bytes", &type, NULL), 0);
     assert_string_equal(key_type_name(type), "bytes");
     assert_int_equal(key_type_from_name("int", &type, NULL), -EINVAL);
-    assert_int_equal(table_kind_from_name("mem", &kind, NULL), 0);
-    assert_string_equal(table_kind_name(kind), "mem");
-    assert_int_equal(table_kind_from_name("idx", &kind, NULL), -EINVAL);
+    for (int i = KIND_MEM; i <= KIND_IDX; i++) {
+        assert_int_equal(table_kind_from_name(table_kind_name((enum table_kind)i), &kind, NULL), 0);
+        assert_int_equal(kind, i);
+    }
+    assert_string_equal(table_kind_name(KIND_BLK), "blk");
+    assert_int_equal(table_kind_from_name("lsm", &kind, NULL), -EINVAL);
+    assert_int_equal(table_kind_from_name("", &kind, NULL), -EINVAL);
 }
 
 /* A level's partitions over all shards must be the shards' own partitions, one after the other. */

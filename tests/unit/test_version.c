@@ -49,14 +49,24 @@ static struct version_desc make(void)
     return desc;
 }
 
-static struct buf encoded(void)
+static struct buf encoded_of(enum table_kind kind)
 {
     struct version_desc desc = make();
+    desc.schema.kind = kind;
+    for (uint32_t i = 0; kind != KIND_MEM && i < desc.n_parts; i++) {
+        desc.parts[i].tail_len = PART_ALIGN;
+        desc.parts[i].values_len = 1000 * (uint64_t)i;
+    }
     struct buf text = {0};
     struct err err = {0};
     assert_int_equal(version_desc_encode(&desc, &text, &err), 0);
     version_desc_release(&desc);
     return text;
+}
+
+static struct buf encoded(void)
+{
+    return encoded_of(KIND_MEM);
 }
 
 static void version__round_trips(void **state)
@@ -75,6 +85,8 @@ static void version__round_trips(void **state)
     assert_string_equal(desc.source, "words \"a\".tsv");
     assert_int_equal(desc.n_parts, 4);
     assert_int_equal(desc.parts[3].n_chunks, 2);
+    assert_int_equal(desc.parts[3].tail_len, 0);
+    assert_int_equal(desc.parts[3].values_len, 0);
     assert_int_equal(version_desc_len(&desc), 2 * PART_ALIGN + 2 * 1026 * PART_ALIGN);
     assert_int_equal(version_desc_encode(&desc, &again, &err), 0);
     assert_int_equal(text.len, again.len);
@@ -119,7 +131,8 @@ static void version__every_wrong_member_is_refused_by_name(void **state)
         {"\"format\": 1", "\"format\": \"1\"", -EBADMSG},
         {"\"version\": 7", "\"version\": -7", -EBADMSG},
         {"\"base\": 6", "\"base\": 0", -EBADMSG},
-        {"\"kind\": \"mem\"", "\"kind\": \"idx\"", -ENOTSUP},
+        {"\"kind\": \"mem\"", "\"kind\": \"lsm\"", -ENOTSUP},
+        {"\"kind\": \"mem\"", "\"kind\": \"idx\"", -EBADMSG},
         {"\"key\": \"u64\"", "\"key\": \"u32\"", -EBADMSG},
         {"f16[100]", "f16[0]", -EBADMSG},
         {"\"shards\": 2", "\"shards\": 3", -EBADMSG},
@@ -137,6 +150,8 @@ static void version__every_wrong_member_is_refused_by_name(void **state)
         {"\"bytes\": 4096", "\"bytes\": 4097", -EBADMSG},
         {"\"bytes\": 4096", "\"bytes\": 0", -EBADMSG},
         {"\"tombstones\": 0", "\"tombstones\": 1", -EBADMSG},
+        {"\"tombstones\": 0", "\"tombstones\": 0, \"tail_bytes\": 4096", -EBADMSG},
+        {"\"tombstones\": 0", "\"tombstones\": 0, \"values_bytes\": \"9\"", -EBADMSG},
         {"\"file\": \"L00-S0000-", "\"file\": \"../S0000-", -EBADMSG},
         {"\"xxh3_128\": \"", "\"xxh3_128\": \"zz", -EBADMSG},
         {"\"chunks\": [", "\"chunks\": [5,", -EBADMSG},
@@ -150,6 +165,61 @@ static void version__every_wrong_member_is_refused_by_name(void **state)
         char *bad = replaced(&text, cases[i].from, cases[i].to);
         int ret = version_desc_decode(bad, strlen(bad), "v/7/version.json", &desc, &err);
         if (ret != cases[i].ret)
+            fail_msg("%s -> %s: %d %s", cases[i].from, cases[i].to, ret, err.text);
+        assert_non_null(strstr(err.text, "v/7/version.json"));
+        assert_null(desc.parts);
+        free(bad);
+    }
+    buf_release(&text);
+}
+
+static void version__parts_on_disk_say_what_belongs_in_memory(void **state)
+{
+    static const enum table_kind kinds[] = {KIND_BLK, KIND_IDX};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf text = encoded_of(kinds[i]);
+        struct buf again = {0};
+        struct version_desc desc = {0};
+        struct err err = {0};
+        assert_int_equal(version_desc_decode(text.data, text.len, "v.json", &desc, &err), 0);
+        assert_int_equal(desc.schema.kind, kinds[i]);
+        assert_int_equal(desc.parts[3].tail_len, PART_ALIGN);
+        assert_int_equal(desc.parts[3].values_len, 3000);
+        assert_int_equal(desc.parts[0].values_len, 0); /* not known: not written */
+        assert_int_equal(version_desc_encode(&desc, &again, &err), 0);
+        assert_int_equal(text.len, again.len);
+        assert_memory_equal(text.data, again.data, text.len);
+        version_desc_release(&desc);
+        buf_release(&text);
+        buf_release(&again);
+    }
+}
+
+static void version__a_tail_fits_its_part(void **state)
+{
+    static const struct {
+        const char *from;
+        const char *to;
+    } cases[] = {
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": 0"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": null"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": 100"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": 8192"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": -4096"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": 9223372036854775807"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": 18446744073709551616"},
+        {"\"tail_bytes\": 4096", "\"tail_bytes\": \"4096\""},
+        {"\"tail_bytes\": 4096,", ""},
+        {"\"values_bytes\": 1000", "\"values_bytes\": -1"},
+        {"\"kind\": \"blk\"", "\"kind\": \"mem\""},
+    };
+    struct buf text = encoded_of(KIND_BLK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct version_desc desc = {0};
+        struct err err = {0};
+        char *bad = replaced(&text, cases[i].from, cases[i].to);
+        int ret = version_desc_decode(bad, strlen(bad), "v/7/version.json", &desc, &err);
+        if (ret != -EBADMSG)
             fail_msg("%s -> %s: %d %s", cases[i].from, cases[i].to, ret, err.text);
         assert_non_null(strstr(err.text, "v/7/version.json"));
         assert_null(desc.parts);
@@ -176,6 +246,9 @@ static void version__what_could_not_be_read_is_not_written(void **state)
     desc.parts[2].n_chunks = 2;
     assert_int_equal(version_desc_encode(&desc, &text, &err), -EINVAL);
     desc.parts[2].n_chunks = 1;
+    desc.parts[2].tail_len = PART_ALIGN;
+    assert_int_equal(version_desc_encode(&desc, &text, &err), -EINVAL);
+    desc.parts[2].tail_len = 0;
     desc.n_entries = 5;
     assert_int_equal(version_desc_encode(&desc, &text, &err), -EINVAL);
     desc.n_entries = 6;
@@ -222,6 +295,8 @@ int main(void)
         cmocka_unit_test(version__round_trips),
         cmocka_unit_test(version__part_names_hold_level_shard_and_digest),
         cmocka_unit_test(version__every_wrong_member_is_refused_by_name),
+        cmocka_unit_test(version__parts_on_disk_say_what_belongs_in_memory),
+        cmocka_unit_test(version__a_tail_fits_its_part),
         cmocka_unit_test(version__every_truncation_is_refused),
         cmocka_unit_test(version__what_could_not_be_read_is_not_written),
         cmocka_unit_test(version__a_full_version_counts_its_keys),
