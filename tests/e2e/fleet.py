@@ -60,14 +60,14 @@ class DirectoryStore(fkvtest.Store):
     def fkv(self, *args, check=True, timeout=180, env=None):
         """Runs fkv; env adds to its environment."""
         env = dict(os.environ, FKV_STORE=self.url, **(env or {}))
-        done = subprocess.run([fkvtest.FKV, *map(str, args)], env=env, capture_output=True, text=True, timeout=timeout,
+        done = subprocess.run([fkvtest.FKV, *map(str, fkvtest.of_kind(args))], env=env, capture_output=True, text=True, timeout=timeout,
                               check=False)
         if check:
             assert done.returncode == 0, f"fkv {args}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
     def spawn(self, *args, env=None):
-        return subprocess.Popen([fkvtest.FKV, *map(str, args)], env=dict(os.environ, FKV_STORE=self.url, **(env or {})),
+        return subprocess.Popen([fkvtest.FKV, *map(str, fkvtest.of_kind(args))], env=dict(os.environ, FKV_STORE=self.url, **(env or {})),
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
 
     def json(self, *args, **how):

@@ -13,6 +13,8 @@ import fkvtest
 import pytest
 from fkvtest import BUILD, NOBODY, wait_until
 
+pytestmark = pytest.mark.kinds
+
 PROBE = os.path.join(BUILD, "tests", "e2e", "progs", "client_probe")
 TRANSPORTS = ["shared", "message", "inline"]
 

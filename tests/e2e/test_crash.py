@@ -13,6 +13,8 @@ import time
 import pytest
 from fkvtest import FKVD, PATIENCE_S, Lookup, is_mounted, unmount, wait_until
 
+pytestmark = pytest.mark.kinds
+
 ROWS = [(key, f"value-{key}") for key in range(1, 2001)]
 SHAPE = ("--key", "u64", "--value", "bytes")
 

@@ -29,6 +29,7 @@ def test_the_checker_itself_sees_one_wrong_value(fleet):  # noqa: F811
 # --- all together ---
 
 
+@pytest.mark.kinds
 def test_all_nodes_flip_together_and_back(fleet):  # noqa: F811
     fleet.start(4)
     fleet.publish("ads")
@@ -45,6 +46,7 @@ def test_all_nodes_flip_together_and_back(fleet):  # noqa: F811
     fleet.check_order("ads", [1, 2, 1])
 
 
+@pytest.mark.kinds
 @pytest.mark.concurrent
 def test_tables_of_one_record_flip_together_on_every_node(fleet):  # noqa: F811
     """
@@ -160,6 +162,7 @@ def test_a_full_cache_disk_fails_one_node_only(fleet):  # noqa: F811
         fkvtest.unmount(n2.cache)
 
 
+@pytest.mark.kinds
 def test_a_node_that_comes_late_catches_up(fleet):  # noqa: F811
     n1, n2 = fleet.start(2)
     for _ in range(2):
@@ -217,6 +220,7 @@ def test_status_finds_trouble_for_whoever_asks(fleet):  # noqa: F811
 # --- going back ---
 
 
+@pytest.mark.kinds
 def test_rollback_to_a_cached_and_to_a_fetched_version(fleet):  # noqa: F811
     """Previous at once; an older one out of the cache; one that no node has any more from the store."""
     fleet.start(2, "--keep", "1")
@@ -353,6 +357,7 @@ def test_a_canary_that_is_aborted_goes_back(canaries, abort):
     assert [one.seen("ads") for one in canaries.checkers] == [[1, 3], [1, 3], [1, 2, 1, 3]]
 
 
+@pytest.mark.kinds
 def test_a_canary_killed_on_its_candidate_comes_back_to_it(canaries):
     n3 = canaries.nodes["n3"]
     canaries.publish("ads", args=("--canary", "n3"))

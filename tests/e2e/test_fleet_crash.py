@@ -41,6 +41,7 @@ def restarted(node, table, version):
     node.wait_serving(table, version, timeout_s=2 * fkvtest.PATIENCE_S)
 
 
+@pytest.mark.kinds
 @pytest.mark.parametrize("state", ["fetching", "loading", "ready"])
 def test_a_node_killed_while_it_prepares_a_version(fleet, state):  # noqa: F811
     n1, n2, n3 = fleet.start(3)
@@ -62,6 +63,7 @@ def test_a_node_killed_while_it_prepares_a_version(fleet, state):  # noqa: F811
     fleet.check_order("big", [1, 2])
 
 
+@pytest.mark.kinds
 def test_a_node_killed_about_the_effective_instant(fleet):  # noqa: F811
     """And later: while it serves. It comes back on the old or the new version, and ends on the new one."""
     n1, n2, n3 = fleet.start(3)
@@ -109,6 +111,7 @@ def test_a_node_killed_during_a_rollback(fleet):  # noqa: F811
     fleet.check_order("ads", history)
 
 
+@pytest.mark.kinds
 @pytest.mark.concurrent
 @pytest.mark.parametrize("option", [("--keep", "0"), ("--cache-limit", "13M")])
 def test_a_node_killed_while_it_evicts(fleet, option):  # noqa: F811
@@ -132,6 +135,7 @@ def test_a_node_killed_while_it_evicts(fleet, option):  # noqa: F811
     fleet.check_order("big")
 
 
+@pytest.mark.kinds
 @pytest.mark.concurrent
 def test_all_nodes_killed_at_once(fleet):  # noqa: F811
     nodes = fleet.start(3)

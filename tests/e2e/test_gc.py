@@ -9,6 +9,7 @@ import subprocess
 import time
 
 import fkvtest
+import pytest
 
 ROWS = [(i, f"v{i}") for i in range(1, 101)]
 
@@ -55,6 +56,7 @@ def test_gc_keeps_by_rule_tag_and_pin(store):
     assert as_json(store, "ls", "ads")["current"] == 9
 
 
+@pytest.mark.kinds
 def test_gc_of_a_delta_chain_keeps_what_the_chain_needs(store):
     store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
     for i in range(6):
@@ -71,6 +73,7 @@ def test_gc_of_a_delta_chain_keeps_what_the_chain_needs(store):
     assert store.fkv("get", "ads", "2", "--direct").stdout == "2\tstill growing\n"
 
 
+@pytest.mark.kinds
 def test_gc_leaves_a_version_that_a_reader_holds(store, daemon):
     publish_many(store, "ads", 2)
     store.fkv("keep", "ads", "0")

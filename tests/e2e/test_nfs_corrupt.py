@@ -30,6 +30,7 @@ def flip(path, off):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@pytest.mark.kinds
 @fleet_on("nfs4")
 def test_a_part_that_rots_on_the_store(fleet):  # noqa: F811
     """The node names the chunk and serves the old version; when the part is put right, it comes up by itself."""
@@ -59,6 +60,7 @@ def test_a_part_that_rots_on_the_store(fleet):  # noqa: F811
     fleet.finish()
 
 
+@pytest.mark.kinds
 @fleet_on("nfs3", "nfs4")
 @pytest.mark.concurrent
 def test_bytes_that_change_on_the_way(fleet):  # noqa: F811

@@ -17,6 +17,8 @@ from fkvtest import (ABSENT, ATTACH, FORM_F32, FOUND, INLINE_MAX, IOC_ATTACH, IO
                      MESSAGE_MAX, WANT_AT_LEAST, WANT_EXACT, Lookup, Reply, fails_with, memfd, pack_bytes, pack_u64,
                      request, wait_until)
 
+pytestmark = pytest.mark.kinds
+
 TRANSPORTS = ["shared", "message", "inline"]
 
 

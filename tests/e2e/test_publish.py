@@ -27,6 +27,7 @@ def as_json(store, *args):
 # --- with nodes ---
 
 
+@pytest.mark.kinds
 def test_publish_waits_until_the_node_serves(store, daemon):
     store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
     assert daemon.link("ads") == "v/1"
@@ -39,6 +40,7 @@ def test_publish_waits_until_the_node_serves(store, daemon):
     assert daemon.link("ads") == "v/1"
 
 
+@pytest.mark.kinds
 def test_two_nodes_switch_together(store, make_daemon):
     one, two = make_daemon("n1"), make_daemon("n2")
     store.publish("ads", ROWS, "--key", "u64", "--value", "bytes")
@@ -177,6 +179,7 @@ def test_a_local_pin_is_shown_and_taken_off(store, daemon):
     daemon.wait_current("ads", 3)
 
 
+@pytest.mark.kinds
 def test_get_and_bench_read_through_the_mount(store, daemon):
     store.publish("vecs", [(i, f"{i},0.5,-1") for i in range(1000)], "--key", "u64", "--value", "f16[3]")
     store.publish("vecs", [(i, f"{i},0.25,-1") for i in range(1000)])
@@ -326,6 +329,7 @@ def test_whoever_comes_next_finishes_what_a_killed_publisher_began(store, make_d
 # --- going back ---
 
 
+@pytest.mark.kinds
 def test_a_rollback_of_several_tables_is_one_record_and_takes_less_than_a_second(store, make_daemon):
     nodes = [make_daemon(f"n{i}", "--poll", "250") for i in range(4)]
     for _ in range(2):
@@ -346,6 +350,7 @@ def test_a_rollback_of_several_tables_is_one_record_and_takes_less_than_a_second
     assert [op["op"] for op in ops] == ["rollback", "rollback"] and ops[0]["effective"] == ops[1]["effective"]
 
 
+@pytest.mark.kinds
 def test_a_rollback_loads_what_is_cached_and_fetches_what_is_not(store, make_daemon):
     nodes = [make_daemon("n1", "--keep", "1"), make_daemon("n2", "--keep", "4")]
     for i in range(5):
@@ -363,6 +368,7 @@ def test_a_rollback_loads_what_is_cached_and_fetches_what_is_not(store, make_dae
     assert done.returncode == 1 and "no previous version" in done.stderr, done.stderr
 
 
+@pytest.mark.kinds
 def test_a_rollback_that_a_node_cannot_follow_names_it(store, make_daemon):
     """The parts of the older version are gone from the store; one node has them still."""
     keeps, lost = make_daemon("keeps", "--keep", "4"), make_daemon("lost", "--keep", "1")

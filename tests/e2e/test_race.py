@@ -118,6 +118,7 @@ def test_of_deltas_on_one_base_one_gets_through(store, work_dir):
     assert len(check_log(store, "ads")) == 9
 
 
+@pytest.mark.kinds
 @pytest.mark.concurrent
 def test_everything_at_once(store, work_dir, daemon):
     """Publishers of two tables, an operator who rolls back, gc, and a node that follows; readers see whole versions."""

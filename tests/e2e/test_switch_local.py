@@ -9,6 +9,8 @@ import threading
 import pytest
 from fkvtest import NOBODY, PATIENCE_S, Lookup, as_user, fails_with, wait_until
 
+pytestmark = pytest.mark.kinds
+
 ROWS = 200
 
 

@@ -13,6 +13,8 @@ import urllib.parse
 import pytest
 from fkvtest import fails_with, wait_until
 
+pytestmark = pytest.mark.kinds
+
 
 def run(*command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
