@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/scope.h"
+#include "fuse/disk.h"
 #include "fuse/log.h"
 #include "fuse/ops.h"
-#include "fuse/reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -79,13 +79,46 @@ static void read_bytes(fuse_req_t req, struct handle *handle, size_t size, off_t
     handle_close(view, handle);
 }
 
+struct part_read {
+    struct disk_job job;
+    fuse_req_t req;
+    int fd; /* open until the reply: the kernel releases no file that is being read */
+    size_t size;
+    off_t off;
+};
+
+static void run_part_read(struct disk_thread *thread, void *context)
+{
+    struct part_read *read = context;
+    struct fuse_bufvec vec = FUSE_BUFVEC_INIT(read->size);
+    vec.buf[0].flags = (enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
+    vec.buf[0].fd = read->fd;
+    vec.buf[0].pos = read->off;
+    fuse_reply_data(read->req, &vec, FUSE_BUF_NO_SPLICE);
+    free(read);
+}
+
+static void read_part(fuse_req_t req, struct handle *handle, size_t size, off_t off)
+{
+    struct part_read *read = malloc(sizeof *read);
+    int ret = -ENOMEM;
+    if (read) {
+        *read = (struct part_read){.req = req, .fd = handle->fd, .size = size, .off = off};
+        ret = disk_add(ops_view(req)->part_reads, &read->job, run_part_read, read);
+    }
+    if (!ret)
+        return;
+    free(read);
+    fuse_reply_err(req, -ret);
+}
+
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct handle *handle = ops_handle(fi);
     if (handle->session) {
         read_reply(req, handle, size);
     } else if (handle->fd >= 0) {
-        reader_add(ops_view(req)->reader, req, handle->fd, size, off);
+        read_part(req, handle, size, off);
     } else {
         read_bytes(req, handle, size, off);
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fuse/serve.h"
 
+#include "fuse/disk.h"
 #include "fuse/guard.h"
 #include "fuse/mountpoint.h"
 #include "fuse/ops.h"
-#include "fuse/reader.h"
 #include "fuse/switcher.h"
 #include "fuse/worker.h"
 
@@ -41,7 +41,7 @@ static int make_parts(struct serve *serve)
     if (!ret)
         ret = invalidate_new(&view->invalidate);
     if (!ret)
-        ret = reader_new(&view->reader);
+        ret = disk_new(1, &view->part_reads);
     if (!ret)
         ret = switcher_new(&view->switcher);
     if (!ret)
@@ -89,7 +89,7 @@ void serve_free(struct serve *serve)
         return;
     watch_free(serve->watch);
     switcher_free(serve->view.switcher);
-    reader_free(serve->view.reader);
+    disk_free(serve->view.part_reads);
     invalidate_free(serve->view.invalidate);
     quota_free(serve->view.quota);
     keyfiles_free(serve->view.keyfiles);
@@ -156,12 +156,10 @@ static int stop_threads(struct serve *serve)
     workers_stop(serve->workers);
     serve->workers = NULL;
     int ret = switcher_stop(view->switcher);
+    if (!ret)
+        ret = disk_stop(view->part_reads);
     if (ret)
-        return ret; /* the session stays for it */
-    switcher_free(view->switcher);
-    reader_free(view->reader);
-    view->switcher = NULL;
-    view->reader = NULL;
+        return ret; /* the session stays for them */
     handle_close_all(view);
     return 0;
 }

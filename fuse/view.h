@@ -17,10 +17,10 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+struct disk;
 struct handle;
 struct invalidate;
 struct quota;
-struct reader;
 struct switcher;
 
 struct view {
@@ -30,7 +30,7 @@ struct view {
     struct keyfiles *keyfiles;
     struct links *links;
     struct invalidate *invalidate;
-    struct reader *reader;
+    struct disk *part_reads; /* of whole part files */
     struct switcher *switcher;
     atomic_uint n_open_parts; /* each has a descriptor */
     uint32_t open_parts_max;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * disk: jobs that wait for a disk, in threads of their own, first come, first served: a disk must
+ * not keep a FUSE worker from answering from memory.
+ *
+ * Threads are started as they are needed, up to a number.
+ *
+ * Threads: adding from any. Memory: a job is the caller's, from disk_add() until its function ends
+ * (which may free it). Errors: negative errno.
+ */
+#ifndef FKV_FUSE_DISK_H
+#define FKV_FUSE_DISK_H
+
+#include <stddef.h>
+
+struct disk;
+struct disk_thread;
+
+typedef void (*disk_fn)(struct disk_thread *thread, void *context);
+
+struct disk_job {
+    struct disk_job *next;
+    disk_fn run;
+    void *context;
+};
+
+enum { DISK_THREADS_MAX = 256 };
+
+int disk_new(size_t n_threads, struct disk **out);
+
+/* Runs run(thread, context) in one of the threads. It fails only when there is no thread and none
+ * can be started. */
+int disk_add(struct disk *disk, struct disk_job *job, disk_fn run, void *context);
+
+/* Runs what was added before, and ends the threads; a moment is waited for that: -ETIMEDOUT when a
+ * disk hangs. Nothing may be added any more. NULL is fine. */
+int disk_stop(struct disk *disk);
+/* After disk_stop() returned 0, or before anything was added. NULL is fine. */
+void disk_free(struct disk *disk);
+
+#endif
