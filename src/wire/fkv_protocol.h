@@ -115,13 +115,13 @@ struct fkv_lookup {
 };
 
 /*
- * A scan's request: n_keys is the most records wanted, keys are the bounds, from <= key < to. u64: le64
- * from, le64 to (0: no end). bytes: le32 ends[2], then both; an empty `to`: no end. Its body is n_found
- * records: this head, the key (u64: 8 bytes), zeros to a multiple of 8, the value, zeros to a multiple
- * of 8. 8 bytes.
+ * A scan's request: n_keys is the most records wanted, at least 1; keys are the bounds, from <= key
+ * < to. u64: le64 from, le64 to (0: no end). bytes: le32 ends[2], then both, up to 256 bytes each; an
+ * empty `to`: no end. Its body is n_found records: this head, the key (u64: 8 bytes), zeros to a
+ * multiple of 8, the value, zeros to a multiple of 8. 8 bytes.
  */
 struct fkv_record {
-    uint32_t value_len;
+    uint32_t value_len; /* 0 when FAILED */
     uint8_t key_len;
     uint8_t status; /* FOUND or FAILED */
     uint16_t zero;

@@ -24,7 +24,7 @@ enum wire_carrier {
  * length. */
 struct wire_request {
     uint32_t flags;
-    uint32_t n_keys;
+    uint32_t n_keys; /* with FKV_SCAN: most records wanted, at least 1; keys are the bounds */
     uint32_t key_type;
     uint64_t version;
     uint64_t deadline_ns;
@@ -49,6 +49,7 @@ struct wire_reply {
     uint32_t stride;
     uint32_t value_len;
     uint64_t body_len;
+    uint64_t has_more; /* of a scan: 1 when the range goes on behind the last record */
 };
 
 /* Writes the reply half into data (a struct fkv_lookup), leaving the request half as it is. */
@@ -57,5 +58,9 @@ void wire_reply_encode(const struct wire_reply *reply, void *data);
 /* Client side: decodes a reply and proves that the body lies within out_len for n_keys keys. */
 int wire_reply_decode(const void *data, size_t len, uint32_t n_keys, uint64_t out_len,
                       struct wire_reply *out, struct err *err);
+
+/* The same of a scan of at most n_max records. The records are checked as records.h walks them. */
+int wire_scan_reply_decode(const void *data, size_t len, uint32_t n_max, uint64_t out_len,
+                           struct wire_reply *out, struct err *err);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "wire/records.h"
 #include "wire/request.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ARENA = 1 << 16 };
@@ -76,7 +78,7 @@ static void request__refuses_a_short_or_foreign_one(void **state)
 
 static void request__refuses_unknown_flags(void **state)
 {
-    static const uint32_t bad[] = {0x2, 0x3, 0xc, 0x10, 0x80000000u};
+    static const uint32_t bad[] = {0x2, 0x3, 0xc, 0x20, 0x80000000u};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct fkv_lookup lookup = good();
         lookup.version = 1;
@@ -95,6 +97,45 @@ static void request__refuses_reserved_bits(void **state)
     assert_int_equal(decode_shared(&lookup), -EPROTO);
     lookup = good();
     lookup.value_len = 1;
+    assert_int_equal(decode_shared(&lookup), -EPROTO);
+    lookup = good();
+    lookup.has_more = 1;
+    assert_int_equal(decode_shared(&lookup), -EPROTO);
+}
+
+static void request__a_scan_has_two_bounds(void **state)
+{
+    struct fkv_lookup lookup = good();
+    lookup.flags = FKV_SCAN | FKV_FORM_F32;
+    lookup.n_keys = FKV_KEYS_MAX;
+    lookup.keys_len = 16;
+    assert_int_equal(decode_shared(&lookup), 0);
+    for (uint64_t len = 0; len < 40; len++) {
+        lookup.keys_len = len;
+        assert_int_equal(decode_shared(&lookup), len == 16 ? 0 : -EPROTO);
+    }
+    lookup.key_type = FKV_KEY_BYTES;
+    for (uint64_t len = 0; len < 600; len++) {
+        lookup.keys_len = len;
+        assert_int_equal(decode_shared(&lookup), len >= 8 && len <= 520 ? 0 : -EPROTO);
+    }
+    lookup.keys_len = 16;
+    lookup.key_type = 3;
+    assert_int_equal(decode_shared(&lookup), -EPROTO);
+}
+
+static void request__a_scan_wants_some_records(void **state)
+{
+    struct fkv_lookup lookup = good();
+    lookup.flags = FKV_SCAN;
+    lookup.keys_len = 16;
+    assert_int_equal(decode_shared(&lookup), 0);
+    lookup.n_keys = 0;
+    assert_int_equal(decode_shared(&lookup), -EPROTO);
+    lookup.n_keys = FKV_KEYS_MAX + 1;
+    assert_int_equal(decode_shared(&lookup), -E2BIG);
+    lookup.n_keys = 1;
+    lookup.keys_off = ARENA - 15;
     assert_int_equal(decode_shared(&lookup), -EPROTO);
 }
 
@@ -230,6 +271,97 @@ static void reply__a_body_beyond_its_room_is_refused(void **state)
     assert_int_equal(decode_reply(&bad), -EPROTO);
 }
 
+static int decode_scan(const struct wire_reply *reply, struct wire_reply *back)
+{
+    struct fkv_lookup lookup = good();
+    wire_reply_encode(reply, &lookup);
+    return wire_scan_reply_decode(&lookup, sizeof lookup, 10, 128, back, NULL);
+}
+
+static void reply__a_scan_tells_whether_there_is_more(void **state)
+{
+    struct wire_reply back;
+    struct wire_reply reply = {.n_found = 10, .served = 7, .body_len = 128, .has_more = 1};
+    assert_int_equal(decode_scan(&reply, &back), 0);
+    assert_memory_equal(&back, &reply, sizeof back);
+    reply.has_more = 2;
+    assert_int_equal(decode_scan(&reply, &back), -EPROTO);
+    reply.has_more = 1;
+    reply.n_found = 0; /* or a client would ask for ever */
+    assert_int_equal(decode_scan(&reply, &back), -EPROTO);
+    reply.has_more = 0;
+    assert_int_equal(decode_scan(&reply, &back), 0);
+    reply.n_found = 11;
+    assert_int_equal(decode_scan(&reply, &back), -EPROTO);
+    reply.n_found = 1;
+    reply.body_len = 129;
+    assert_int_equal(decode_scan(&reply, &back), -EPROTO);
+    reply.error = -ENOSPC;
+    assert_int_equal(decode_scan(&reply, &back), 0);
+    assert_int_equal(back.body_len, 129);
+}
+
+/* Two records: key "ab" with the value "xyz", key "abc" whose value could not be read. */
+static const uint8_t two_records[] = {
+    3, 0, 0, 0, 2, 0, 0, 0, 'a', 'b', 0, 0, 0,   0,   0,   0, 'x', 'y', 'z', 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 3,   2,   0, 0, 'a', 'b', 'c', 0, 0,   0,   0,   0,
+};
+
+static void records__are_walked_in_order(void **state)
+{
+    struct wire_records records = wire_records(two_records, sizeof two_records, 2, FKV_KEY_BYTES);
+    struct wire_record record;
+    assert_int_equal(wire_records_next(&records, &record, NULL), 1);
+    assert_int_equal(record.status, FKV_STATUS_FOUND);
+    assert_int_equal(record.key_len, 2);
+    assert_memory_equal(record.key, "ab", 2);
+    assert_int_equal(record.value_len, 3);
+    assert_memory_equal(record.value, "xyz", 3);
+    assert_int_equal(wire_records_next(&records, &record, NULL), 1);
+    assert_int_equal(record.status, FKV_STATUS_FAILED);
+    assert_memory_equal(record.key, "abc", 3);
+    assert_int_equal(record.value_len, 0);
+    assert_int_equal(wire_records_next(&records, &record, NULL), 0);
+    assert_int_equal(wire_records_next(&records, &record, NULL), 0);
+}
+
+/* Walks to the end, or the error, of a private copy of len bytes with one of them changed. */
+static int walk_changed(size_t len, uint32_t n, uint32_t key_type, size_t off, uint8_t byte)
+{
+    uint8_t *copy = malloc(len ? len : 1); /* so that a sanitizer sees what reads beyond */
+    struct wire_record record;
+    struct err err = {0};
+    int r = 1;
+    memcpy(copy, two_records, len);
+    if (off < len)
+        copy[off] = byte;
+    struct wire_records records = wire_records(copy, len, n, key_type);
+    while (r == 1) {
+        r = wire_records_next(&records, &record, &err);
+        for (uint32_t i = 0; r == 1 && i < record.value_len; i++)
+            copy[record.value - copy + i] = 0;
+    }
+    assert_int_equal(err.code, r);
+    free(copy);
+    return r;
+}
+
+static void records__nonsense_is_refused_within_the_body(void **state)
+{
+    enum { ALL = sizeof two_records };
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_BYTES, ALL, 0), 0);
+    for (size_t len = 0; len < ALL; len++)
+        assert_int_equal(walk_changed(len, 2, FKV_KEY_BYTES, ALL, 0), -EPROTO);
+    assert_int_equal(walk_changed(ALL, 1, FKV_KEY_BYTES, ALL, 0), -EPROTO);
+    assert_int_equal(walk_changed(ALL, 3, FKV_KEY_BYTES, ALL, 0), -EPROTO);
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_U64, ALL, 0), -EPROTO);
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_BYTES, 3, 0xff), -EPROTO); /* value_len */
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_BYTES, 4, 0), -EPROTO);    /* key_len */
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_BYTES, 5, 1), -EPROTO);    /* status */
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_BYTES, 6, 1), -EPROTO);    /* zero */
+    assert_int_equal(walk_changed(ALL, 2, FKV_KEY_BYTES, 24, 1), -EPROTO); /* failed, yet a value */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,7 +375,12 @@ int main(void)
         cmocka_unit_test(request__keys_of_a_message_follow_the_request),
         cmocka_unit_test(attach__refuses_what_cannot_be_mapped),
         cmocka_unit_test(reply__comes_back_and_leaves_the_request_alone),
+        cmocka_unit_test(request__a_scan_has_two_bounds),
+        cmocka_unit_test(request__a_scan_wants_some_records),
         cmocka_unit_test(reply__a_body_beyond_its_room_is_refused),
+        cmocka_unit_test(reply__a_scan_tells_whether_there_is_more),
+        cmocka_unit_test(records__are_walked_in_order),
+        cmocka_unit_test(records__nonsense_is_refused_within_the_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
