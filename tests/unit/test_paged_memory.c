@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "failing_malloc.h"
+#include "format/any_part.h"
 #include "paged_entries.h"
 
 #include <errno.h>
@@ -64,6 +65,15 @@ static int open_tail(enum paged_kind kind)
     return ret;
 }
 
+static int open_any(void)
+{
+    struct any_part *any = NULL;
+    int ret = any_part_open(part, part_len, "part", &any, NULL);
+    assert_int_equal(ret == 0, any != NULL);
+    any_part_free(any);
+    return ret;
+}
+
 static void survives(enum key_type key_type, enum paged_kind kind, uint32_t level)
 {
     struct schema schema = fixture_schema(key_type, "bytes", 1);
@@ -93,6 +103,14 @@ static void survives(enum key_type key_type, enum paged_kind kind, uint32_t leve
         assert_int_equal(ret, was_hit ? -ENOMEM : 0);
     }
     assert_true(nth > 2);
+    was_hit = true;
+    for (nth = 1; was_hit; nth++) {
+        failing_malloc_arm(nth);
+        int ret = open_any();
+        was_hit = failing_malloc_disarm();
+        assert_int_equal(ret, was_hit ? -ENOMEM : 0);
+    }
+    assert_true(nth > 3);
     entries_free(&e);
 }
 
