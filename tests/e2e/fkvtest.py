@@ -197,6 +197,7 @@ MAGIC = 0x31564B46
 KEY_U64, KEY_BYTES = 1, 2
 FORM_STORED, FORM_F32 = 0, 1
 WANT_EXACT, WANT_AT_LEAST = 4, 8
+SCAN = 16
 FOUND, ABSENT, FAILED = 0, 1, 2
 INLINE_MAX = 16383
 MESSAGE_MAX = 1 << 20
@@ -205,7 +206,8 @@ KEYS_MAX = 1 << 20
 INFO = struct.Struct("<IIQQIIIIQ16x")
 ATTACH = struct.Struct("<IiQ")
 REQUEST = struct.Struct("<IIQQIIQQQQ")
-REPLY = struct.Struct("<iIQQQIIQ16x")
+REPLY = struct.Struct("<iIQQQIIQQ8x")
+RECORD = struct.Struct("<IBBH")
 assert INFO.size == 64 and ATTACH.size == 16 and REQUEST.size == 64 and REPLY.size == 64
 
 
@@ -253,7 +255,7 @@ class Reply:
 
     def __init__(self, lookup, body, n_keys):
         (self.error, self.n_found, self.served, self.values_off, self.locs_off, self.stride, self.value_len,
-         self.body_len) = REPLY.unpack(lookup[64:128])
+         self.body_len, self.has_more) = REPLY.unpack(lookup[64:128])
         self.body = bytes(body[: self.body_len]) if not self.error else b""
         self.n_keys = n_keys
 
@@ -274,6 +276,22 @@ class Reply:
     def values(self):
         assert self.error == 0, os.strerror(-self.error)
         return [self.value(i) for i in range(self.n_keys)]
+
+
+def scan_records(reply, is_u64):
+    """(status, key, value) of each record of a scan's body, which must be nothing but records."""
+    at = 0
+    for _ in range(reply.n_found):
+        value_len, key_len, status, zero = RECORD.unpack_from(reply.body, at)
+        assert zero == 0 and (key_len == 8 or not is_u64)
+        at += RECORD.size
+        key = reply.body[at : at + key_len]
+        at += (key_len + 7) // 8 * 8
+        value = reply.body[at : at + value_len]
+        at += (value_len + 7) // 8 * 8
+        assert at <= len(reply.body)
+        yield status, struct.unpack("<Q", key)[0] if is_u64 else key, value
+    assert at == len(reply.body)
 
 
 def memfd(length, seal=fcntl.F_SEAL_SHRINK):
@@ -332,13 +350,25 @@ class Lookup:
 
     def ask_shared(self, keys, **fields):
         key_type, packed = pack_keys(keys)
+        return self.ask_packed("shared", packed, **{"n_keys": len(keys), "key_type": key_type, **fields})
+
+    def ask_packed(self, how, packed, **fields):
+        """A request whose keys are ready bytes."""
+        n = fields["n_keys"]
+        if how == "message":
+            self.write(request(**{"keys_len": len(packed), "out_len": 1 << 30, **fields}) + packed)
+            data = self.read_all()
+            return Reply(data, data[128:], n)
+        if how == "inline":
+            data = self.ioctl_inline(request(**{"keys_len": len(packed), "out_len": INLINE_MAX, **fields}) + packed)
+            return Reply(data, data[128:], n)
         out_off = (len(packed) + 63) // 64 * 64
         self.arena[: len(packed)] = packed
-        asked = dict(n_keys=len(keys), key_type=key_type, keys_off=0, keys_len=len(packed), out_off=out_off,
-                     out_len=len(self.arena) - out_off)
+        asked = dict(keys_off=0, keys_len=len(packed), out_off=out_off, out_len=len(self.arena) - out_off)
         asked.update(fields)
         done = self.ioctl_lookup(request(**asked))
-        return Reply(done, self.arena[asked["out_off"] :], len(keys))
+        with memoryview(self.arena) as arena, arena[asked["out_off"] :] as body:  # an arena may be large, and the reply small
+            return Reply(done, body, n)
 
     def write(self, data):
         return os.write(self.fd, data)
@@ -353,11 +383,7 @@ class Lookup:
 
     def ask_message(self, keys, **fields):
         key_type, packed = pack_keys(keys)
-        asked = dict(n_keys=len(keys), key_type=key_type, keys_len=len(packed), out_len=1 << 30)
-        asked.update(fields)
-        self.write(request(**asked) + packed)
-        data = self.read_all()
-        return Reply(data, data[128:], len(keys))
+        return self.ask_packed("message", packed, **{"n_keys": len(keys), "key_type": key_type, **fields})
 
     def ioctl_inline(self, data):
         """The INLINE ioctl. fcntl.ioctl() copies at most 1024 bytes of an immutable buffer, so a ctypes one is passed."""
@@ -367,10 +393,31 @@ class Lookup:
 
     def ask_inline(self, keys, **fields):
         key_type, packed = pack_keys(keys)
-        asked = dict(n_keys=len(keys), key_type=key_type, keys_len=len(packed), out_len=INLINE_MAX)
-        asked.update(fields)
-        data = self.ioctl_inline(request(**asked) + packed)
-        return Reply(data, data[128:], len(keys))
+        return self.ask_packed("inline", packed, **{"n_keys": len(keys), "key_type": key_type, **fields})
+
+    def scan(self, how, start, end, n, **fields):
+        """One reply to a scan: bounds are int or bytes, an end of 0 or b"" is none. A list of (status, key, value) is in its records."""
+        is_u64 = isinstance(start, int)
+        asked = dict(n_keys=n, key_type=KEY_U64 if is_u64 else KEY_BYTES, flags=SCAN | fields.pop("flags", 0), **fields)
+        reply = self.ask_packed(how, pack_u64([start, end]) if is_u64 else pack_bytes([start, end]), **asked)
+        reply.records = [] if reply.error else list(scan_records(reply, is_u64))
+        return reply
+
+    def scan_all(self, how, start, end, n=1000, **fields):
+        """[(key, value)] of a range, asked for n at a time, all of one version, and the version."""
+        found, version = [], 0
+        while True:
+            exact = {"flags": WANT_EXACT, "version": version} if version else {}
+            reply = self.scan(how, start, end, n, **exact, **fields)
+            assert not reply.error, os.strerror(-reply.error)
+            assert version in (0, reply.served)
+            assert all(status == FOUND for status, _, _ in reply.records)
+            found += [(key, value) for _, key, value in reply.records]
+            version = reply.served
+            if not reply.has_more:
+                return found, version
+            last = found[-1][0]
+            start = last + 1 if isinstance(last, int) else last + b"\0"
 
     def ask(self, how, keys, **fields):
         return {"shared": self.ask_shared, "message": self.ask_message, "inline": self.ask_inline}[how](keys, **fields)
