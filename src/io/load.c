@@ -126,19 +126,21 @@ static int read_range(int fd, const char *name, uint8_t *data, size_t len, uint6
     return 0;
 }
 
-static int read_chunks(int fd, const char *name, size_t chunk, load_check_fn check, void *context,
-                       const struct memory *memory, int *direct_flags, struct err *err)
+/* The content of memory, from `from` of the file on. */
+static int read_chunks(int fd, const char *name, uint64_t from, size_t chunk, load_check_fn check,
+                       void *context, const struct memory *memory, int *direct_flags,
+                       struct err *err)
 {
     uint8_t *data = memory->data;
     for (size_t off = 0; off < memory->len; off += chunk) {
         size_t left = memory->len - off;
         size_t len = left < chunk ? left : chunk;
-        int ret = read_range(fd, name, data + off, len, off, direct_flags, err);
+        int ret = read_range(fd, name, data + off, len, from + off, direct_flags, err);
         /* What had to go through the page cache does not stay there at others' expense. */
         if (*direct_flags < 0)
-            posix_fadvise(fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
+            posix_fadvise(fd, (off_t)(from + off), (off_t)len, POSIX_FADV_DONTNEED);
         if (!ret && check)
-            ret = check(context, off, data + off, len, err);
+            ret = check(context, from + off, data + off, len, err);
         if (ret)
             return ret;
     }
@@ -154,9 +156,12 @@ static void touch_tail(const struct memory *memory)
         data[off] = 0;
 }
 
-int load_file(int fd, const char *name, size_t len, size_t chunk, load_check_fn check,
-              void *context, struct memory *out, struct err *err)
+int load_range(int fd, const char *name, uint64_t off, size_t len, size_t chunk,
+               load_check_fn check, void *context, struct memory *out, struct err *err)
 {
+    if (off % SMALL_PAGE)
+        return err_set(err, -EINVAL, "%s: offset %llu is no multiple of 4096", name,
+                       (unsigned long long)off);
     if (chunk == 0 || chunk % SMALL_PAGE)
         return err_set(err, -EINVAL, "%s: a chunk of %zu bytes is no multiple of 4096", name,
                        chunk);
@@ -165,7 +170,7 @@ int load_file(int fd, const char *name, size_t len, size_t chunk, load_check_fn 
     if (ret)
         return ret;
     int direct_flags = direct_begin(fd);
-    ret = read_chunks(fd, name, chunk, check, context, &memory, &direct_flags, err);
+    ret = read_chunks(fd, name, off, chunk, check, context, &memory, &direct_flags, err);
     direct_end(fd, &direct_flags);
     if (ret) {
         memory_release(&memory);
@@ -174,4 +179,10 @@ int load_file(int fd, const char *name, size_t len, size_t chunk, load_check_fn 
     touch_tail(&memory);
     *out = memory;
     return 0;
+}
+
+int load_file(int fd, const char *name, size_t len, size_t chunk, load_check_fn check,
+              void *context, struct memory *out, struct err *err)
+{
+    return load_range(fd, name, 0, len, chunk, check, context, out, err);
 }

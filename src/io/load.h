@@ -30,7 +30,8 @@ int memory_alloc(size_t len, struct memory *out, struct err *err);
 int memory_protect(const struct memory *memory);
 void memory_release(struct memory *memory);
 
-/* Called with each chunk in order as it arrives; non-zero stops the load with that error. */
+/* Called with each chunk in order as it arrives, off its place in the file; non-zero stops the load
+ * with that error. */
 typedef int (*load_check_fn)(void *context, uint64_t off, const void *data, size_t len,
                              struct err *err);
 
@@ -38,5 +39,9 @@ typedef int (*load_check_fn)(void *context, uint64_t off, const void *data, size
  * name is for errors. */
 int load_file(int fd, const char *name, size_t len, size_t chunk, load_check_fn check,
               void *context, struct memory *out, struct err *err);
+
+/* The same from off on, a multiple of 4096. */
+int load_range(int fd, const char *name, uint64_t off, size_t len, size_t chunk,
+               load_check_fn check, void *context, struct memory *out, struct err *err);
 
 #endif

@@ -43,6 +43,8 @@ struct reader_file {
  * caller closes out->fd, after every reader was told by reader_remove_file().
  */
 int reader_file_open(const char *path, struct reader_file *out, struct err *err);
+/* The same for a file of that name in an open directory; no symbolic link is followed. */
+int reader_file_open_at(int dir, const char *name, struct reader_file *out, struct err *err);
 
 struct reader_params {
     unsigned depth; /* 1 .. READER_DEPTH_MAX */

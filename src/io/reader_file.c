@@ -22,9 +22,9 @@ static int try_page(int fd)
     return n < 0 ? -errno : 0;
 }
 
-static int open_direct(const char *path, int *out)
+static int open_direct(int dir, const char *path, int flags, int *out)
 {
-    scope_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+    scope_fd int fd = openat(dir, path, flags | O_DIRECT);
     if (fd < 0)
         return -errno;
     int ret = try_page(fd);
@@ -34,13 +34,13 @@ static int open_direct(const char *path, int *out)
     return 0;
 }
 
-int reader_file_open(const char *path, struct reader_file *out, struct err *err)
+static int open_file(int dir, const char *path, int flags, struct reader_file *out, struct err *err)
 {
     scope_fd int fd = -1;
-    int ret = open_direct(path, &fd);
+    int ret = open_direct(dir, path, flags, &fd);
     bool is_direct = ret == 0;
     if (ret == -EINVAL || ret == -EOPNOTSUPP) {
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = openat(dir, path, flags);
         ret = fd < 0 ? -errno : 0;
     }
     if (ret)
@@ -56,4 +56,14 @@ int reader_file_open(const char *path, struct reader_file *out, struct err *err)
     *out = (struct reader_file){
         .fd = scope_take_fd(&fd), .len = (uint64_t)st.st_size, .is_direct = is_direct};
     return 0;
+}
+
+int reader_file_open(const char *path, struct reader_file *out, struct err *err)
+{
+    return open_file(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, out, err);
+}
+
+int reader_file_open_at(int dir, const char *name, struct reader_file *out, struct err *err)
+{
+    return open_file(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, out, err);
 }

@@ -205,6 +205,14 @@ int cache_part_open(const struct cache *cache, const struct digest *digest)
     return fd < 0 ? -errno : fd;
 }
 
+int cache_part_open_blocks(const struct cache *cache, const struct digest *digest,
+                           struct reader_file *out, struct err *err)
+{
+    char name[PART_NAME_MAX];
+    part_name(digest, ".part", name);
+    return reader_file_open_at(cache->parts_fd, name, out, err);
+}
+
 bool cache_part_is_there(const struct cache *cache, const struct digest *digest, uint64_t len)
 {
     char name[PART_NAME_MAX];
@@ -219,6 +227,17 @@ void cache_part_remove(const struct cache *cache, const struct digest *digest)
     char name[PART_NAME_MAX];
     part_name(digest, ".part", name);
     unlinkat(cache->parts_fd, name, 0);
+}
+
+void cache_part_demote(const struct cache *cache, const struct digest *digest)
+{
+    char from[PART_NAME_MAX];
+    char to[PART_NAME_MAX];
+    part_name(digest, ".part", from);
+    part_name(digest, ".partial", to);
+    if (fchmodat(cache->parts_fd, from, 0600, 0) ||
+        renameat(cache->parts_fd, from, cache->parts_fd, to))
+        unlinkat(cache->parts_fd, from, 0);
 }
 
 int cache_partial_open(const struct cache *cache, const struct digest *digest, struct err *err)

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "io/reader.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,9 +50,14 @@ int cache_version_remove(const struct cache *cache, const char *table, uint64_t 
 
 /* A descriptor to read a part, or -errno. */
 int cache_part_open(const struct cache *cache, const struct digest *digest);
+/* The same for random reads of its blocks; the caller closes out->fd. */
+int cache_part_open_blocks(const struct cache *cache, const struct digest *digest,
+                           struct reader_file *out, struct err *err);
 /* True when the part is there with that length (its content is checked when it is loaded). */
 bool cache_part_is_there(const struct cache *cache, const struct digest *digest, uint64_t len);
 void cache_part_remove(const struct cache *cache, const struct digest *digest);
+/* A damaged part becomes a partial one: the next fetch keeps its good chunks. */
+void cache_part_demote(const struct cache *cache, const struct digest *digest);
 
 /* A part on its way in: a descriptor to write (and to read what an earlier try left), then its
  * name, which is durable after cache_parts_sync(). */

@@ -39,6 +39,7 @@ struct disk_part {
     uint64_t
         serial; /* names its blocks in the cache, and it in a worker's reader; never used twice */
     struct zstd_dictionary *dictionary; /* NULL without */
+    _Atomic uint32_t bad_page;          /* where the last one that failed begins */
     _Atomic bool is_bad;                /* a block failed; node looks into it */
 };
 
@@ -62,8 +63,9 @@ static inline const struct paged_info *disk_part_info(const struct disk_part *pa
     return part->blk ? blk_info(part->blk) : idx_info(part->idx);
 }
 
-/* A block of it failed twice: counted, and node's work thread checks the whole file, fetches it
- * again when it is damaged, or fails the version. Never blocks. */
-void disk_part_report(struct disk_table const *table, struct disk_part *part, bool is_corrupt);
+/* The block at that page of it failed twice: counted, and node's work thread checks the file and
+ * fetches again what is damaged. Never blocks. */
+void disk_part_report(const struct disk_table *table, struct disk_part *part, uint32_t page,
+                      bool is_corrupt);
 
 #endif

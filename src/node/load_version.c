@@ -58,33 +58,56 @@ static int read_part(const struct version *cached, size_t i, struct loading *loa
     return ret;
 }
 
+/* A part of a `mem` table. */
+static int load_whole(const struct version *cached, size_t i, struct loading *loading,
+                      struct loaded_part *made, struct err *err)
+{
+    int ret = read_part(cached, i, loading, &made->memory, err);
+    if (ret)
+        return ret;
+    ret = memory_protect(&made->memory);
+    if (ret)
+        return err_sys(err, ret, "%s: making its memory read-only", loading->name);
+    return part_open(made->memory.data, made->memory.len, loading->name, &made->view, err);
+}
+
+/* A part of a `blk` or `idx` table. */
+static int load_tail(const struct version *cached, struct loading *loading,
+                     struct loaded_part *made, struct err *err)
+{
+    const struct version_files *files = cached->files;
+    const struct disk_part_job job = {
+        .cache = files->cache,
+        .schema = &files->desc.schema,
+        .part = loading->part,
+        .stop = loading->stop,
+        .progress = loading->progress,
+    };
+    int ret =
+        disk_part_open(part_memory_disk(cached->registry), &job, &made->memory, &made->disk, err);
+    if (ret)
+        err_wrap(err, ret, "%s in the cache %s", loading->name, cache_dir(files->cache));
+    return ret;
+}
+
 static int load_part(const struct version *cached, size_t i, const struct stop *stop,
                      struct progress *progress, struct loaded_part **out, struct err *err)
 {
     const struct version_files *files = cached->files;
     struct loading loading = {
         .part = &files->desc.parts[i], .name = files->names[i], .stop = stop, .progress = progress};
-    *out = part_memory_hold(cached->registry, &loading.part->digest);
+    struct loaded_part made = {.digest = loading.part->digest};
+    *out = part_memory_hold(cached->registry, &made.digest);
     if (*out) {
-        progress_add(progress, loading.part->len);
+        progress_add(progress, part_memory_len(loading.part));
         return 0;
     }
-    struct memory memory = {0};
-    struct part *view = NULL;
-    int ret = read_part(cached, i, &loading, &memory, err);
-    if (ret)
-        return ret;
-    ret = memory_protect(&memory);
-    if (ret)
-        err_sys(err, ret, "%s: making its memory read-only", loading.name);
-    else
-        ret = part_open(memory.data, memory.len, loading.name, &view, err);
+    int ret = files->desc.schema.kind == KIND_MEM ? load_whole(cached, i, &loading, &made, err)
+                                                  : load_tail(cached, &loading, &made, err);
     if (!ret)
-        ret = part_memory_add(cached->registry, &loading.part->digest, &memory, view, out, err);
-    if (ret) {
-        part_free(view);
-        memory_release(&memory);
-    }
+        ret = part_memory_add(cached->registry, &made, out, err);
+    if (ret)
+        loaded_part_release(&made);
     return ret;
 }
 
@@ -95,7 +118,10 @@ int load_version(const struct version *cached, const struct stop *stop, struct p
     struct loaded_part **parts = calloc(desc->n_parts, sizeof(struct loaded_part *));
     if (!parts)
         return err_sys(err, -ENOMEM, "%zu parts", desc->n_parts);
-    progress_begin(progress, version_desc_len(desc));
+    uint64_t len = 0;
+    for (size_t i = 0; i < desc->n_parts; i++)
+        len += part_memory_len(&desc->parts[i]);
+    progress_begin(progress, len);
     int ret = 0;
     for (size_t i = 0; i < desc->n_parts && !ret; i++)
         ret = load_part(cached, i, stop, progress, &parts[i], err);

@@ -3,8 +3,9 @@
  * load_version: a cached version into memory.
  *
  * Parts that another version has loaded are shared; the others are read, each chunk checked against
- * version.json, opened, and made read-only. A part whose bytes are not what they should be is
- * removed from the cache, so that the next fetch brings it anew.
+ * version.json, opened, and made read-only. Of parts on disk only the tail is read (disk_part.h). A
+ * part whose bytes are not what they should be leaves the cache, so that the next fetch brings it
+ * anew.
  *
  * Threads: one load at a time a registry. Memory: version_unpin() what comes out.
  * Errors: -EUCLEAN when the cache was bad (a part corrupt, cut or gone: fetch again, then load

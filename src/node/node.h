@@ -35,7 +35,8 @@ struct node_config {
     const char *name;      /* as in nodes/<name>.json */
     const char *labels[NODE_LABELS_MAX];
     size_t n_labels;
-    uint64_t memory_budget; /* bytes of loaded parts, all tables together */
+    uint64_t memory_budget; /* bytes of loaded parts and tails, all tables together */
+    uint64_t block_cache;   /* bytes of memory for blocks of tables on disk, beyond it; 0: none */
     uint32_t keep_cached;   /* former versions a table keeps in the disk cache */
     uint64_t cache_limit;   /* bytes of parts in the disk cache; 0: what the disk holds */
     uint64_t fetch_limit;   /* bytes a second from the store, all fetches together; 0: no limit */

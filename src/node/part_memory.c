@@ -17,10 +17,11 @@ struct part_memory {
     size_t n_buckets;
     size_t n_parts;
     uint64_t used;
+    struct disk_parts *disk;
     _Atomic(struct grave *) graves;
 };
 
-int part_memory_new(struct part_memory **out, struct err *err)
+int part_memory_new(uint64_t block_cache, struct part_memory **out, struct err *err)
 {
     struct part_memory *registry = calloc(1, sizeof *registry);
     struct loaded_part **buckets = calloc(BUCKETS_FIRST, sizeof(struct loaded_part *));
@@ -28,6 +29,12 @@ int part_memory_new(struct part_memory **out, struct err *err)
         free(registry);
         free(buckets);
         return err_sys(err, -ENOMEM, "the registry of parts");
+    }
+    int ret = disk_parts_new(block_cache, &registry->disk, err);
+    if (ret) {
+        free(registry);
+        free(buckets);
+        return ret;
     }
     registry->buckets = buckets;
     registry->n_buckets = BUCKETS_FIRST;
@@ -41,9 +48,15 @@ void part_memory_free(struct part_memory *registry)
     if (!registry)
         return;
     part_memory_reap(registry);
+    disk_parts_free(registry->disk);
     pthread_mutex_destroy(&registry->lock);
     free(registry->buckets);
     free(registry);
+}
+
+struct disk_parts *part_memory_disk(struct part_memory *registry)
+{
+    return registry->disk;
 }
 
 uint64_t part_memory_used(struct part_memory *registry)
@@ -103,20 +116,18 @@ static void grow(struct part_memory *registry)
     free(old);
 }
 
-int part_memory_add(struct part_memory *registry, const struct digest *digest,
-                    struct memory *memory, struct part *view, struct loaded_part **out,
-                    struct err *err)
+int part_memory_add(struct part_memory *registry, const struct loaded_part *made,
+                    struct loaded_part **out, struct err *err)
 {
     struct loaded_part *part = calloc(1, sizeof *part);
     if (!part)
         return err_sys(err, -ENOMEM, "one more part in memory");
-    *part =
-        (struct loaded_part){.digest = *digest, .memory = *memory, .view = view, .n_holders = 1};
-    *memory = (struct memory){0};
+    *part = *made;
+    part->n_holders = 1;
     scope_lock(&registry->lock);
     if (registry->n_parts >= registry->n_buckets)
         grow(registry);
-    struct loaded_part **bucket = bucket_of(registry, digest);
+    struct loaded_part **bucket = bucket_of(registry, &part->digest);
     part->next = *bucket;
     *bucket = part;
     registry->n_parts++;
@@ -140,12 +151,18 @@ static bool let_go(struct part_memory *registry, struct loaded_part *part)
     return true;
 }
 
+void loaded_part_release(struct loaded_part *part)
+{
+    part_free(part->view);
+    disk_part_close(part->disk);
+    memory_release(&part->memory);
+}
+
 void part_memory_release(struct part_memory *registry, struct loaded_part *part)
 {
     if (!part || !let_go(registry, part))
         return;
-    part_free(part->view);
-    memory_release(&part->memory);
+    loaded_part_release(part);
     free(part);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * part_memory: the parts in memory, by digest, shared by all versions that hold them: a delta costs
+ * part_memory: the parts in memory (of those on disk: their tails), by digest, shared by all versions that hold them: a delta costs
  * its own parts only.
  *
  * A part leaves memory when the last version that holds it is freed. Versions die in whatever
@@ -18,15 +18,17 @@
 #include "base/hash.h"
 #include "format/part.h"
 #include "io/load.h"
+#include "node/disk_part.h"
 
 struct part_memory;
 
 struct loaded_part {
     struct digest digest;
-    struct memory memory;
-    struct part *view;
-    uint64_t n_holders; /* under the registry's lock */
-    uint64_t planned;   /* scratch of room.c, under the node's lock */
+    struct memory memory;   /* of a disk part: its tail */
+    struct part *view;      /* of `mem`; else NULL */
+    struct disk_part *disk; /* of `blk` and `idx`; else NULL */
+    uint64_t n_holders;     /* under the registry's lock */
+    uint64_t planned;       /* scratch of room.c, under the node's lock */
     struct loaded_part *next;
 };
 
@@ -36,9 +38,12 @@ struct grave {
     void (*free)(struct grave *grave);
 };
 
-int part_memory_new(struct part_memory **out, struct err *err);
+/* block_cache: bytes of memory for blocks of parts on disk, beside what parts take; 0: none. */
+int part_memory_new(uint64_t block_cache, struct part_memory **out, struct err *err);
 /* Every part must have been released. */
 void part_memory_free(struct part_memory *registry);
+
+struct disk_parts *part_memory_disk(struct part_memory *registry);
 
 /* Bytes of memory held by parts. */
 uint64_t part_memory_used(struct part_memory *registry);
@@ -49,10 +54,11 @@ struct loaded_part *part_memory_peek(struct part_memory *registry, const struct 
 /* The part of that digest, held once more; NULL when it is not in memory. */
 struct loaded_part *part_memory_hold(struct part_memory *registry, const struct digest *digest);
 
-/* Puts a part in, held once. Takes memory and view over on success. */
-int part_memory_add(struct part_memory *registry, const struct digest *digest,
-                    struct memory *memory, struct part *view, struct loaded_part **out,
-                    struct err *err);
+/* Puts a part in, held once. Takes what made has over on success. */
+int part_memory_add(struct part_memory *registry, const struct loaded_part *made,
+                    struct loaded_part **out, struct err *err);
+/* Frees what a part has that is not in a registry. */
+void loaded_part_release(struct loaded_part *part);
 
 /* Drops one hold; the last one frees the memory. NULL is fine. */
 void part_memory_release(struct part_memory *registry, struct loaded_part *part);

@@ -19,7 +19,7 @@
 
 enum { PLAN_CANDIDATES_MAX = 2 };
 
-enum place {
+enum keep_place {
     PLACE_GONE,   /* may be removed from disk */
     PLACE_CACHED, /* may stay on disk; not in memory */
     PLACE_LOADED, /* in memory (and so on disk) */
@@ -57,7 +57,7 @@ struct plan_input {
 
 struct plan_item {
     uint64_t id;
-    enum place place;
+    enum keep_place place;
     enum rank rank;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory budget.
+ * The memory budget, and that of descriptors.
  *
  * A load is refused before it begins, never half-way. What may be dropped for it: loaded versions
  * that do not answer, matter less than the new one, and that nobody has pinned (dropping a pinned
@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static uint64_t bytes_missing(struct node *node, const struct version_desc *desc)
 {
@@ -18,7 +19,7 @@ static uint64_t bytes_missing(struct node *node, const struct version_desc *desc
     for (size_t i = 0; i < desc->n_parts; i++) {
         struct loaded_part *part = part_memory_peek(node->memory, &desc->parts[i].digest);
         if (!part)
-            need += memory_mapped_len(desc->parts[i].len);
+            need += memory_mapped_len(part_memory_len(&desc->parts[i]));
     }
     return need;
 }
@@ -100,11 +101,37 @@ static int refuse(struct node *node, uint64_t need, uint64_t used, struct err *e
                    (unsigned long long)(need + used - node->memory_budget));
 }
 
+/* Three quarters of what this process may open is for parts. */
+static int check_descriptors(struct node *node, const struct version_desc *desc, struct err *err)
+{
+    struct rlimit limit;
+    uint64_t need = 0;
+    if (desc->schema.kind == KIND_MEM || getrlimit(RLIMIT_NOFILE, &limit) ||
+        limit.rlim_cur == RLIM_INFINITY)
+        return 0;
+    for (size_t i = 0; i < desc->n_parts; i++)
+        need += part_memory_peek(node->memory, &desc->parts[i].digest) == NULL;
+    uint64_t used = disk_parts_n_open(part_memory_disk(node->memory));
+    uint64_t max = limit.rlim_cur / 4 * 3;
+    if (need + used <= max)
+        return 0;
+    return err_set(
+        err, -EMFILE,
+        "too many open files: its parts on disk need %llu, parts have %llu, and may have "
+        "three quarters of this daemon's limit of %llu: raise the limit (LimitNOFILE= or "
+        "ulimit -n) to %llu, or build with fewer shards",
+        (unsigned long long)need, (unsigned long long)used, (unsigned long long)limit.rlim_cur,
+        (unsigned long long)((need + used) / 3 * 4 + 4));
+}
+
 enum { DROPS_MAX = 256 };
 
 int node_make_room(struct node *node, const struct version *cached, enum rank rank, struct err *err)
 {
     const struct version_desc *desc = &cached->files->desc;
+    int ret = check_descriptors(node, desc, err);
+    if (ret)
+        return ret;
     uint64_t need = bytes_missing(node, desc);
     uint64_t used = part_memory_used(node->memory);
     if (need + used <= node->memory_budget)

@@ -163,6 +163,8 @@ bool slot_has_failed(const struct slot *slot)
     case ENOTSUP:
     case ENOMEM:
     case ENOSPC:
+    case EMFILE:
+    case ENFILE:
         return true;
     default:
         return slot->n_failures >= FAILURES_SHOWN;

@@ -25,7 +25,7 @@ struct slot {
     struct digest digest;   /* of version.json */
     struct version *cached; /* NULL: not on disk as a whole */
     struct version *loaded; /* NULL: not in memory */
-    enum place place;
+    enum keep_place place;
     enum rank rank;
     enum slot_activity activity;
     unsigned n_held; /* node-local switches to it under way: not dropped, not removed */

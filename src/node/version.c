@@ -25,6 +25,7 @@ static void version_free(struct grave *grave)
 {
     struct version *version = (struct version *)((char *)grave - offsetof(struct version, grave));
     mem_table_free(version->mem);
+    disk_table_free(version->disk);
     if (version->parts)
         for (size_t i = 0; i < version->files->desc.n_parts; i++)
             part_memory_release(version->registry, version->parts[i]);
@@ -152,18 +153,51 @@ int version_new_cached(const struct cache *cache, struct part_memory *registry,
     return 0;
 }
 
-/* The views in the order mem_table wants: level-major, which is the order of desc.parts. */
-static int make_table(struct version *version, struct err *err)
+/* Parts in the order that tables want: level-major, which is the order of desc.parts. */
+static int make_mem_table(struct version *version, struct err *err)
 {
     const struct version_desc *desc = &version->files->desc;
     scope_free const struct part **views = calloc(desc->n_parts, sizeof(const struct part *));
     if (!views)
         return err_sys(err, -ENOMEM, "views of %zu parts", desc->n_parts);
-    for (size_t i = 0; i < desc->n_parts; i++) {
+    for (size_t i = 0; i < desc->n_parts; i++)
         views[i] = version->parts[i]->view;
-        version->memory += version->parts[i]->memory.mapped;
-    }
     return mem_table_new(&desc->schema, desc->n_levels, views, &version->mem, err);
+}
+
+static int make_disk_table(struct version *version, struct err *err)
+{
+    const struct version_desc *desc = &version->files->desc;
+    struct disk_shared *shared = disk_parts_shared(part_memory_disk(version->registry));
+    scope_free struct disk_part **parts = calloc(desc->n_parts, sizeof(struct disk_part *));
+    if (!parts)
+        return err_sys(err, -ENOMEM, "%zu parts on disk", desc->n_parts);
+    for (size_t i = 0; i < desc->n_parts; i++)
+        parts[i] = version->parts[i]->disk;
+    return disk_table_new(&desc->schema, desc->n_levels, parts, shared, &version->disk, err);
+}
+
+/* One digest may not stand for parts of two kinds: no builder makes that, but a store may say it. */
+static int check_kinds(const struct version *version, struct err *err)
+{
+    const struct version_desc *desc = &version->files->desc;
+    bool is_mem = desc->schema.kind == KIND_MEM;
+    for (size_t i = 0; i < desc->n_parts; i++)
+        if ((version->parts[i]->view != NULL) != is_mem)
+            return err_set(err, -EBADMSG, "%s is no part of a %s table", version->files->names[i],
+                           table_kind_name(desc->schema.kind));
+    return 0;
+}
+
+static int make_table(struct version *version, struct err *err)
+{
+    int ret = check_kinds(version, err);
+    if (ret)
+        return ret;
+    for (size_t i = 0; i < version->files->desc.n_parts; i++)
+        version->memory += version->parts[i]->memory.mapped;
+    return version->files->desc.schema.kind == KIND_MEM ? make_mem_table(version, err)
+                                                        : make_disk_table(version, err);
 }
 
 int version_new_loaded(const struct version *cached, struct loaded_part **parts,

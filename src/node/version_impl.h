@@ -12,6 +12,7 @@
 #include "format/version.h"
 #include "node/cache.h"
 #include "node/current.h"
+#include "node/disk_table.h"
 #include "node/part_memory.h"
 #include "node/version.h"
 
@@ -34,7 +35,7 @@ struct version {
     struct grave grave;
     struct version_files *files;
     struct part_memory *registry;
-    struct mem_table *mem;      /* both NULL: only cached */
+    struct mem_table *mem; /* both NULL: only cached */
     struct disk_table *disk;
     struct loaded_part **parts; /* as desc.parts; NULL: only cached */
     uint64_t memory;
@@ -49,6 +50,12 @@ int version_new_cached(const struct cache *cache, struct part_memory *registry,
  * holds over, on failure too. */
 int version_new_loaded(const struct version *cached, struct loaded_part **parts,
                        struct version **out, struct err *err);
+
+/* What a part keeps in memory: all of it, or its tail. */
+static inline uint64_t part_memory_len(const struct part_desc *part)
+{
+    return part->tail_len ? part->tail_len : part->len;
+}
 
 static inline struct version *version_of(struct counted *counted)
 {

@@ -237,7 +237,7 @@ static void retry_what_needs_memory(struct node *node)
     for (size_t t = 0; t < n_tables; t++) {
         for (size_t s = 0; s < node->tables[t]->n_slots; s++) {
             struct slot *slot = node->tables[t]->slots[s];
-            if (slot->failure == -ENOMEM || slot->rank == RANK_STANDBY)
+            if (slot->failure == -ENOMEM || slot->failure == -EMFILE || slot->rank == RANK_STANDBY)
                 slot->retry_ns = 0;
         }
     }

@@ -2,6 +2,8 @@
 #include "node_fixture.h"
 
 #include "format/version.h"
+#include "node/disk_table.h"
+#include "paged_fixture.h"
 #include "table_fixture.h"
 
 #include <errno.h>
@@ -105,6 +107,62 @@ static void take_base(struct node_fixture *fixture, const char *table, uint64_t 
     }
 }
 
+/* What the values are when they are compressed: encoded anew, the caller frees. */
+static uint8_t *encode_values(const struct buf *dictionary, struct part_entry *entries, uint64_t n)
+{
+    struct zstd_encoder *encoder = NULL;
+    struct buf all = {0};
+    struct buf one = {0};
+    size_t *offs = calloc(n + 1, sizeof *offs);
+    FIXTURE_MUST(offs);
+    must(zstd_encoder_new(3, dictionary->data, dictionary->len, &encoder, NULL), NULL, "encoder");
+    for (uint64_t i = 0; i < n; i++) {
+        must(zstd_value_encode(encoder, entries[i].value, entries[i].value_len, &one), NULL,
+             "zstd");
+        offs[i] = all.len;
+        must(buf_add(&all, one.data, one.len), NULL, "buf_add");
+        entries[i].value_len = (uint32_t)one.len;
+    }
+    for (uint64_t i = 0; i < n; i++)
+        entries[i].value = all.data + offs[i];
+    zstd_encoder_free(encoder);
+    buf_release(&one);
+    free(offs);
+    return all.data;
+}
+
+static void write_part(const struct build *build, const struct schema *schema,
+                       struct part_desc *part, struct part_entry *entries, struct buf *bytes)
+{
+    struct err err = {0};
+    struct paged_params params = {.schema = schema,
+                                  .shard = part->shard,
+                                  .level = part->level,
+                                  .n_entries = part->n_keys,
+                                  .n_bytes = part->n_keys * 80,
+                                  .has_filter = true};
+    if (build->dictionary) {
+        params.compression = COMPRESSION_ZSTD;
+        params.dictionary = (struct paged_bytes){build->dictionary->data, build->dictionary->len};
+    }
+    if (schema->kind == KIND_MEM)
+        must(
+            fixture_write(schema, part->level, part->shard, 0, entries, build->n_keys, bytes, &err),
+            &err, "part");
+    else if (schema->kind == KIND_BLK)
+        must(paged_fixture_write_blk(&params, entries, build->n_keys, bytes, &err), &err, "part");
+    else
+        must(paged_fixture_write_idx(&params, entries, build->n_keys, bytes, &err), &err, "part");
+    if (schema->kind != KIND_MEM) {
+        uint64_t tail_off = 0;
+        struct paged_info info;
+        must(paged_tail(bytes->data + bytes->len - PART_FOOTER_LEN, bytes->len, "part", &tail_off,
+                        &info, &err),
+             &err, "paged_tail");
+        part->tail_len = bytes->len - tail_off;
+    }
+}
+
 static void add_level(struct node_fixture *fixture, const char *table, uint64_t id,
                       const struct build *build, struct version_desc *desc)
 {
@@ -120,6 +178,8 @@ static void add_level(struct node_fixture *fixture, const char *table, uint64_t 
         entries[i] =
             fixture_u64(&desc->schema, build->first + i, values + i * value_len, value_len);
     }
+    uint8_t *encoded =
+        build->dictionary ? encode_values(build->dictionary, entries, build->n_keys) : NULL;
     for (uint32_t shard = 0; shard < desc->schema.n_shards; shard++) {
         struct part_desc *part = &desc->parts[desc->n_parts++];
         struct buf bytes = {0};
@@ -129,8 +189,7 @@ static void add_level(struct node_fixture *fixture, const char *table, uint64_t 
         *part = (struct part_desc){.shard = shard, .level = level};
         for (uint64_t i = 0; i < build->n_keys; i++)
             part->n_keys += schema_shard(&desc->schema, entries[i].hash) == shard;
-        must(fixture_write(&desc->schema, level, shard, 0, entries, build->n_keys, &bytes, &err),
-             &err, "part");
+        write_part(build, &desc->schema, part, entries, &bytes);
         describe_part(part, &bytes);
         part_file_name(part, name);
         snprintf(path, sizeof path, "tables/%s/v/%llu/parts/%s", table, (unsigned long long)id,
@@ -139,6 +198,7 @@ static void add_level(struct node_fixture *fixture, const char *table, uint64_t 
         buf_release(&bytes);
     }
     desc->n_entries = build->n_keys;
+    free(encoded);
     free(values);
     free(entries);
 }
@@ -148,6 +208,8 @@ static struct schema build_schema(const struct build *build)
     char value[VALUE_TEXT_MAX];
     snprintf(value, sizeof value, "bytes[%u]", build->value_len ? build->value_len : 64);
     struct schema schema = fixture_schema(KEY_U64, value, build->n_shards ? build->n_shards : 1);
+    if (build->kind)
+        schema.kind = build->kind;
     if (build->owner)
         snprintf(schema.owner, sizeof schema.owner, "%s", build->owner);
     if (build->mode)
@@ -254,16 +316,21 @@ void node_fixture_part_path(struct node_fixture *fixture, const char *table, uin
     buf_release(&json);
 }
 
-void node_fixture_damage(const char *path, uint32_t chunk)
+void node_fixture_damage_at(const char *path, uint64_t off)
 {
     uint8_t byte = 0;
-    off_t off = (off_t)chunk * PART_CHUNK_LEN + 100;
     FIXTURE_MUST(chmod(path, 0600) == 0);
     int fd = open(path, O_RDWR);
-    FIXTURE_MUST(fd >= 0 && pread(fd, &byte, 1, off) == 1);
+    FIXTURE_MUST(fd >= 0 && pread(fd, &byte, 1, (off_t)off) == 1);
     byte ^= 0x40;
-    FIXTURE_MUST(pwrite(fd, &byte, 1, off) == 1);
+    FIXTURE_MUST(pwrite(fd, &byte, 1, (off_t)off) == 1);
+    FIXTURE_MUST(fsync(fd) == 0); /* direct reads see it */
     close(fd);
+}
+
+void node_fixture_damage(const char *path, uint32_t chunk)
+{
+    node_fixture_damage_at(path, (uint64_t)chunk * PART_CHUNK_LEN + 100);
 }
 
 static void note_event(void *context, enum node_event_kind kind, struct table *table,
@@ -298,6 +365,7 @@ int node_fixture_open(struct node_fixture *fixture, const char *cache, uint64_t 
         .store_url = fixture->store_dir,
         .cache_dir = cache_dir,
         .name = "n1",
+        .block_cache = fixture->block_cache,
         .memory_budget = budget ? budget : 1ULL << 30,
         .keep_cached = 3,
         .cache_limit = fixture->cache_limit,
@@ -317,12 +385,97 @@ void node_fixture_settle(struct node *node)
     }
 }
 
+/* A block of a part, read and verified; free() it. NULL: bad, told to node. */
+static uint8_t *read_block(const struct disk_table *table, struct disk_part *part,
+                           struct block_place place, struct block *block)
+{
+    const struct paged_info *info = disk_part_info(part);
+    size_t len = (size_t)place.n_pages * BLOCK_PAGE;
+    uint8_t *memory = aligned_alloc(BLOCK_PAGE, len);
+    FIXTURE_MUST(memory);
+    ssize_t n = pread(part->file.fd, memory, len, (off_t)place.page * BLOCK_PAGE);
+    if (n == (ssize_t)len &&
+        !block_open(memory, len, &info->shape, info->salt, place.page, block, NULL))
+        return memory;
+    disk_part_report(table, part, place.page, n == (ssize_t)len);
+    free(memory);
+    return NULL;
+}
+
+/* The tag in a value as it is stored. */
+static int64_t stored_tag(const struct disk_part *part, const struct probe_value *value,
+                          uint64_t key)
+{
+    uint8_t raw[4096];
+    const uint8_t *data = value->data;
+    if (disk_part_info(part)->compression) {
+        struct zstd_decoder *decoder = zstd_decoder_new();
+        uint64_t len = 0;
+        FIXTURE_MUST(decoder && zstd_value_len(value->data, value->len, &len) == 0 &&
+                     len <= sizeof raw);
+        FIXTURE_MUST(
+            zstd_value_decode(decoder, part->dictionary, value->data, value->len, raw, len) == 0);
+        zstd_decoder_free(decoder);
+        data = raw;
+    }
+    uint64_t word = load_le64(data);
+    FIXTURE_MUST((uint32_t)word == key);
+    return (int64_t)(word >> 32);
+}
+
+/* As query does, without any of its speed: 1 found, 0 not in this part, -2 bad. */
+static int find_in_part(const struct disk_table *table, struct disk_part *part, uint64_t hash,
+                        uint64_t key, int64_t *tag)
+{
+    struct idx_place place = {0};
+    struct block block;
+    struct probe_value value = {0};
+    uint64_t rank = IDX_NONE;
+    if (part->idx) {
+        idx_find_u64(part->idx, &key, 1, &rank);
+        if (rank == IDX_NONE)
+            return 0;
+        FIXTURE_MUST(idx_place(part->idx, rank, &place) == 0);
+    } else {
+        const struct blk *blks[1] = {part->blk};
+        blk_locate(blks, 1, &hash, 1, &place.block);
+        if (place.block.n_pages == 0)
+            return 0;
+    }
+    uint8_t *memory = read_block(table, part, place.block, &block);
+    if (!memory)
+        return -2;
+    bool is_found = part->idx != NULL;
+    if (part->idx)
+        FIXTURE_MUST(block_value(&block, place.entry, &value) == 0);
+    else
+        is_found = block_find(&block, hash, NULL, 0, &value) == PROBE_FOUND;
+    if (is_found)
+        *tag = stored_tag(part, &value, key);
+    free(memory);
+    return is_found;
+}
+
+static int64_t get_from_disk(const struct disk_table *table, uint64_t key)
+{
+    uint64_t hash = schema_hash_u64(&table->schema, key);
+    uint32_t shard = schema_shard(&table->schema, hash);
+    int64_t tag = 0;
+    int found = 0;
+    for (uint32_t level = table->n_levels; level-- > 0 && !found;)
+        found = find_in_part(table, table->parts[level * table->schema.n_shards + shard], hash, key,
+                             &tag);
+    return found < 0 ? found : tag;
+}
+
 int64_t node_fixture_get_of(const struct version *version, uint64_t key)
 {
     const uint8_t *value = NULL;
     uint32_t len = 0;
-    if (!version || !version_mem(version))
+    if (!version || !version_is_loaded(version))
         return -1;
+    if (version_disk(version))
+        return get_from_disk(version_disk(version), key);
     if (mem_table_find_u64(version_mem(version), key, &value, &len) != 1)
         return 0;
     uint64_t word = load_le64(value);

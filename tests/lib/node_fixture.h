@@ -17,6 +17,7 @@
 enum { NODE_FIXTURE_PATH_MAX = TEMP_DIR_MAX + 256, NODE_FIXTURE_POLL_NS = 250000000 };
 
 struct node_fixture {
+    uint64_t block_cache; /* of nodes that are opened; 0: none */
     char dir[TEMP_DIR_MAX];
     char store_dir[TEMP_DIR_MAX + 16];
     struct store *store;
@@ -42,7 +43,9 @@ struct build {
     uint32_t n_shards;  /* 0: 1 */
     uint64_t base;      /* of a delta; 0: a full version */
     const char *owner;
-    uint32_t mode; /* 0: 0444 */
+    uint32_t mode;                /* 0: 0444 */
+    enum table_kind kind;         /* 0: mem */
+    const struct buf *dictionary; /* of `blk` and `idx`: values are compressed with it; NULL: not */
 };
 
 /* Publishes a version; returns its number. */
@@ -60,8 +63,9 @@ void node_fixture_rollback(struct node_fixture *fixture, const char *table, uint
 /* Path of the i-th part of a version in the store. */
 void node_fixture_part_path(struct node_fixture *fixture, const char *table, uint64_t version,
                             size_t i, char out[NODE_FIXTURE_PATH_MAX]);
-/* Turns over one byte of a file, in the middle of that chunk. */
+/* Turns over one byte of a file, in the middle of that chunk, or anywhere. */
 void node_fixture_damage(const char *path, uint32_t chunk);
+void node_fixture_damage_at(const char *path, uint64_t off);
 
 /* A node "n1" with a cache <dir>/<cache>. budget 0: 1 GiB. -errno from node_open. */
 int node_fixture_open(struct node_fixture *fixture, const char *cache, uint64_t budget,
@@ -69,7 +73,8 @@ int node_fixture_open(struct node_fixture *fixture, const char *cache, uint64_t 
 /* Follows and works until there is nothing to do at once. */
 void node_fixture_settle(struct node *node);
 
-/* The tag of the version that answers, or what is wrong: 0 no such key, -1 no version. */
+/* The tag of the version that answers, or what is wrong: 0 no such key, -1 no version, -2 its block is
+ * bad or cannot be read (told to node as a lookup does). */
 int64_t node_fixture_get(struct node *node, const char *table, uint64_t key);
 int64_t node_fixture_get_of(const struct version *version, uint64_t key);
 
