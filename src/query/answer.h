@@ -26,6 +26,7 @@ struct answer {
     uint32_t stride;     /* fixed: bytes from value to value */
     uint32_t dim;
     uint32_t n_found;
+    uint32_t n_failed;
     vector_decode_fn *decode; /* NULL: copy as stored */
 };
 
@@ -106,6 +107,7 @@ static inline void answer_found(struct answer *answer, uint32_t i, const uint8_t
 static inline void answer_none(struct answer *answer, uint32_t i, uint8_t status)
 {
     answer->status[i] = status;
+    answer->n_failed += status == BATCH_FAILED;
     if (answer->locs)
         answer_put_varying(answer, i, NULL, 0);
     else

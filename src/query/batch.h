@@ -57,6 +57,7 @@ struct batch_result {
     uint64_t locs_off; /* 0 when fixed */
     uint64_t values_off;
     uint64_t len; /* bytes of the whole body; on -ENOSPC the bytes needed */
+    uint32_t n_failed;
 };
 
 int batch_run(const struct mem_table *table, const struct batch_request *request, void *out,

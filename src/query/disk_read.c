@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "query/disk_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    WAIT_EACH = 20, /* results to wait for: an enter of the kernel is shared by so many */
+    LOOK_EACH = 64, /* found blocks until what is queued is handed to the kernel */
+};
+
+/* With no deadline: a disk that does nothing at all for so long is not waited for. */
+#define STUCK_NS 60000000000LL
+
+struct run {
+    const struct disk_table *table;
+    struct disk_worker *worker;
+    struct disk_plan *plan;
+    const struct disk_taker *taker;
+    uint64_t deadline_ns;
+    uint32_t part; /* the last one that was read, */
+    uint32_t file; /* and its file's index; UINT32_MAX: none */
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+bool disk_is_late(uint64_t deadline_ns)
+{
+    return deadline_ns && (uint64_t)now_ns() > deadline_ns;
+}
+
+static struct disk_part *part_of(const struct run *run, const struct disk_read *read)
+{
+    return run->table->parts[read->part];
+}
+
+static size_t read_len(const struct disk_read *read)
+{
+    return (size_t)read->n_pages * BLOCK_PAGE;
+}
+
+/* ---- buffers ---- */
+
+static bool is_pooled(const struct disk_worker *worker, const struct disk_read *read)
+{
+    return read->n_pages <= worker->slot_pages && worker->n_free_slots;
+}
+
+/* Whether a read can begin now. One always can when none is under way. */
+static bool has_room(const struct disk_worker *worker, const struct disk_read *read)
+{
+    if (worker->n_flights == worker->depth)
+        return false;
+    return is_pooled(worker, read) || worker->own_bytes == 0 ||
+           worker->own_bytes + read_len(read) <= DISK_OWN_MAX;
+}
+
+static struct disk_flight *flight_begin(struct disk_worker *worker, const struct disk_read *read)
+{
+    uint32_t number = worker->free_flights[worker->depth - worker->n_flights - 1];
+    struct disk_flight *flight = &worker->flights[number];
+    if (is_pooled(worker, read)) {
+        uint32_t page = worker->free_slots[--worker->n_free_slots];
+        flight->buf = worker->pool + (size_t)page * READER_PAGE;
+    } else {
+        flight->buf = aligned_alloc(READER_PAGE, read_len(read));
+        if (!flight->buf)
+            return NULL;
+        flight->is_own = true;
+        worker->own_bytes += read_len(read);
+    }
+    flight->read = (uint32_t)(read - worker->plan->reads);
+    worker->n_flights++;
+    return flight;
+}
+
+static void flight_end(struct disk_worker *worker, struct disk_flight *flight)
+{
+    if (flight->is_own) {
+        free(flight->buf);
+        worker->own_bytes -= read_len(&worker->plan->reads[flight->read]);
+    } else {
+        worker->free_slots[worker->n_free_slots++] =
+            (uint32_t)((size_t)(flight->buf - worker->pool) / READER_PAGE);
+    }
+    *flight = (struct disk_flight){0};
+    worker->n_flights--;
+    worker->free_flights[worker->depth - worker->n_flights - 1] =
+        (uint32_t)(flight - worker->flights);
+}
+
+/* Buffers of the pool as wide as most blocks: few long ones have buffers of their own. */
+static void choose_slots(struct disk_worker *worker)
+{
+    const struct disk_plan *plan = worker->plan;
+    uint64_t n_pages = 0;
+    uint32_t each = 1;
+    for (uint32_t i = 0; i < plan->n_reads; i++)
+        n_pages += plan->reads[i].n_pages;
+    while (each < DISK_SLOT_PAGES && (uint64_t)each * plan->n_reads < n_pages)
+        each *= 2;
+    disk_worker_set_slots(worker, each);
+}
+
+/* ---- one block ---- */
+
+/* What take() says. */
+static int hand_over(struct run *run, struct disk_read *read, const struct block *block)
+{
+    int n_left = run->taker->take(run->taker->context, read, block);
+    if (n_left > 0)
+        read->n = (uint32_t)n_left;
+    return n_left;
+}
+
+static void again(struct run *run, const struct disk_read *read)
+{
+    run->plan->again[run->plan->n_again++] = (uint32_t)(read - run->plan->reads);
+}
+
+/* 1 when the cache had the block, 0 when it is to be read. */
+static int take_cached(struct run *run, struct disk_read *read)
+{
+    struct disk_worker *worker = run->worker;
+    struct block_cache *cache = run->table->shared->cache;
+    struct disk_part *part = part_of(run, read);
+    struct block block;
+    if (!cache)
+        return 0;
+    worker->held_in = cache;
+    worker->held = block_cache_find(cache, part->serial, read->page);
+    if (!worker->held)
+        return 0;
+    disk_fence();
+    int ret = 0;
+    if (worker->held->n_pages == read->n_pages &&
+        !block_view(worker->held->data, read_len(read), &disk_part_info(part)->shape, &block)) {
+        ret = hand_over(run, read, &block);
+        if (ret > 0)
+            again(run, read);
+        ret = ret < 0 ? ret : 1;
+    }
+    block_cache_release(cache, worker->held);
+    worker->held = NULL;
+    return ret;
+}
+
+static int queue(struct run *run, struct disk_read *read)
+{
+    struct disk_worker *worker = run->worker;
+    if (run->file == UINT32_MAX || run->part != read->part) {
+        run->file = UINT32_MAX;
+        int ret = disk_files_find(&worker->files, worker->reader, part_of(run, read), &run->file);
+        if (ret)
+            return ret;
+        run->part = read->part;
+    }
+    struct disk_flight *flight = flight_begin(worker, read);
+    if (!flight)
+        return -ENOMEM;
+    const struct reader_read ask = {.file = run->file,
+                                    .len = (uint32_t)read_len(read),
+                                    .off = (uint64_t)read->page * BLOCK_PAGE,
+                                    .buf = flight->buf,
+                                    .tag = (uint64_t)(flight - worker->flights)};
+    int ret = reader_queue(worker->reader, &ask);
+    if (ret)
+        flight_end(worker, flight);
+    return ret;
+}
+
+/* What a read brought. 0, -EIO or -EBADMSG when its wants are not all served, else what ends all in
+ * *fatal. */
+static int arrived(struct run *run, struct disk_flight *flight, int result, int *fatal)
+{
+    struct disk_read *read = &run->plan->reads[flight->read];
+    struct disk_part *part = part_of(run, read);
+    const struct paged_info *info = disk_part_info(part);
+    struct block_cache *cache = run->table->shared->cache;
+    struct block block;
+    if (result)
+        return -EIO;
+    if (block_open(flight->buf, read_len(read), &info->shape, info->salt, read->page, &block, NULL))
+        return -EBADMSG;
+    disk_fence();
+    int n_left = hand_over(run, read, &block);
+    if (n_left < 0)
+        *fatal = n_left;
+    else if (n_left == 0 && cache)
+        block_cache_insert(cache, part->serial, read->page, flight->buf, read->n_pages);
+    return n_left > 0 ? -EBADMSG : 0;
+}
+
+/* ---- waiting ---- */
+
+static int64_t wait_until(const struct run *run)
+{
+    if (run->deadline_ns)
+        return run->deadline_ns > INT64_MAX ? INT64_MAX : (int64_t)run->deadline_ns;
+    return now_ns() + STUCK_NS;
+}
+
+/* The reader itself has failed: what was under way is asked of another one, alone. */
+static int renew(struct run *run)
+{
+    struct disk_worker *worker = run->worker;
+    for (unsigned i = 0; i < worker->depth; i++)
+        if (worker->flights[i].buf)
+            again(run, &run->plan->reads[worker->flights[i].read]);
+    run->file = UINT32_MAX;
+    int ret = disk_worker_renew_reader(worker);
+    if (!ret)
+        choose_slots(worker);
+    return ret;
+}
+
+static int wait_some(struct run *run)
+{
+    struct disk_worker *worker = run->worker;
+    unsigned n_min = worker->n_flights < WAIT_EACH ? worker->n_flights : WAIT_EACH;
+    unsigned n = 0;
+    int fatal = 0;
+    if (reader_wait(worker->reader, n_min, wait_until(run), worker->done, worker->depth, &n))
+        return renew(run);
+    for (unsigned i = 0; i < n; i++) {
+        struct disk_flight *flight = &worker->flights[worker->done[i].tag];
+        if (arrived(run, flight, worker->done[i].result, &fatal))
+            again(run, &run->plan->reads[flight->read]);
+        if (fatal)
+            return fatal;
+        flight_end(worker, flight);
+    }
+    return n < n_min ? -ETIMEDOUT : 0;
+}
+
+/* ---- all ---- */
+
+/* Begins reads until there is no room, or none is left. */
+static int begin_some(struct run *run, uint32_t *next)
+{
+    struct disk_plan *plan = run->plan;
+    uint32_t n_found = 0;
+    while (*next < plan->n_reads && has_room(run->worker, &plan->reads[*next])) {
+        struct disk_read *read = &plan->reads[(*next)++];
+        int ret = take_cached(run, read);
+        if (ret < 0)
+            return ret;
+        if (ret == 0 && (ret = queue(run, read))) {
+            if (ret == -ENOMEM)
+                return ret;
+            again(run, read);
+        } else if (ret && ++n_found % LOOK_EACH == 0) {
+            if (disk_is_late(run->deadline_ns))
+                return -ETIMEDOUT;
+            reader_submit(run->worker->reader);
+        }
+    }
+    return 0;
+}
+
+/* 0, or as arrived(); the reader's own failures count as the block's. */
+static int read_alone(struct run *run, struct disk_read *read, int *fatal)
+{
+    struct disk_worker *worker = run->worker;
+    unsigned n = 0;
+    int ret = queue(run, read);
+    if (ret) {
+        *fatal = ret == -ENOMEM ? ret : 0;
+        return -EIO;
+    }
+    if (reader_wait(worker->reader, 1, wait_until(run), worker->done, 1, &n)) {
+        run->file = UINT32_MAX;
+        *fatal = disk_worker_renew_reader(worker);
+        return -EIO;
+    }
+    if (n == 0) {
+        *fatal = -ETIMEDOUT;
+        return 0;
+    }
+    struct disk_flight *flight = &worker->flights[worker->done[0].tag];
+    ret = arrived(run, flight, worker->done[0].result, fatal);
+    if (!*fatal)
+        flight_end(worker, flight);
+    return ret;
+}
+
+static int try_again(struct run *run)
+{
+    struct disk_plan *plan = run->plan;
+    for (uint32_t i = 0; i < plan->n_again; i++) {
+        struct disk_read *read = &plan->reads[plan->again[i]];
+        int fatal = 0;
+        int ret = read_alone(run, read, &fatal);
+        if (fatal)
+            return fatal;
+        if (!ret)
+            continue;
+        disk_part_report(run->table, part_of(run, read), read->page, ret == -EBADMSG);
+        disk_fence();
+        run->taker->give_up(run->taker->context, read);
+    }
+    return 0;
+}
+
+int disk_read_all(const struct disk_table *table, struct disk_worker *worker,
+                  const struct disk_taker *taker, uint64_t deadline_ns)
+{
+    struct run run = {.table = table,
+                      .worker = worker,
+                      .plan = worker->plan,
+                      .taker = taker,
+                      .deadline_ns = deadline_ns,
+                      .file = UINT32_MAX};
+    uint32_t next = 0;
+    int ret = 0;
+    choose_slots(worker);
+    run.plan->n_again = 0;
+    while (!ret && (next < run.plan->n_reads || worker->n_flights)) {
+        ret = begin_some(&run, &next);
+        if (!ret && worker->n_flights)
+            ret = wait_some(&run);
+    }
+    return ret ? ret : try_again(&run);
+}
