@@ -69,10 +69,8 @@ uint64_t *fkv_keys_u64(fkv_batch *batch, uint32_t n)
     return (uint64_t *)(void *)batch->carrier.arena.data;
 }
 
-/* Turns what the caller asks into the protocol's words. */
-static int form_question(const struct fkv_batch *batch, const struct keys *keys,
-                         const struct fkv_ask *ask, uint32_t form, struct question *out,
-                         struct err *err)
+int batch_question(const struct fkv_batch *batch, const struct keys *keys,
+                   const struct fkv_ask *ask, uint32_t flags, struct question *out, struct err *err)
 {
     static const struct fkv_ask nothing;
     const struct fkv_ask *wish = ask ? ask : &nothing;
@@ -87,7 +85,7 @@ static int form_question(const struct fkv_batch *batch, const struct keys *keys,
         return err_set(err, -EAGAIN,
                        "the table was opened at version %llu; at least %llu was asked for",
                        (unsigned long long)pinned, (unsigned long long)wish->at_least_version);
-    *out = (struct question){.keys = *keys, .flags = form, .deadline_ns = wish->deadline_ns};
+    *out = (struct question){.keys = *keys, .flags = flags, .deadline_ns = wish->deadline_ns};
     if (exact) {
         out->flags |= FKV_WANT_EXACT;
         out->version = exact;
@@ -110,6 +108,7 @@ static int explain(struct fkv_batch *batch, const struct question *question, int
         info = batch->channel.info;
     unsigned long long now = info.version;
     unsigned long long asked = question->version;
+    bool is_scan = question->flags & FKV_SCAN;
     switch (-code) {
     case ENOENT:
         return err_set(err, code, "%s: the table has no current version yet", file);
@@ -120,18 +119,20 @@ static int explain(struct fkv_batch *batch, const struct question *question, int
         return err_set(err, code, "%s: version %llu is still to come; %llu is current", file, asked,
                        now);
     case ETIMEDOUT:
-        return err_set(err, code, "%s: the deadline passed before %u keys were answered", file,
-                       question->keys.n);
+        return err_set(err, code, "%s: the deadline passed before %u %s were answered", file,
+                       question->keys.n, is_scan ? "records" : "keys");
     case EACCES:
         return err_set(err, code, "%s: not everybody may read the version that would answer", file);
     case ENOTSUP:
+        if (is_scan && (info.dim || (question->flags & FKV_FORM_MASK) != FKV_FORM_F32))
+            return err_set(err, code, "%s: only tables of kind idx have an order to scan in", file);
         return err_set(err, code, "%s: the values are not vectors and cannot come as floats", file);
     case ENOSPC:
         return err_set(err, -E2BIG, "%s: a value is too long for this transport", file);
     default:
         break;
     }
-    if (info.key_type && info.key_type != keys_type(&question->keys))
+    if (!is_scan && info.key_type && info.key_type != keys_type(&question->keys))
         return err_set(err, -EINVAL, "%s: the keys of this table are %s", file,
                        info.key_type == FKV_KEY_U64 ? "u64: use fkv_get_u64()"
                                                     : "bytes: use fkv_get_bytes()");
@@ -151,7 +152,8 @@ static int try_once(struct fkv_batch *batch, const struct question *question, st
         return explain(batch, question, out->reply.error, err);
     if (out->reply.error)
         return err_sys(err, out->reply.error, "%s", batch->table->place.file);
-    if (question->keys.n && !out->reply.stride && !out->reply.locs_off)
+    if (!(question->flags & FKV_SCAN) && question->keys.n && !out->reply.stride &&
+        !out->reply.locs_off)
         return err_set(err, -EPROTO,
                        "the reply says neither how long values are nor where they lie");
     if ((question->flags & FKV_WANT_MASK) == FKV_WANT_EXACT &&
@@ -162,8 +164,8 @@ static int try_once(struct fkv_batch *batch, const struct question *question, st
     return 0;
 }
 
-static int ask_until(struct fkv_batch *batch, const struct question *question, struct answer *out,
-                     struct err *err)
+int batch_ask_until(struct fkv_batch *batch, const struct question *question, struct answer *out,
+                    struct err *err)
 {
     if (channel_now_ns() >= question->deadline_ns)
         return err_set(err, -ETIMEDOUT, "the deadline had passed before the batch began");
@@ -195,8 +197,8 @@ int batch_ask(struct fkv_batch *batch, const struct keys *keys, const struct fkv
 {
     struct err err = {0};
     struct question question;
-    int r = form_question(batch, keys, ask, form, &question, &err);
+    int r = batch_question(batch, keys, ask, form, &question, &err);
     if (!r)
-        r = ask_until(batch, &question, out, &err);
+        r = batch_ask_until(batch, &question, out, &err);
     return r ? last_error_set(r, &err) : 0;
 }

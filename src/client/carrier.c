@@ -7,8 +7,10 @@
 #include <errno.h>
 
 enum {
-    ROOM_VARYING = 128,  /* bytes a key to begin with when values vary */
-    ROOM_MAX = 64 << 20, /* beyond this, room is made when the daemon asks for it */
+    ROOM_VARYING = 128,   /* bytes a key to begin with when values vary */
+    ROOM_MAX = 64 << 20,  /* beyond this, room is made when the daemon asks for it */
+    SCAN_ROOM = 4 << 20,  /* of one piece of a scan: enough that asking costs little */
+    RECORD_MAX = 8 + 256, /* bytes of a scan's record beyond its value */
 };
 
 void carrier_init(struct carrier *carrier, enum fkv_transport wanted)
@@ -25,8 +27,13 @@ void carrier_release(struct carrier *carrier)
     buf_release(&carrier->joined);
 }
 
-uint64_t carrier_room(const struct carrier *carrier, uint32_t n)
+uint64_t carrier_room(const struct carrier *carrier, const struct question *question, uint32_t n)
 {
+    if (question->flags & FKV_SCAN) {
+        uint64_t records = (uint64_t)n * (carrier->key_room + RECORD_MAX);
+        uint64_t room = records < SCAN_ROOM ? records : SCAN_ROOM;
+        return room < question->room ? question->room : room;
+    }
     uint64_t values = (uint64_t)carrier->key_room * n;
     return 64 + align_up(n, 64) + (values < ROOM_MAX ? values : ROOM_MAX);
 }
@@ -92,6 +99,13 @@ struct fkv_lookup carrier_request(const struct question *question, uint32_t n, s
     };
 }
 
+int carrier_reply(const struct question *question, const void *data, size_t len, uint32_t n,
+                  uint64_t out_len, struct wire_reply *out, struct err *err)
+{
+    return question->flags & FKV_SCAN ? wire_scan_reply_decode(data, len, n, out_len, out, err)
+                                      : wire_reply_decode(data, len, n, out_len, out, err);
+}
+
 /* True when the caller wrote the keys into the arena itself (fkv_keys_u64); *off says where. */
 static bool keys_in_arena(const struct arena *arena, const struct keys *keys, size_t *off)
 {
@@ -112,7 +126,7 @@ static int ask_shared(struct carrier *carrier, struct channel *channel,
     bool in_place = keys_in_arena(arena, keys, &keys_off);
     size_t len = keys_len(keys, 0, keys->n);
     size_t out_off = align_up(keys_off + len, 64);
-    uint64_t room = carrier_room(carrier, keys->n);
+    uint64_t room = carrier_room(carrier, question, keys->n);
     carrier->last = FKV_SHARED;
     for (;;) {
         int r = arena_grow(arena, out_off + room, err);
@@ -128,7 +142,8 @@ static int ask_shared(struct carrier *carrier, struct channel *channel,
         r = channel_ioctl(channel, FKV_IOC_LOOKUP, &lookup);
         if (r)
             return err_sys(err, r, "%s", channel->place->file);
-        r = wire_reply_decode(&lookup, sizeof lookup, keys->n, lookup.out_len, &out->reply, err);
+        r = carrier_reply(question, &lookup, sizeof lookup, keys->n, lookup.out_len, &out->reply,
+                          err);
         if (r)
             return r;
         if (out->reply.error != -ENOSPC || out->reply.body_len <= lookup.out_len)
@@ -149,7 +164,7 @@ int carrier_ask(struct carrier *carrier, struct channel *channel, const struct q
         carrier->refused = true; /* the daemon took a smaller arena, but not this one */
         r = copied_ask(carrier, channel, question, out, err);
     }
-    if (!r && !out->reply.error)
+    if (!r && !out->reply.error && !(question->flags & FKV_SCAN))
         learn_room(carrier, question->keys.n, &out->reply);
     return r;
 }

@@ -26,9 +26,10 @@
 
 struct question {
     struct keys keys;
-    uint32_t flags;       /* FKV_FORM_* | FKV_WANT_* */
+    uint32_t flags;       /* FKV_FORM_* | FKV_WANT_*; FKV_SCAN when keys are bounds */
     uint64_t version;     /* of FKV_WANT_* */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC */
+    uint64_t room;        /* of a scan: bytes of body that its first record needs, once known */
 };
 
 struct answer {
@@ -58,8 +59,12 @@ int carrier_attach(struct carrier *carrier, struct channel *channel, struct err 
 struct fkv_lookup carrier_request(const struct question *question, uint32_t n, size_t keys_off,
                                   size_t keys_len);
 
-/* Bytes of body that n keys will probably need. */
-uint64_t carrier_room(const struct carrier *carrier, uint32_t n);
+/* Bytes of body that n keys will probably need, or that a scan of n records gets to begin with. */
+uint64_t carrier_room(const struct carrier *carrier, const struct question *question, uint32_t n);
+
+/* The reply to n keys, or records, of a question, checked. */
+int carrier_reply(const struct question *question, const void *data, size_t len, uint32_t n,
+                  uint64_t out_len, struct wire_reply *out, struct err *err);
 
 /* Asks once. */
 int carrier_ask(struct carrier *carrier, struct channel *channel, const struct question *question,

@@ -44,15 +44,16 @@ static int ask_inline(struct carrier *carrier, struct channel *channel,
     if (r)
         return err_sys(err, r, "%s", channel->place->file);
     out->body = carrier->sent.data + sizeof(struct fkv_lookup);
-    return wire_reply_decode(carrier->sent.data, FKV_INLINE_MAX, n, INLINE_BODY_MAX, &out->reply,
-                             err);
+    return carrier_reply(question, carrier->sent.data, FKV_INLINE_MAX, n, INLINE_BODY_MAX,
+                         &out->reply, err);
 }
 
 /* Reads a reply until its end, which its header tells once it is here. */
-static int read_reply(struct carrier *carrier, struct channel *channel, uint32_t n, struct err *err)
+static int read_reply(struct carrier *carrier, struct channel *channel, uint64_t room,
+                      struct err *err)
 {
     struct buf *buf = &carrier->received;
-    size_t want = sizeof(struct fkv_lookup) + carrier_room(carrier, n);
+    size_t want = sizeof(struct fkv_lookup) + room;
     buf_clear(buf);
     for (;;) {
         if (buf_reserve(buf, want - buf->len))
@@ -78,7 +79,11 @@ static int ask_message(struct carrier *carrier, struct channel *channel,
                        const struct question *question, uint32_t from, uint32_t n,
                        struct answer *out, struct err *err)
 {
-    int r = compose(carrier, question, from, n, 0, MESSAGE_BODY_MAX);
+    uint64_t room = carrier_room(carrier, question, n);
+    /* A scan fills what room it gets, so it gets no more than a piece; only a longer first record
+     * needs more, and then the daemon says so. */
+    bool is_scan = question->flags & FKV_SCAN;
+    int r = compose(carrier, question, from, n, 0, is_scan ? room : MESSAGE_BODY_MAX);
     if (r)
         return err_set(err, r, "no memory for a request");
     carrier->last = FKV_MESSAGE;
@@ -88,21 +93,22 @@ static int ask_message(struct carrier *carrier, struct channel *channel,
                        channel->place->file);
     if (r)
         return err_sys(err, r, "%s", channel->place->file);
-    r = read_reply(carrier, channel, n, err);
+    r = read_reply(carrier, channel, room, err);
     if (r)
         return r;
     const struct buf *got = &carrier->received;
     size_t body_len =
         got->len > sizeof(struct fkv_lookup) ? got->len - sizeof(struct fkv_lookup) : 0;
     out->body = got->data + sizeof(struct fkv_lookup);
-    return wire_reply_decode(got->data, got->len, n, body_len, &out->reply, err);
+    return carrier_reply(question, got->data, got->len, n, body_len, &out->reply, err);
 }
 
 /* Whether n keys and their answer will fit an ioctl. */
-static bool fits_inline(const struct carrier *carrier, const struct keys *keys)
+static bool fits_inline(const struct carrier *carrier, const struct question *question)
 {
+    const struct keys *keys = &question->keys;
     return keys->n <= INLINE_BODY_MAX / 8 && keys_len(keys, 0, keys->n) <= INLINE_BODY_MAX &&
-           carrier_room(carrier, keys->n) <= INLINE_BODY_MAX;
+           carrier_room(carrier, question, keys->n) <= INLINE_BODY_MAX;
 }
 
 /* Asks in as many pieces as it takes; *n_done says how many keys were answered when the reply is
@@ -145,11 +151,36 @@ static int ask_pieces(struct carrier *carrier, struct channel *channel,
     return 0;
 }
 
+/* A piece of a scan is one question, whatever it brings; it is asked again only when not even its
+ * first record found room. */
+static int ask_scan(struct carrier *carrier, struct channel *channel,
+                    const struct question *question, struct answer *out, struct err *err)
+{
+    const uint32_t n = question->keys.n;
+    struct question piece = *question;
+    bool use_inline =
+        carrier->wanted == FKV_INLINE ||
+        (carrier->wanted == FKV_AUTO && carrier_room(carrier, question, n) <= INLINE_BODY_MAX);
+    for (;;) {
+        uint64_t room = use_inline ? INLINE_BODY_MAX : carrier_room(carrier, &piece, n);
+        int r = (use_inline ? ask_inline : ask_message)(carrier, channel, &piece, 0, n, out, err);
+        if (r || out->reply.error != -ENOSPC)
+            return r;
+        piece.room = out->reply.body_len;
+        if (use_inline && carrier->wanted == FKV_AUTO)
+            use_inline = false;
+        else if (use_inline || piece.room <= room || piece.room > MESSAGE_BODY_MAX)
+            return 0;
+    }
+}
+
 int copied_ask(struct carrier *carrier, struct channel *channel, const struct question *question,
                struct answer *out, struct err *err)
 {
+    if (question->flags & FKV_SCAN)
+        return ask_scan(carrier, channel, question, out, err);
     bool use_inline = carrier->wanted == FKV_INLINE ||
-                      (carrier->wanted == FKV_AUTO && fits_inline(carrier, &question->keys));
+                      (carrier->wanted == FKV_AUTO && fits_inline(carrier, question));
     for (;;) {
         uint32_t n_done = 0;
         int r = ask_pieces(carrier, channel, question, use_inline, out, &n_done, err);

@@ -40,7 +40,7 @@
  *     -EAGAIN     the version asked for is still to come
  *     -ETIMEDOUT  the deadline passed
  *     -ENOTCONN   no daemon answered in time
- *     -ENOTSUP    the table's values are not vectors
+ *     -ENOTSUP    the table's values are not vectors; only tables of kind idx are scanned
  *     -E2BIG      too many keys or bytes for one batch
  *     -ENOMEM     no memory
  *     -EPROTO     daemon and library disagree
@@ -170,6 +170,65 @@ FKV_EXPORT int fkv_get_matrix_u64(fkv_batch *batch, const uint64_t *keys, uint32
 FKV_EXPORT int fkv_get_matrix_bytes(fkv_batch *batch, const void *const *keys, const uint8_t *lens,
                                     uint32_t n, uint32_t dim, float *matrix, size_t row_stride,
                                     uint8_t *status, const fkv_ask *ask, uint64_t *version);
+
+/*
+ * Entries in order of key, of a table of kind idx:
+ *
+ *     fkv_scan *scan;
+ *     fkv_range range = {.prefix = "user:", .prefix_len = 5};
+ *     fkv_entry entry;
+ *     int r = fkv_scan_new(table, &range, NULL, &scan);
+ *     while (!r && (r = fkv_scan_next(scan, &entry)) == 1) {
+ *         use(entry.key, entry.key_len, entry.value, entry.value_len);
+ *         r = 0;
+ *     }
+ *     fkv_scan_free(scan);
+ *
+ * A scan is of one version from its first entry to its last, however long it takes and whatever is
+ * switched to meanwhile. Entries come many at a time, so a step costs little.
+ */
+typedef struct fkv_scan fkv_scan;
+
+/* from <= key < to. Zero-initialise, then set what the table's keys need. */
+typedef struct fkv_range {
+    uint64_t limit; /* entries at most; 0: all */
+    /* u64 keys */
+    uint64_t from_u64;
+    uint64_t to_u64; /* 0: no end */
+    /* byte keys: bounds of at most 256 bytes, or what keys begin with, at most 255 bytes */
+    const void *from;
+    size_t from_len;
+    const void *to;
+    size_t to_len; /* 0: no end */
+    const void *prefix;
+    size_t prefix_len; /* 0: none; else there are no other bounds */
+} fkv_range;
+
+typedef struct fkv_entry {
+    uint64_t key_u64;  /* u64 keys */
+    const void *key;   /* byte keys */
+    const void *value; /* 8-byte aligned; NULL when it failed */
+    uint32_t value_len;
+    uint8_t key_len; /* of byte keys; 0: u64 */
+    uint8_t status;  /* FKV_FOUND, or FKV_FAILED: the key is there, its value could not be read */
+} fkv_entry;
+
+/*
+ * Begins one, at the version that is current now, or asked for. range may be NULL: everything. ask
+ * may be NULL; its deadline is the whole scan's, and without one each fetch has the table's timeout.
+ * The range is copied. One thread at a time, as a batch.
+ */
+FKV_EXPORT int fkv_scan_new(fkv_table *table, const fkv_range *range, const fkv_ask *ask,
+                            fkv_scan **out);
+
+/* 1 with the next entry, good until the next call; 0 at the end; or a negative errno, after which
+ * another call tries again: -ENOTSUP when the table is not of kind idx. */
+FKV_EXPORT int fkv_scan_next(fkv_scan *scan, fkv_entry *out);
+
+/* The version it is of. */
+FKV_EXPORT uint64_t fkv_scan_version(const fkv_scan *scan);
+
+FKV_EXPORT void fkv_scan_free(fkv_scan *scan); /* before the table is closed; NULL is fine */
 
 /* How this batch's last question travelled, or its first will. Never FKV_AUTO. */
 FKV_EXPORT enum fkv_transport fkv_batch_transport(const fkv_batch *batch);

@@ -8,6 +8,8 @@
 
 uint32_t keys_type(const struct keys *keys)
 {
+    if (keys->bounds)
+        return keys->bounds_type;
     return keys->u64 ? FKV_KEY_U64 : FKV_KEY_BYTES;
 }
 
@@ -15,7 +17,7 @@ int keys_check(const struct keys *keys, struct err *err)
 {
     if (keys->n > FKV_KEYS_MAX)
         return err_set(err, -E2BIG, "%u keys in one batch; at most %u", keys->n, FKV_KEYS_MAX);
-    if (keys->u64)
+    if (keys->u64 || keys->bounds)
         return 0;
     for (uint32_t i = 0; i < keys->n; i++) {
         if (!keys->lens[i] || !keys->bytes[i])
@@ -26,6 +28,8 @@ int keys_check(const struct keys *keys, struct err *err)
 
 size_t keys_len(const struct keys *keys, uint32_t from, uint32_t n)
 {
+    if (keys->bounds)
+        return keys->bounds_len;
     if (keys->u64)
         return 8 * (size_t)n;
     size_t len = 4 * (size_t)n;
@@ -36,6 +40,10 @@ size_t keys_len(const struct keys *keys, uint32_t from, uint32_t n)
 
 void keys_write(const struct keys *keys, uint32_t from, uint32_t n, uint8_t *out)
 {
+    if (keys->bounds) {
+        memcpy(out, keys->bounds, keys->bounds_len);
+        return;
+    }
     if (keys->u64) {
         if (n)
             memmove(out, keys->u64 + from, 8 * (size_t)n);

@@ -16,10 +16,14 @@
 #include <stdint.h>
 
 struct keys {
-    uint32_t n;
+    uint32_t n;               /* of a scan: most records wanted */
     const uint64_t *u64;      /* u64 keys; NULL when they are bytes */
     const void *const *bytes; /* byte keys: key i is lens[i] bytes at bytes[i] */
     const uint8_t *lens;
+    /* of a scan instead: its two bounds as the protocol carries them */
+    const uint8_t *bounds;
+    size_t bounds_len;
+    uint32_t bounds_type; /* FKV_KEY_* */
 };
 
 /* The protocol's FKV_KEY_* of these keys. */

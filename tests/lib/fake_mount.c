@@ -68,7 +68,7 @@ void fake_mount_reset(void)
     for (int i = 0; i < N_FDS; i++)
         drop(&fds[i]);
     fake = (struct fake_mount){
-        .current = 7, .oldest = 6, .key_type = FKV_KEY_U64, .elem = FKV_ELEM_BYTES};
+        .current = 7, .oldest = 6, .key_type = FKV_KEY_U64, .elem = FKV_ELEM_BYTES, .n_keys = 1000};
 }
 
 void fake_mount_restart(void)
@@ -138,7 +138,7 @@ static int give_info(const struct fake_fd *fd, struct fkv_info *info)
         .magic = FKV_MAGIC,
         .protocol = fake.wrong_protocol ? 9 : FKV_PROTOCOL_VERSION,
         .version = version_of(fd),
-        .n_keys = 1000,
+        .n_keys = fake.n_keys,
         .key_type = fake.key_type,
         .elem = fake.elem,
         .dim = fake.elem == FKV_ELEM_F32 ? FAKE_DIM : 0,
@@ -230,6 +230,77 @@ static int fill(const struct wire_request *request, const uint8_t *keys, uint64_
     return reply->body_len > cap ? -ENOSPC : 0;
 }
 
+/* Whether a key lies in [from, to) of a scan's request. */
+static bool in_range(const struct wire_request *request, const uint8_t *bounds, uint64_t number,
+                     const char *text)
+{
+    if (request->key_type == FKV_KEY_U64) {
+        uint64_t to = load_le64(bounds + 8);
+        return number >= load_le64(bounds) && (!to || number < to);
+    }
+    char from[257] = "", to[257] = "";
+    uint32_t from_len = load_le32(bounds), end = load_le32(bounds + 4);
+    memcpy(from, bounds + 8, from_len);
+    memcpy(to, bounds + 8 + from_len, end - from_len);
+    size_t len = strlen(text);
+    /* No key is longer than the others, so one that ends in a NUL is just behind itself. */
+    bool behind = from_len > len && !memcmp(from, text, len);
+    return !behind && strcmp(text, from) >= 0 && (!*to || strcmp(text, to) < 0);
+}
+
+/* Appends a record if it fits; false when it does not. */
+static bool add_record(uint64_t number, const char *text, uint64_t version, uint8_t *body,
+                       uint64_t cap, struct wire_reply *reply, uint64_t *needed)
+{
+    static uint8_t value[32 << 20];
+    size_t len = fake.scan_value_len ? fake.scan_value_len : fake_value(number, version, value);
+    bool is_u64 = fake.key_type == FKV_KEY_U64;
+    struct fkv_record head = {
+        .value_len = fake.scan_fails ? 0 : (uint32_t)len,
+        .key_len = (uint8_t)(is_u64 ? 8 : strlen(text)),
+        .status = fake.scan_fails ? FKV_STATUS_FAILED : FKV_STATUS_FOUND,
+    };
+    uint64_t value_off = sizeof head + 8;
+    *needed = value_off + align_up(head.value_len, 8);
+    if (*needed > cap - reply->body_len)
+        return false;
+    uint8_t *at = body + reply->body_len;
+    memset(at, 0, *needed);
+    memcpy(at, &head, sizeof head);
+    memcpy(at + sizeof head, is_u64 ? (const void *)&number : text, head.key_len);
+    memcpy(at + value_off, value, head.value_len);
+    reply->body_len += *needed;
+    reply->n_found++;
+    return true;
+}
+
+static int fill_scan(const struct wire_request *request, const uint8_t *bounds, uint64_t version,
+                     uint8_t *body, uint64_t cap, struct wire_reply *reply)
+{
+    uint32_t n_max = request->n_keys;
+    uint64_t needed = 0;
+    fake.n_scan++;
+    if (fake.scan_n_max && fake.scan_n_max < n_max)
+        n_max = fake.scan_n_max;
+    for (uint32_t i = 0; i < fake.n_keys; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "k%06u", i);
+        bool wanted = fake_found(i) && (fake.scan_backwards || in_range(request, bounds, i, text));
+        if (!wanted)
+            continue;
+        if (reply->n_found == n_max || !add_record(i, text, version, body, cap, reply, &needed)) {
+            reply->has_more = 1;
+            break;
+        }
+    }
+    reply->served = version;
+    reply->body_len -= fake.scan_overrun ? 8 : 0;
+    if (!reply->has_more || reply->n_found)
+        return 0;
+    reply->body_len = needed;
+    return -ENOSPC;
+}
+
 static int refuse(const struct fake_fd *fd, const struct wire_request *request, uint64_t *version)
 {
     *version = version_of(fd);
@@ -242,6 +313,8 @@ static int refuse(const struct fake_fd *fd, const struct wire_request *request, 
         return -ENOENT;
     if (request->key_type != fake.key_type)
         return -EINVAL;
+    if (request->flags & FKV_SCAN && fake.not_idx)
+        return -ENOTSUP;
     if ((request->flags & FKV_FORM_MASK) == FKV_FORM_F32 && fake.elem == FKV_ELEM_BYTES)
         return -ENOTSUP;
     if (want == FKV_WANT_AT_LEAST && *version < request->version)
@@ -262,7 +335,8 @@ static void answer(const struct fake_fd *fd, const struct wire_request *request,
     fake.last_deadline_ns = request->deadline_ns;
     int r = refuse(fd, request, &version);
     if (!r)
-        r = fill(request, keys, version, body, cap, &reply);
+        r = (request->flags & FKV_SCAN ? fill_scan : fill)(request, keys, version, body, cap,
+                                                           &reply);
     reply.error = r;
     if (fake.forge_stride)
         reply.values_off = UINT64_MAX - 7;

@@ -36,10 +36,18 @@ struct fake_mount {
     bool forge_stride;      /* replies point outside the body */
     bool forge_served;      /* replies name another version */
     bool wrong_protocol;
+    /* scans: keys 0 to n_keys - 1 that are found, as bytes "k000000" */
+    uint32_t n_keys;
+    uint32_t scan_n_max;     /* records in one reply; 0: what fits */
+    uint32_t scan_value_len; /* of every value in a scan; 0: as in lookups */
+    bool not_idx;
+    bool scan_backwards; /* every reply begins with the first key */
+    bool scan_overrun;   /* the last record reaches beyond the body */
+    bool scan_fails;     /* values cannot be read */
     bool closes;    /* a file answers only from the version that was current when it was opened */
     bool read_only; /* open for writing gives EACCES */
     /* what it saw */
-    int n_open, n_attach, n_lookup, n_inline, n_message;
+    int n_open, n_attach, n_lookup, n_inline, n_message, n_scan;
     uint64_t last_deadline_ns;
     size_t largest_write;
 };
