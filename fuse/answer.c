@@ -2,7 +2,7 @@
 #include "fuse/answer.h"
 
 #include "fuse/guard.h"
-#include "query/batch.h"
+#include "query/disk_batch.h"
 
 #include <errno.h>
 #include <time.h>
@@ -50,7 +50,7 @@ static int pin_exact(struct table *table, uint64_t id, struct version **out)
     struct version *version = table_pin_version(table, id);
     if (!version)
         return -ESTALE;
-    if (!version_mem(version)) {
+    if (!version_is_loaded(version)) {
         version_unpin(version);
         return -ESTALE;
     }
@@ -97,21 +97,42 @@ static int choose_version(const struct answer_source *source, const struct wire_
 
 struct batch_call {
     const struct mem_table *mem;
+    const struct disk_table *table; /* when there is no mem */
+    struct disk_worker *worker;
     const struct batch_request *request;
+    bool is_scan;
     void *out;
     size_t out_cap;
     struct batch_result result;
+    bool has_more;
     int ret;
 };
 
 static void call_batch(void *context)
 {
     struct batch_call *call = context;
-    call->ret = batch_run(call->mem, call->request, call->out, call->out_cap, &call->result);
+    if (call->mem)
+        call->ret = batch_run(call->mem, call->request, call->out, call->out_cap, &call->result);
+    else
+        call->ret = disk_batch_run(call->table, call->worker, call->request, call->out,
+                                   call->out_cap, &call->result);
+}
+
+static int guard_batch(const struct answer_space *space, struct batch_call *call)
+{
+    int ret = 0;
+    if (space->guard)
+        ret = guard_run(space->guard, space->guard_len, call_batch, call);
+    else
+        call_batch(call);
+    if (ret && call->worker)
+        disk_worker_reset(call->worker); /* it was left in its middle */
+    return ret ? ret : call->ret;
 }
 
 static int run_batch(const struct version *version, const struct wire_request *request,
-                     const struct answer_space *space, struct batch_result *result)
+                     const struct answer_space *space, const struct answer_disk *disk,
+                     struct batch_call *call)
 {
     const struct batch_request batch = {
         .n_keys = request->n_keys,
@@ -120,17 +141,24 @@ static int run_batch(const struct version *version, const struct wire_request *r
         .form = (enum batch_form)(request->flags & FKV_FORM_MASK),
         .deadline_ns = request->deadline_ns,
     };
-    struct batch_call call = {.mem = version_mem(version),
-                              .request = &batch,
-                              .out = space->out,
-                              .out_cap = space->out_cap};
-    int ret = 0;
-    if (space->guard)
-        ret = guard_run(space->guard, space->guard_len, call_batch, &call);
-    else
-        call_batch(&call);
-    *result = call.result;
-    return ret ? ret : call.ret;
+    *call = (struct batch_call){
+        .mem = version_mem(version),
+        .table = version_disk(version),
+        .worker = disk ? disk->worker : NULL,
+        .request = &batch,
+        .is_scan = request->flags & FKV_SCAN,
+        .out = space->out,
+        .out_cap = space->out_cap,
+    };
+    if (!call->mem && !call->table)
+        return -ESTALE;
+    if (call->is_scan)
+        return -ENOTSUP;
+    if (!call->mem && !disk)
+        return DISK_NEEDED;
+    int ret = guard_batch(space, call);
+    call->request = NULL;
+    return ret;
 }
 
 /* Bytes of each value of a table whose values all have the same. */
@@ -141,52 +169,55 @@ static uint32_t value_len(const struct schema *schema, const struct wire_request
 }
 
 static int answer_from(const struct version *version, const struct wire_request *request,
-                       const struct answer_space *space, struct wire_reply *reply)
+                       const struct answer_space *space, const struct answer_disk *disk,
+                       struct batch_stats *stats, struct wire_reply *reply)
 {
-    struct batch_result result = {0};
-    const struct mem_table *mem = version_mem(version);
-    if (!mem)
-        return -ESTALE;
-    if ((uint32_t)mem_table_schema(mem)->key_type != request->key_type)
+    const struct schema *schema = version_schema(version);
+    struct batch_call call;
+    if ((uint32_t)schema->key_type != request->key_type)
         return -EINVAL;
-    int ret = run_batch(version, request, space, &result);
+    int ret = run_batch(version, request, space, disk, &call);
+    const struct batch_result *result = &call.result;
     if (ret == -ENOSPC)
-        reply->body_len = result.len;
+        reply->body_len = result->len;
     if (ret)
         return ret;
-    reply->n_found = result.n_found;
-    reply->values_off = result.values_off;
-    reply->locs_off = result.locs_off;
-    reply->stride = result.stride;
-    if (result.stride)
-        reply->value_len = value_len(mem_table_schema(mem), request);
-    reply->body_len = result.len;
+    reply->n_found = result->n_found;
+    reply->values_off = result->values_off;
+    reply->locs_off = result->locs_off;
+    reply->stride = result->stride;
+    reply->has_more = call.has_more;
+    if (result->stride)
+        reply->value_len = value_len(schema, request);
+    reply->body_len = result->len;
+    stats->n_keys = call.is_scan ? result->n_found : request->n_keys;
+    stats->n_failed = result->n_failed;
+    stats->is_on_disk = !call.mem;
     return 0;
 }
 
 void answer_batch(const struct answer_source *source, const struct wire_request *request,
-                  const struct answer_space *space, struct wire_reply *reply)
+                  const struct answer_space *space, const struct answer_disk *disk,
+                  struct wire_reply *reply)
 {
-    uint64_t began = now_ns();
+    uint64_t begun = now_ns();
     struct version *version = NULL;
+    struct batch_stats stats = {0};
     *reply = (struct wire_reply){0};
-    if (request->deadline_ns && began >= request->deadline_ns)
+    if (request->deadline_ns && begun >= request->deadline_ns)
         reply->error = -ETIMEDOUT;
     else
         reply->error = choose_version(source, request, &version);
     if (version) {
         reply->served = version_id(version);
-        reply->error = answer_from(version, request, space, reply);
+        reply->error = answer_from(version, request, space, disk, &stats, reply);
         version_unpin(version);
     }
-    if (reply->error == -ENOSPC)
-        return; /* the caller comes again with more room */
-    const struct batch_stats batch = {
-        .n_keys = request->n_keys,
-        .n_found = reply->n_found,
-        .bytes = reply->body_len,
-        .ns = now_ns() - began,
-        .error = reply->error,
-    };
-    table_stats_add(source->stats, &batch);
+    if (reply->error == -ENOSPC || reply->error == DISK_NEEDED)
+        return; /* the caller comes again, with more room or from elsewhere */
+    stats.n_found = reply->n_found;
+    stats.bytes = reply->body_len;
+    stats.ns = now_ns() - (disk ? disk->since_ns : begun);
+    stats.error = reply->error;
+    table_stats_add(source->stats, &stats);
 }

@@ -43,6 +43,7 @@ void handle_close(struct view *view, struct handle *handle)
         return;
     unlink_handle(view, handle);
     session_close(handle->session);
+    kept_free(handle->kept);
     buf_release(&handle->text);
     if (handle->fd >= 0) {
         close(handle->fd);
@@ -92,7 +93,17 @@ static int open_lookup(struct view *view, uid_t uid, struct handle *handle)
     return ret;
 }
 
-static int open_key(struct view *view, struct handle *handle)
+static int keep_value(struct view *view, uid_t uid, const struct value_key *key, uint64_t len,
+                      struct handle *handle)
+{
+    struct quota_user *user = quota_join(view->quota, uid);
+    int ret = user ? kept_new(handle->version, key, len, user, &handle->kept) : -ENOMEM;
+    if (ret)
+        quota_leave(user);
+    return ret;
+}
+
+static int open_key(struct view *view, uid_t uid, struct handle *handle)
 {
     struct keyfile keyfile;
     if (!keyfiles_get(view->keyfiles, handle->node.serial, &keyfile))
@@ -103,7 +114,11 @@ static int open_key(struct view *view, struct handle *handle)
     int ret = lease(view, &keys, handle);
     if (!ret)
         ret = value_key_of(handle->version, keyfile.name, &key);
-    return ret ? ret : value_find(handle->version, &key, &handle->value);
+    if (ret)
+        return ret;
+    if (value_is_on_disk(handle->version))
+        return keep_value(view, uid, &key, keyfile.value_len, handle);
+    return value_find(handle->version, &key, &handle->value);
 }
 
 static int open_part(struct view *view, struct handle *handle)
@@ -140,7 +155,7 @@ static int open_by_kind(struct view *view, uid_t uid, struct handle *handle)
     case TREE_PART:
         return open_part(view, handle);
     case TREE_KEY:
-        return open_key(view, handle);
+        return open_key(view, uid, handle);
     default:
         return -EINVAL;
     }

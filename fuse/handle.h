@@ -12,6 +12,7 @@
 #define FKV_FUSE_HANDLE_H
 
 #include "base/buf.h"
+#include "fuse/kept.h"
 #include "fuse/session.h"
 #include "fuse/value.h"
 #include "fuse/view.h"
@@ -25,7 +26,8 @@ struct handle {
     struct tree_node node;
     struct version *version; /* the lease, or NULL */
     struct session *session; /* lookup files */
-    struct single value;     /* KEY */
+    struct single value;     /* KEY of a table in memory */
+    struct kept *kept;       /* KEY of a table on disk */
     struct buf text;         /* STATUS, METRICS; a directory's listing */
     int fd;                  /* PART; else -1 */
 };
@@ -44,7 +46,7 @@ void handle_ref(struct handle *handle);
  * files were open. */
 void handle_close_all(struct view *view);
 
-/* The bytes of a file that is wholly in memory (all but parts and lookup files). When they had to be
+/* The bytes of a file that is wholly in memory (all but parts, lookup files and values on disk). When they had to be
  * made for this call, *made has them, for the caller to free; NULL and a length without memory. */
 const uint8_t *handle_bytes(const struct handle *handle, size_t *len, uint8_t **made);
 

@@ -36,7 +36,7 @@ static int add_fixed(struct view *view, const struct tree_node *dir, struct buf 
         /* `batch` is the name of two kinds: only the one that this directory has is found by it. */
         if (!name || !tree_child_kind(dir->kind, name, &found) || found != (enum tree_kind)kind)
             continue;
-        if (view_find(view, dir, name, &child) == 0)
+        if (view_find(view, dir, name, NULL, &child) == 0)
             ret = add_node(out, name, &child);
     }
     return ret;

@@ -2,8 +2,10 @@
 #include "fuse/ops.h"
 
 #include "fuse/invalidate.h"
+#include "fuse/later.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void ops_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -36,26 +38,53 @@ static void shed_keyfile(struct view *view)
     invalidate_entry(view->invalidate, tree_ino(&parent), keyfile.name);
 }
 
-static void ops_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+static void reply_found(fuse_req_t req, const struct tree_node *child)
 {
     struct view *view = ops_view(req);
-    struct tree_node parent;
-    struct tree_node child = {0};
     struct fuse_entry_param entry;
-    int ret = -ESTALE;
-    if (tree_node_of(parent_ino, &parent))
-        ret = view_find(view, &parent, name, &child);
-    bool is_key = !ret && child.kind == TREE_KEY;
-    if (!ret)
-        ret = ops_entry(view, &child, &entry);
+    int ret = ops_entry(view, child, &entry);
     if (ret)
         fuse_reply_err(req, -ret);
     else
         ret = fuse_reply_entry(req, &entry);
-    if (is_key && ret) /* the kernel never heard of it */
-        keyfiles_forget(view->keyfiles, child.serial, 1);
-    else if (is_key)
+    if (child->kind != TREE_KEY)
+        return;
+    if (ret) /* the kernel never heard of it */
+        keyfiles_forget(view->keyfiles, child->serial, 1);
+    else
         shed_keyfile(view);
+}
+
+static void lookup_again(const struct later *later, const struct answer_disk *disk)
+{
+    struct tree_node parent;
+    struct tree_node child = {0};
+    int ret = -ESTALE;
+    if (tree_node_of(later->number, &parent))
+        ret = view_find(ops_view(later->req), &parent, later->data, disk->worker, &child);
+    if (ret)
+        fuse_reply_err(later->req, -ret);
+    else
+        reply_found(later->req, &child);
+}
+
+static void ops_lookup(fuse_req_t req, fuse_ino_t parent_ino, const char *name)
+{
+    struct tree_node parent;
+    struct tree_node child = {0};
+    int ret = -ESTALE;
+    if (tree_node_of(parent_ino, &parent))
+        ret = view_find(ops_view(req), &parent, name, NULL, &child);
+    if (ret == DISK_NEEDED)
+        later_start(&(struct later){.req = req,
+                                    .run = lookup_again,
+                                    .number = parent_ino,
+                                    .data = name,
+                                    .len = strlen(name) + 1});
+    else if (ret)
+        fuse_reply_err(req, -ret);
+    else
+        reply_found(req, &child);
 }
 
 static void forget_one(struct view *view, fuse_ino_t ino, uint64_t n_lookups)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/scope.h"
-#include "fuse/disk.h"
+#include "fuse/later.h"
 #include "fuse/log.h"
-#include "fuse/ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,18 +50,47 @@ void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 }
 
 /* A lookup file is a stream: the position is the session's, whatever the kernel's offset. */
-static void read_reply(fuse_req_t req, struct handle *handle, size_t size)
+static int read_reply(fuse_req_t req, struct handle *handle, size_t size,
+                      const struct answer_disk *disk)
 {
     struct message_piece piece = {0};
     struct err err = {0};
-    int ret = session_read(handle->session, size, &piece, &err);
+    int ret = session_read(handle->session, size, disk, &piece, &err);
     if (ret) {
-        log_debug("pid %d: %s", (int)fuse_req_ctx(req)->pid, err_text(&err, ret));
-        fuse_reply_err(req, -ret);
-        return;
+        if (ret != DISK_NEEDED)
+            log_debug("pid %d: %s", (int)fuse_req_ctx(req)->pid, err_text(&err, ret));
+        return ret;
     }
     fuse_reply_buf(req, (const char *)piece.data, piece.len);
     blob_unref(piece.blob);
+    return 0;
+}
+
+/* Of the value of a table on disk. */
+static int read_value(fuse_req_t req, struct handle *handle, size_t size, off_t off,
+                      const struct answer_disk *disk)
+{
+    struct buf made = {0};
+    const struct buf *value = NULL;
+    int ret =
+        kept_read(handle->kept, size, (uint64_t)off, disk ? disk->worker : NULL, &made, &value);
+    if (!ret)
+        ops_reply_slice(req, value->data, value->len, size, off);
+    buf_release(&made);
+    return ret;
+}
+
+/* 0, with a reply sent; DISK_NEEDED. */
+static int read_on_disk(fuse_req_t req, struct handle *handle, size_t size, off_t off,
+                        const struct answer_disk *disk)
+{
+    int ret = handle->session ? read_reply(req, handle, size, disk)
+                              : read_value(req, handle, size, off, disk);
+    if (ret == DISK_NEEDED)
+        return ret;
+    if (ret)
+        fuse_reply_err(req, -ret);
+    return 0;
 }
 
 static void read_bytes(fuse_req_t req, struct handle *handle, size_t size, off_t off)
@@ -112,16 +140,32 @@ static void read_part(fuse_req_t req, struct handle *handle, size_t size, off_t 
     fuse_reply_err(req, -ret);
 }
 
+static void read_again(const struct later *later, const struct answer_disk *disk)
+{
+    read_on_disk(later->req, later->handle, later->size, (off_t)later->number, disk);
+}
+
+static void read_lookup(fuse_req_t req, struct handle *handle, size_t size, off_t off)
+{
+    handle_ref(handle);
+    if (read_on_disk(req, handle, size, off, NULL))
+        later_start(&(struct later){.req = req,
+                                    .run = read_again,
+                                    .handle = handle,
+                                    .number = (uint64_t)off,
+                                    .size = size});
+    handle_close(ops_view(req), handle);
+}
+
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
     struct handle *handle = ops_handle(fi);
-    if (handle->session) {
-        read_reply(req, handle, size);
-    } else if (handle->fd >= 0) {
+    if (handle->session || handle->kept)
+        read_lookup(req, handle, size, off);
+    else if (handle->fd >= 0)
         read_part(req, handle, size, off);
-    } else {
+    else
         read_bytes(req, handle, size, off);
-    }
 }
 
 void ops_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,

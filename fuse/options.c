@@ -2,6 +2,7 @@
 #include "fuse/options.h"
 
 #include "base/bytes.h"
+#include "fuse/disk.h"
 #include "fuse/worker.h"
 
 #include <argp.h>
@@ -25,6 +26,8 @@ enum {
     KEY_CACHE_LIMIT,
     KEY_FETCH_LIMIT,
     KEY_THREADS,
+    KEY_DISK_THREADS,
+    KEY_BLOCK_CACHE,
     KEY_LOG_LEVEL,
     KEY_OWN_USER,
 };
@@ -74,6 +77,10 @@ static const struct argp_option option_table[] = {
      "Local copies of versions, on a fast disk (default /var/cache/fkv); one daemon each", 1},
     {"memory", KEY_MEMORY, "SIZE", 0,
      "The most that loaded versions may take (default: half of this machine's)", 1},
+    {"block-cache", KEY_BLOCK_CACHE, "SIZE", 0,
+     "Memory for blocks of tables on disk, beyond --memory; 0: none (default: a sixteenth of this "
+     "machine's)",
+     1},
     {"cache-limit", KEY_CACHE_LIMIT, "SIZE", 0,
      "The most that the cache may take (default: what its disk holds, less 64M)", 1},
     {"fetch-limit", KEY_FETCH_LIMIT, "SIZE", 0,
@@ -83,6 +90,8 @@ static const struct argp_option option_table[] = {
     {"label", KEY_LABEL, "LABEL", 0, "A group this node is in, for `fkv pin`; may be repeated", 2},
     {"poll", KEY_POLL, "MS", 0, "Look for new manifest records this often (default 250)", 2},
     {"threads", KEY_THREADS, "N", 0, "Threads that answer (default: two a CPU, 4 to 64)", 3},
+    {"disk-threads", KEY_DISK_THREADS, "N", 0,
+     "Threads that look up in tables on disk (default: one a CPU, 2 to 16)", 3},
     {"own-user-only", KEY_OWN_USER, NULL, 0,
      "Do not let other users in (else table modes decide; an ordinary user needs user_allow_other "
      "in /etc/fuse.conf for that)",
@@ -248,6 +257,12 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
     case KEY_THREADS:
         options->n_threads = number_of(state, "--threads", arg, 1, WORKERS_MAX);
         return 0;
+    case KEY_DISK_THREADS:
+        options->n_disk_threads = number_of(state, "--disk-threads", arg, 1, DISK_THREADS_MAX);
+        return 0;
+    case KEY_BLOCK_CACHE:
+        node->block_cache = size_of(state, "--block-cache", arg, 0);
+        return 0;
     case KEY_OWN_USER:
         options->allow_other = false;
         return 0;
@@ -289,10 +304,14 @@ void options_parse(int argc, char **argv, struct options *out)
         .n_threads = n_cpus < 2    ? 4
                      : n_cpus < 32 ? 2 * (size_t)n_cpus
                                    : 64,
+        .n_disk_threads = n_cpus < 2    ? 2
+                          : n_cpus < 16 ? (size_t)n_cpus
+                                        : 16,
         .allow_other = true,
         .log_level = LOG_LEVEL_INFO,
         .node = {.cache_dir = "/var/cache/fkv",
                  .memory_budget = memory / 2,
+                 .block_cache = memory / 16,
                  .keep_cached = KEEP_DEFAULT_CACHED,
                  .fetch_limit = FETCH_DEFAULT_LIMIT,
                  .poll_ns = POLL_MS_DEFAULT * INT64_C(1000000)},

@@ -18,6 +18,7 @@ struct options {
     char *mount; /* absolute, its parent resolved */
     char *name;  /* the host's, when --node is not given */
     size_t n_threads;
+    size_t n_disk_threads;
     bool foreground;
     bool allow_other;
     enum log_level log_level;

@@ -41,6 +41,8 @@ static int make_parts(struct serve *serve)
     if (!ret)
         ret = invalidate_new(&view->invalidate);
     if (!ret)
+        ret = disk_new(serve->options->n_disk_threads, &view->lookups);
+    if (!ret)
         ret = disk_new(1, &view->part_reads);
     if (!ret)
         ret = switcher_new(&view->switcher);
@@ -90,6 +92,7 @@ void serve_free(struct serve *serve)
     watch_free(serve->watch);
     switcher_free(serve->view.switcher);
     disk_free(serve->view.part_reads);
+    disk_free(serve->view.lookups);
     invalidate_free(serve->view.invalidate);
     quota_free(serve->view.quota);
     keyfiles_free(serve->view.keyfiles);
@@ -156,6 +159,8 @@ static int stop_threads(struct serve *serve)
     workers_stop(serve->workers);
     serve->workers = NULL;
     int ret = switcher_stop(view->switcher);
+    if (!ret)
+        ret = disk_stop(view->lookups);
     if (!ret)
         ret = disk_stop(view->part_reads);
     if (ret)

@@ -11,8 +11,9 @@
 
 enum {
     BODY_GUESS_MIN =
-        64 << 10,   /* first try at a written request's body; values that vary may need more */
-    BODY_TRIES = 4, /* a table may switch to longer values between tries */
+        64 << 10, /* first try at a written request's body; values that vary may need more */
+    BODY_GUESS_KEY = 256, /* the same, for each key of a table on disk */
+    BODY_TRIES = 4,       /* a table may switch to longer values between tries */
 };
 /* A session may always hold this much, for a small request and a small reply: whatever others hold,
  * few keys can be asked. */
@@ -28,6 +29,8 @@ struct session {
     struct message message; /* under lock */
     bool is_asked;          /* under lock: message.request is whole and not yet answered */
     struct wire_request asked;
+    bool is_busy;   /* under lock: a request is being answered in a thread that waits for a disk */
+    size_t running; /* under lock: bytes of that request and its reply, in no message meanwhile */
     size_t charged; /* under lock: our share of stats->message_bytes */
 };
 
@@ -53,8 +56,8 @@ int session_open(struct table *table, struct version *pinned, struct stats *stat
 static void charge_message(struct session *session)
 {
     const struct message *message = &session->message;
-    size_t bytes =
-        (message->request ? message->request->cap : 0) + (message->reply ? message->reply->cap : 0);
+    size_t bytes = (message->request ? message->request->cap : 0) +
+                   (message->reply ? message->reply->cap : 0) + session->running;
     metric_add(&session->stats->message_bytes, bytes);
     metric_sub(&session->stats->message_bytes, session->charged);
     quota_change(session->user, QUOTA_MESSAGE_BYTES, session->charged, bytes);
@@ -99,10 +102,9 @@ static void info_fill(const struct version *version, struct fkv_info *info)
 {
     info->version = version_id(version);
     info->n_keys = version_n_keys(version);
-    const struct mem_table *mem = version_mem(version);
-    if (!mem)
+    if (!version_is_loaded(version))
         return;
-    const struct schema *schema = mem_table_schema(mem);
+    const struct schema *schema = version_schema(version);
     info->key_type = schema->key_type;
     info->elem = schema->elem;
     info->dim = schema->dim;
@@ -156,8 +158,8 @@ static struct arena *take_arena(struct session *session)
     return session->arena ? arena_ref(session->arena) : NULL;
 }
 
-static int lookup_in(struct session *session, struct arena *arena, struct fkv_lookup *lookup,
-                     struct err *err)
+static int lookup_in(struct session *session, struct arena *arena, const struct answer_disk *disk,
+                     struct fkv_lookup *lookup, struct err *err)
 {
     struct wire_request request;
     struct wire_reply reply;
@@ -172,13 +174,15 @@ static int lookup_in(struct session *session, struct arena *arena, struct fkv_lo
         .guard = arena_data(arena),
         .guard_len = arena_len(arena),
     };
-    answer_batch(&session->source, &request, &space, &reply);
+    answer_batch(&session->source, &request, &space, disk, &reply);
+    if (reply.error == DISK_NEEDED)
+        return DISK_NEEDED;
     wire_reply_encode(&reply, lookup);
     return 0;
 }
 
-int session_lookup(struct session *session, const void *data, size_t len, struct fkv_lookup *out,
-                   struct err *err)
+int session_lookup(struct session *session, const void *data, size_t len,
+                   const struct answer_disk *disk, struct fkv_lookup *out, struct err *err)
 {
     struct fkv_lookup lookup;
     if (len < sizeof lookup)
@@ -187,7 +191,7 @@ int session_lookup(struct session *session, const void *data, size_t len, struct
     if (!arena)
         return err_set(err, -EINVAL, "lookup: expected FKV_IOC_ATTACH first");
     memcpy(&lookup, data, sizeof lookup);
-    int ret = lookup_in(session, arena, &lookup, err);
+    int ret = lookup_in(session, arena, disk, &lookup, err);
     arena_unref(arena);
     if (ret)
         return ret;
@@ -195,8 +199,8 @@ int session_lookup(struct session *session, const void *data, size_t len, struct
     return 0;
 }
 
-int session_inline(struct session *session, const void *data, size_t len, uint8_t *out,
-                   size_t *out_len, struct err *err)
+int session_inline(struct session *session, const void *data, size_t len,
+                   const struct answer_disk *disk, uint8_t *out, size_t *out_len, struct err *err)
 {
     struct wire_request request;
     struct wire_reply reply;
@@ -210,7 +214,9 @@ int session_inline(struct session *session, const void *data, size_t len, uint8_
         .out = body,
         .out_cap = request.out_len < room ? request.out_len : room,
     };
-    answer_batch(&session->source, &request, &space, &reply);
+    answer_batch(&session->source, &request, &space, disk, &reply);
+    if (reply.error == DISK_NEEDED)
+        return DISK_NEEDED;
     memcpy(out, data, sizeof(struct fkv_lookup));
     wire_reply_encode(&reply, out);
     size_t body_len = reply.error ? 0 : reply.body_len;
@@ -234,47 +240,68 @@ static uint64_t body_limit(const struct session *session, uint64_t out_len)
     return out_len < limit ? out_len : limit;
 }
 
+/* A written request on its way to its reply. */
+struct written {
+    const struct answer_source *source;
+    const struct answer_disk *disk;
+    struct wire_request request;
+    const struct blob *blob;
+    uint64_t limit; /* of the reply's body */
+};
+
 /* Answers into a new blob of room for the reply and cap bytes of body. */
-static struct blob *answer_message(const struct session *session,
-                                   const struct wire_request *request, const struct blob *written,
-                                   size_t cap, struct wire_reply *reply)
+static struct blob *answer_message(const struct written *written, size_t cap,
+                                   struct wire_reply *reply)
 {
     size_t head = sizeof(struct fkv_lookup);
     struct blob *blob = blob_new(head + cap);
     if (!blob)
         return NULL;
-    const struct answer_space space = {
-        .keys = written->data + request->keys_off, .out = blob->data + head, .out_cap = cap};
-    answer_batch(&session->source, request, &space, reply);
-    memcpy(blob->data, written->data, head);
+    const struct answer_space space = {.keys = written->blob->data + written->request.keys_off,
+                                       .out = blob->data + head,
+                                       .out_cap = cap};
+    answer_batch(written->source, &written->request, &space, written->disk, reply);
+    memcpy(blob->data, written->blob->data, head);
     blob->len = head + (reply->error ? 0 : reply->body_len);
     return blob;
 }
 
-/* Answers the written request. Called with the lock held: nobody else has business with this
- * session meanwhile. */
-static struct blob *answer_written(const struct session *session)
+/* Room for a first try. What did not fit is read from disk again, so more is tried there. */
+static uint64_t first_guess(const struct written *written)
 {
-    const struct blob *written = session->message.request;
-    const struct wire_request *request = &session->asked;
+    uint64_t guess = BODY_GUESS_MIN;
+    if (written->disk)
+        guess += (uint64_t)BODY_GUESS_KEY * written->request.n_keys;
+    return guess < written->limit ? guess : written->limit;
+}
+
+/* 0 with a reply, -ENOMEM, DISK_NEEDED. */
+static int answer_written(const struct written *written, struct blob **out)
+{
     struct wire_reply reply = {0};
     struct blob *blob = NULL;
-    uint64_t limit = body_limit(session, request->out_len);
-    uint64_t cap = BODY_GUESS_MIN < limit ? BODY_GUESS_MIN : limit;
+    uint64_t out_len = written->request.out_len;
+    uint64_t cap = first_guess(written);
     for (int i = 0; i < BODY_TRIES; i++) {
         blob_unref(blob);
-        blob = answer_message(session, request, written, cap, &reply);
-        if (!blob || reply.error != -ENOSPC || reply.body_len > limit)
+        blob = answer_message(written, cap, &reply);
+        if (!blob || reply.error != -ENOSPC || reply.body_len > written->limit)
             break;
         cap = reply.body_len;
     }
+    if (!blob)
+        return -ENOMEM;
+    if (reply.error == DISK_NEEDED) {
+        blob_unref(blob);
+        return DISK_NEEDED;
+    }
     /* When others hold the memory, neither fewer keys nor more room would help. */
-    uint64_t own_limit = request->out_len < FKV_BODY_MAX ? request->out_len : FKV_BODY_MAX;
+    uint64_t own_limit = out_len < FKV_BODY_MAX ? out_len : FKV_BODY_MAX;
     if (reply.error == -ENOSPC && reply.body_len <= own_limit)
         reply.error = -ENOMEM;
-    if (blob)
-        wire_reply_encode(&reply, blob->data);
-    return blob;
+    wire_reply_encode(&reply, blob->data);
+    *out = blob;
+    return 0;
 }
 
 /* Decodes the request that is now whole. */
@@ -303,20 +330,81 @@ int session_write(struct session *session, const void *data, size_t len, struct 
     return ret;
 }
 
-int session_read(struct session *session, size_t max, struct message_piece *out, struct err *err)
+static struct written written_of(const struct session *session, const struct answer_disk *disk)
 {
-    scope_lock(&session->lock);
-    if (session->is_asked) {
-        session->is_asked = false;
-        session->message.reply = answer_written(session);
-        session->message.n_read = 0;
-        message_forget_request(&session->message);
-        if (!session->message.reply) {
-            charge_message(session);
-            return err_set(err, -ENOMEM, "message: no memory for a reply");
-        }
-    }
-    *out = message_next(&session->message, max);
+    return (struct written){
+        .source = &session->source,
+        .disk = disk,
+        .request = session->asked,
+        .blob = session->message.request,
+        .limit = body_limit(session, session->asked.out_len),
+    };
+}
+
+static int set_reply(struct session *session, int ret, struct blob *reply, struct err *err)
+{
+    session->message.reply = reply;
+    session->message.n_read = 0;
+    return ret ? err_set(err, ret, "message: no memory for a reply") : 0;
+}
+
+/* Answers from memory. Called with the lock held: nobody else has business with this session
+ * meanwhile. */
+static int answer_now(struct session *session, struct err *err)
+{
+    const struct written written = written_of(session, NULL);
+    struct blob *reply = NULL;
+    int ret = answer_written(&written, &reply);
+    if (ret == DISK_NEEDED)
+        return ret;
+    session->is_asked = false;
+    message_forget_request(&session->message);
+    return set_reply(session, ret, reply, err);
+}
+
+/* Takes the request out of the message, to be answered without the lock: workers take it. */
+static void begin_answer(struct session *session, const struct answer_disk *disk,
+                         struct written *out, struct blob **request)
+{
+    *out = written_of(session, disk);
+    *request = scope_take(session->message.request);
+    session->is_asked = false;
+    session->is_busy = true;
+    session->running = (*request)->cap + first_guess(out);
     charge_message(session);
-    return 0;
+}
+
+/* Called with the lock held. */
+static int answer_later(struct session *session, const struct answer_disk *disk, struct err *err)
+{
+    struct written written;
+    struct blob *request = NULL;
+    struct blob *reply = NULL;
+    begin_answer(session, disk, &written, &request);
+    pthread_mutex_unlock(&session->lock);
+    int ret = answer_written(&written, &reply);
+    blob_unref(request);
+    pthread_mutex_lock(&session->lock);
+    session->is_busy = false;
+    session->running = 0;
+    if (!session->message.request)
+        return set_reply(session, ret, reply, err);
+    blob_unref(reply); /* of a request that another has replaced */
+    return err_set(err, -ECANCELED,
+                   "message: another request was written before this was answered");
+}
+
+int session_read(struct session *session, size_t max, const struct answer_disk *disk,
+                 struct message_piece *out, struct err *err)
+{
+    int ret = 0;
+    scope_lock(&session->lock);
+    if (session->is_busy)
+        return err_set(err, -EBUSY, "message: its reply is being waited for by another read");
+    if (session->is_asked)
+        ret = disk ? answer_later(session, disk, err) : answer_now(session, err);
+    if (!ret)
+        *out = message_next(&session->message, max);
+    charge_message(session);
+    return ret;
 }

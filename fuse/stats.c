@@ -59,6 +59,8 @@ void table_stats_add(struct table_stats *stats, const struct batch_stats *batch)
     }
     metric_add(&stats->keys, batch->n_keys);
     metric_add(&stats->hits, batch->n_found);
-    metric_add(&stats->misses, batch->n_keys - batch->n_found);
+    metric_add(&stats->misses, batch->n_keys - batch->n_found - batch->n_failed);
+    metric_add(&stats->failed, batch->n_failed);
+    metric_add(&stats->disk_batches, batch->is_on_disk);
     metric_add(&stats->bytes, batch->bytes);
 }

@@ -10,13 +10,17 @@
 
 #include "base/metrics.h"
 
+#include <stdbool.h>
+
 struct table_stats {
     metric_count batches; /* answered, errors included */
     metric_count keys;
     metric_count hits;
-    metric_count misses;
-    metric_count bytes;  /* of reply bodies */
-    metric_count errors; /* batches answered with an error */
+    metric_count misses;       /* absent */
+    metric_count failed;       /* their values could not be read */
+    metric_count bytes;        /* of reply bodies */
+    metric_count errors;       /* batches answered with an error */
+    metric_count disk_batches; /* of all, those answered from disk */
     struct histogram latency;
 };
 
@@ -40,6 +44,8 @@ const struct table_stats *stats_find(const struct stats *stats, uint32_t table);
 struct batch_stats {
     uint32_t n_keys;
     uint32_t n_found;
+    uint32_t n_failed;
+    bool is_on_disk;
     uint64_t bytes;
     uint64_t ns;
     int error;

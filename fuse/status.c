@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/scope.h"
+#include "fuse/disk.h"
 
 #include <errno.h>
 #include <time.h>
@@ -40,6 +41,7 @@ static int put_counts(json_t *object, const struct table_stats *stats)
                   json_put_u64(object, "hits", metric_get(&stats->hits)) ||
                   json_put_u64(object, "misses", metric_get(&stats->misses)) ||
                   json_put_u64(object, "bytes", metric_get(&stats->bytes)) ||
+                  json_put_u64(object, "failed", metric_get(&stats->failed)) ||
                   json_put_u64(object, "errors", metric_get(&stats->errors)) ||
                   json_put_double(object, "p50_us", quantile_us(stats, 0.5)) ||
                   json_put_double(object, "p99_us", quantile_us(stats, 0.99)) ||
@@ -102,6 +104,10 @@ static const struct table_metric table_metrics[] = {
     {"fkv_keys_total", "Keys looked up.", offsetof(struct table_stats, keys)},
     {"fkv_hits_total", "Keys found.", offsetof(struct table_stats, hits)},
     {"fkv_misses_total", "Keys absent.", offsetof(struct table_stats, misses)},
+    {"fkv_failed_keys_total", "Keys whose values could not be read.",
+     offsetof(struct table_stats, failed)},
+    {"fkv_disk_batches_total", "Batches answered from disk, of all.",
+     offsetof(struct table_stats, disk_batches)},
     {"fkv_reply_bytes_total", "Bytes of reply bodies.", offsetof(struct table_stats, bytes)},
     {"fkv_errors_total", "Batches answered with an error.", offsetof(struct table_stats, errors)},
 };
@@ -160,6 +166,33 @@ static int write_gauge(struct buf *out, const char *name, const char *help, uint
     return ret ? ret : metrics_value(out, name, "", value);
 }
 
+/* How lookups in tables on disk fare as a whole. */
+static int write_disk(struct view *view, struct buf *out)
+{
+    struct disk_stats stats;
+    char label[32];
+    disk_stats(view->lookups, &stats);
+    int ret = 0;
+    if (stats.reader) {
+        snprintf(label, sizeof label, "reader=\"%s\"", stats.reader);
+        ret = metrics_head(out, "fkv_disk_reader_info", "gauge",
+                           "Always 1; the label says how tables on disk are read.");
+        if (!ret)
+            ret = metrics_value(out, "fkv_disk_reader_info", label, 1);
+    }
+    if (!ret)
+        ret = write_gauge(out, "fkv_disk_jobs_queued", "Lookups on disk that wait for a thread.",
+                          stats.n_queued);
+    if (!ret)
+        ret = write_gauge(out, "fkv_disk_jobs_running", "Lookups on disk under way.",
+                          stats.n_running);
+    if (!ret)
+        ret = metrics_head(out, "fkv_disk_wait_seconds", "histogram",
+                           "Time that lookups on disk waited for a thread.");
+    return ret ? ret
+               : metrics_histogram(out, "fkv_disk_wait_seconds", "", disk_waits(view->lookups));
+}
+
 int status_metrics(struct view *view, struct buf *out)
 {
     struct stats *stats = view->stats;
@@ -178,5 +211,7 @@ int status_metrics(struct view *view, struct buf *out)
         metrics_head(out, "fkv_malformed_total", "counter", "Requests refused as malformed.") ||
         metrics_value(out, "fkv_malformed_total", "", metric_get(&stats->malformed));
     int ret = failed ? -ENOMEM : write_tables(view, out);
+    if (!ret)
+        ret = write_disk(view, out);
     return ret ? ret : node_metrics(view->node, out);
 }

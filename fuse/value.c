@@ -3,6 +3,8 @@
 
 #include "base/bytes.h"
 #include "base/percent.h"
+#include "fuse/disk.h"
+#include "query/disk_batch.h"
 
 #include <errno.h>
 
@@ -23,11 +25,10 @@ static int u64_key_of(const char *name, struct value_key *out)
 
 int value_key_of(const struct version *version, const char *name, struct value_key *out)
 {
-    const struct mem_table *mem = version_mem(version);
     size_t len = 0;
-    if (!mem)
+    if (!version_is_loaded(version))
         return -ESTALE;
-    if (mem_table_schema(mem)->key_type == KEY_U64)
+    if (version_schema(version)->key_type == KEY_U64)
         return u64_key_of(name, out);
     if (percent_decode(name, out->bytes, sizeof out->bytes, &len) || len == 0)
         return -ENOENT;
@@ -40,4 +41,41 @@ int value_find(const struct version *version, const struct value_key *key, struc
     const struct mem_table *mem = version_mem(version);
     int ret = mem ? single_find(mem, key->bytes, key->len, out) : -ESTALE;
     return ret == -EBADMSG ? -EIO : ret;
+}
+
+bool value_is_on_disk(const struct version *version)
+{
+    return version_disk(version) != NULL;
+}
+
+int value_read(const struct version *version, const struct value_key *key,
+               struct disk_worker *worker, struct buf *out)
+{
+    const struct disk_table *table = version_disk(version);
+    if (!table)
+        return -ESTALE;
+    return worker ? disk_single_find(table, worker, key->bytes, key->len, out) : DISK_NEEDED;
+}
+
+static int find_len_on_disk(const struct version *version, const struct value_key *key,
+                            struct disk_worker *worker, uint64_t *len)
+{
+    struct buf value = {0};
+    int ret = value_read(version, key, worker, &value);
+    if (!ret)
+        *len = value.len;
+    buf_release(&value);
+    return ret;
+}
+
+int value_find_len(const struct version *version, const struct value_key *key,
+                   struct disk_worker *worker, uint64_t *len)
+{
+    struct single value = {0};
+    if (value_is_on_disk(version))
+        return find_len_on_disk(version, key, worker, len);
+    int ret = value_find(version, key, &value);
+    if (!ret)
+        *len = value.len;
+    return ret;
 }

@@ -13,8 +13,8 @@ struct version *view_pin(const struct view *view, const struct tree_node *node)
 {
     struct table *table = view_table(view, node);
     struct version *version = table ? table_pin_version(table, node->version) : NULL;
-    bool needs_mem = node->kind == TREE_VERSION_BATCH || node->kind == TREE_KEYS;
-    if (version && needs_mem && !version_mem(version)) {
+    bool needs_load = node->kind == TREE_VERSION_BATCH || node->kind == TREE_KEYS;
+    if (version && needs_load && !version_is_loaded(version)) {
         version_unpin(version);
         return NULL;
     }
@@ -139,19 +139,17 @@ static int find_part(struct view *view, const struct tree_node *parent, const ch
 }
 
 static int add_key(struct view *view, const struct tree_node *parent, const struct version *version,
-                   const char *name, struct tree_node *out)
+                   const char *name, struct disk_worker *worker, struct tree_node *out)
 {
     struct value_key key;
-    struct single value = {0};
     struct keyfile keyfile = {.table = parent->table, .version = parent->version};
     if (strlen(name) > VALUE_NAME_MAX)
         return -ENAMETOOLONG;
     int ret = value_key_of(version, name, &key);
     if (!ret)
-        ret = value_find(version, &key, &value);
+        ret = value_find_len(version, &key, worker, &keyfile.value_len);
     if (ret)
         return ret;
-    keyfile.value_len = value.len;
     strcpy(keyfile.name, name);
     struct tree_node child = {.kind = TREE_KEY};
     ret = keyfiles_add(view->keyfiles, &keyfile, &child.serial);
@@ -161,16 +159,16 @@ static int add_key(struct view *view, const struct tree_node *parent, const stru
 }
 
 static int find_key(struct view *view, const struct tree_node *parent, const char *name,
-                    struct tree_node *out)
+                    struct disk_worker *worker, struct tree_node *out)
 {
     struct version *version = view_pin(view, parent);
-    int ret = version ? add_key(view, parent, version, name, out) : -ENOENT;
+    int ret = version ? add_key(view, parent, version, name, worker, out) : -ENOENT;
     version_unpin(version);
     return ret;
 }
 
 int view_find(struct view *view, const struct tree_node *parent, const char *name,
-              struct tree_node *out)
+              struct disk_worker *worker, struct tree_node *out)
 {
     switch (parent->kind) {
     case TREE_ROOT:
@@ -186,7 +184,7 @@ int view_find(struct view *view, const struct tree_node *parent, const char *nam
     case TREE_PARTS:
         return find_part(view, parent, name, out);
     case TREE_KEYS:
-        return find_key(view, parent, name, out);
+        return find_key(view, parent, name, worker, out);
     default:
         return -ENOTDIR;
     }

@@ -3,7 +3,7 @@
  * view: what exists in the mounted tree now: names to nodes, nodes to attributes.
  *
  * Threads: any. Memory: the view borrows all it points to; they outlive the mount.
- * Errors: -ENOENT for what does not exist (any more), -ENOTDIR, -ENOMEM.
+ * Errors: -ENOENT for what does not exist (any more), -ENOTDIR, -ENOMEM, -EIO.
  */
 #ifndef FKV_FUSE_VIEW_H
 #define FKV_FUSE_VIEW_H
@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 struct disk;
+struct disk_worker;
 struct handle;
 struct invalidate;
 struct quota;
@@ -30,6 +31,7 @@ struct view {
     struct keyfiles *keyfiles;
     struct links *links;
     struct invalidate *invalidate;
+    struct disk *lookups;    /* in tables on disk */
     struct disk *part_reads; /* of whole part files */
     struct switcher *switcher;
     atomic_uint n_open_parts; /* each has a descriptor */
@@ -48,9 +50,10 @@ struct view {
 #define VIEW_FOREVER_S 31536000.0
 #define VIEW_CHANGES_S 1.0
 
-/* The child of that name. A KEY gets a number with one lookup, for the kernel to forget. */
+/* The child of that name. A KEY gets a number with one lookup, for the kernel to forget. worker: NULL in
+ * threads that must not wait for a disk (DISK_NEEDED). */
 int view_find(struct view *view, const struct tree_node *parent, const char *name,
-              struct tree_node *out);
+              struct disk_worker *worker, struct tree_node *out);
 
 /* Attributes and how long they hold. pinned: the version of the open file asked through, or
  * NULL. */

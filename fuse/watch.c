@@ -91,7 +91,7 @@ static void invalidate_version(struct invalidate *invalidate, struct table *tabl
     struct tree_node node = {.kind = TREE_VERSIONS, .table = table_index(table)};
     uint64_t versions_ino = tree_ino(&node);
     struct version *version = table_pin_version(table, id);
-    bool is_loaded = version && version_mem(version);
+    bool is_loaded = version && version_is_loaded(version);
     invalidate_attr(invalidate, versions_ino);
     if (id == 0 || id > TREE_VERSION_MAX) {
         version_unpin(version);

@@ -104,11 +104,11 @@ static void session__answers_from_an_arena(void **state)
     struct fkv_lookup lookup = ask(3);
     struct fkv_lookup out;
     struct err err = {0};
-    assert_int_equal(session_lookup(session, &lookup, sizeof lookup, &out, &err), -EINVAL);
+    assert_int_equal(session_lookup(session, &lookup, sizeof lookup, NULL, &out, &err), -EINVAL);
     assert_int_equal(session_attach(session, getpid(), &attach, sizeof attach, &err), 0);
     const uint64_t keys[] = {5, N_KEYS, 0};
     memcpy(arena + lookup.keys_off, keys, sizeof keys);
-    assert_int_equal(session_lookup(session, &lookup, sizeof lookup, &out, &err), 0);
+    assert_int_equal(session_lookup(session, &lookup, sizeof lookup, NULL, &out, &err), 0);
     assert_int_equal(out.error, 0);
     assert_int_equal(out.n_found, 2);
     assert_int_equal(out.served, 1);
@@ -212,7 +212,7 @@ static size_t read_all(struct session *session, uint8_t *out, size_t piece_len)
     size_t len = 0;
     for (;;) {
         struct message_piece piece = {0};
-        assert_int_equal(session_read(session, piece_len, &piece, NULL), 0);
+        assert_int_equal(session_read(session, piece_len, NULL, &piece, NULL), 0);
         if (piece.len == 0)
             return len;
         assert_true(piece.len <= piece_len);
@@ -278,7 +278,7 @@ static void session__refuses_broken_messages(void **state)
     struct message_piece piece = {0};
     for (size_t cut = 0; cut < len; cut++)
         assert_int_equal(session_write(session, message, cut, NULL), -EPROTO);
-    assert_int_equal(session_read(session, 100, &piece, NULL), 0);
+    assert_int_equal(session_read(session, 100, NULL, &piece, NULL), 0);
     assert_int_equal(piece.len, 0);
     len = compose(message, (FKV_MESSAGE_MAX - sizeof(struct fkv_lookup)) / 8 + 1, 0);
     assert_int_equal(session_write(session, message, len, NULL), -E2BIG);
@@ -310,17 +310,17 @@ static void session__inline_requests_answer_in_place(void **state)
     size_t len = 0;
     struct fkv_lookup head;
     compose(message, 2, 998);
-    assert_int_equal(session_inline(session, message, sizeof message, reply, &len, NULL), 0);
+    assert_int_equal(session_inline(session, message, sizeof message, NULL, reply, &len, NULL), 0);
     memcpy(&head, reply, sizeof head);
     assert_int_equal(head.error, 0);
     assert_int_equal(head.n_found, 2);
     assert_int_equal(len, sizeof head + head.body_len);
     compose(message, 500, 0); /* 500 values of 64 bytes do not fit */
-    assert_int_equal(session_inline(session, message, sizeof message, reply, &len, NULL), 0);
+    assert_int_equal(session_inline(session, message, sizeof message, NULL, reply, &len, NULL), 0);
     memcpy(&head, reply, sizeof head);
     assert_int_equal(head.error, -ENOSPC);
     assert_int_equal(len, sizeof head);
-    assert_int_equal(session_inline(session, message, 127, reply, &len, NULL), -EPROTO);
+    assert_int_equal(session_inline(session, message, 127, NULL, reply, &len, NULL), -EPROTO);
     session_close(session);
 }
 
@@ -403,7 +403,7 @@ static int32_t error_of(struct session *session, uint32_t flags, uint64_t versio
     compose(message, 1, 1);
     store_le32(message + offsetof(struct fkv_lookup, flags), flags);
     store_le64(message + offsetof(struct fkv_lookup, version), version);
-    assert_int_equal(session_inline(session, message, sizeof message, reply, &len, NULL), 0);
+    assert_int_equal(session_inline(session, message, sizeof message, NULL, reply, &len, NULL), 0);
     return (int32_t)load_le32(reply + offsetof(struct fkv_lookup, error));
 }
 
