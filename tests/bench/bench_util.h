@@ -41,8 +41,8 @@ static inline size_t huge_round(size_t len)
 static inline void *huge_alloc(size_t len)
 {
     size_t want = huge_round(len) + (2 << 20);
-    uint8_t *p = mmap(NULL, want, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *p = (uint8_t *)mmap(NULL, want, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     BENCH_MUST(p != MAP_FAILED);
     uint8_t *aligned = (uint8_t *)(((uintptr_t)p + (2 << 20) - 1) & ~(uintptr_t)((2 << 20) - 1));
     if (aligned > p)

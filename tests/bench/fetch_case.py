@@ -28,7 +28,7 @@ class Case:
         os.makedirs(self.store)
         env = dict(os.environ, FKV_STORE=self.store)
         bench.run(bench.FKV, "init", env=env)
-        bench.run(bench.program("bench_gen"), self.store, "t", n_keys, 1, SHARDS)
+        bench.run(bench.program("bench_gen"), self.store, "t", n_keys, 1, f"--shards={SHARDS}")
         bench.run(bench.FKV, "publish", "t", env=env)
         self.parts_dir = os.path.join(self.store, "tables", "t", "v", "1", "parts")
         self.parts = sorted(os.listdir(self.parts_dir))

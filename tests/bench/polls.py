@@ -29,7 +29,7 @@ def make_version(place, name, n_keys):
     os.makedirs(store)
     env = dict(os.environ, FKV_STORE=store)
     bench.run(bench.FKV, "init", env=env)
-    bench.run(bench.program("bench_gen"), store, "seed", n_keys, 1, 1)
+    bench.run(bench.program("bench_gen"), store, "seed", n_keys, 1, "--shards=1")
     bench.run(bench.FKV, "publish", "seed", env=env)
     return os.path.join(store, "tables", "seed", "v", "1")
 
