@@ -1,9 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Sorting: an in-place radix sort from the hash's highest byte down (McIlroy, Bostic, McIlroy: "Engineering Radix Sort", 1993, their
- * American flag sort); small pieces by insertion. Hashes are uniform, so three bytes decide nearly all. Records of one hash, which
- * are repeats of a key but for rare collisions, are heapsorted by key and seq: no extra memory, no bad case.
- */
 #include "builder/arena.h"
 
 #include "base/hash.h"
@@ -11,8 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-
-enum { INSERTION_MAX = 48 };
 
 int arena_init(struct arena *arena, size_t cap)
 {
@@ -86,127 +79,33 @@ void record_view(const uint8_t *record, uint64_t hash_seed, struct run_entry *ou
         out->entry.value = NULL;
 }
 
-int record_compare(const uint8_t *a, const uint8_t *b, enum seq_order order)
+static int key_compare(const struct part_entry *a, const struct part_entry *b)
 {
-    struct record_head x;
-    struct record_head y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    if (x.hash != y.hash)
-        return x.hash < y.hash ? -1 : 1;
-    size_t common = x.key_len < y.key_len ? x.key_len : y.key_len;
-    int ret = memcmp(a + RECORD_HEAD_LEN, b + RECORD_HEAD_LEN, common);
-    if (ret == 0)
-        ret = (int)x.key_len - (int)y.key_len;
-    if (ret)
+    if (a->key_len == 0 && b->key_len == 0)
+        return (a->key > b->key) - (a->key < b->key);
+    size_t common = a->key_len < b->key_len ? a->key_len : b->key_len;
+    int ret = common ? memcmp(a->key_bytes, b->key_bytes, common) : 0;
+    return ret ? ret : (int)a->key_len - (int)b->key_len;
+}
+
+int run_entry_compare(const struct run_order *order, const struct run_entry *a,
+                      const struct run_entry *b)
+{
+    uint64_t x = order->n_shards ? run_order_shard(order, a->entry.hash) : a->entry.hash;
+    uint64_t y = order->n_shards ? run_order_shard(order, b->entry.hash) : b->entry.hash;
+    if (x != y)
+        return x < y ? -1 : 1;
+    int ret = key_compare(&a->entry, &b->entry);
+    if (ret || a->seq == b->seq)
         return ret;
-    if (x.seq == y.seq)
-        return 0;
-    return (x.seq < y.seq) == (order == SEQ_ASCENDING) ? -1 : 1;
+    return (a->seq < b->seq) == (order->seq == SEQ_ASCENDING) ? -1 : 1;
 }
 
-struct sorter {
-    const uint8_t *memory;
-    enum seq_order order;
-};
-
-static bool slot_before(const struct sorter *sorter, struct arena_slot a, struct arena_slot b)
+int record_compare(const struct run_order *order, const uint8_t *a, const uint8_t *b)
 {
-    if (a.hash != b.hash)
-        return a.hash < b.hash;
-    return record_compare(sorter->memory + a.off, sorter->memory + b.off, sorter->order) < 0;
-}
-
-static void insertion_sort(const struct sorter *sorter, struct arena_slot *slots, size_t n)
-{
-    for (size_t i = 1; i < n; i++) {
-        struct arena_slot slot = slots[i];
-        size_t k = i;
-        for (; k > 0 && slot_before(sorter, slot, slots[k - 1]); k--)
-            slots[k] = slots[k - 1];
-        slots[k] = slot;
-    }
-}
-
-static void sift_down(const struct sorter *sorter, struct arena_slot *slots, size_t i, size_t n)
-{
-    struct arena_slot slot = slots[i];
-    for (;;) {
-        size_t child = 2 * i + 1;
-        if (child >= n)
-            break;
-        if (child + 1 < n && slot_before(sorter, slots[child], slots[child + 1]))
-            child++;
-        if (!slot_before(sorter, slot, slots[child]))
-            break;
-        slots[i] = slots[child];
-        i = child;
-    }
-    slots[i] = slot;
-}
-
-static void heap_sort(const struct sorter *sorter, struct arena_slot *slots, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;)
-        sift_down(sorter, slots, i, n);
-    for (size_t i = n; i-- > 1;) {
-        struct arena_slot last = slots[i];
-        slots[i] = slots[0];
-        slots[0] = last;
-        sift_down(sorter, slots, 0, i);
-    }
-}
-
-/* Puts every slot into the bucket of its byte; ends[b] becomes the end of bucket b. */
-static void flag_pass(struct arena_slot *slots, size_t n, int shift, size_t ends[256])
-{
-    size_t at[256];
-    size_t counts[256] = {0};
-    for (size_t i = 0; i < n; i++)
-        counts[slots[i].hash >> shift & 255]++;
-    size_t sum = 0;
-    for (int b = 0; b < 256; b++) {
-        at[b] = sum;
-        sum += counts[b];
-        ends[b] = sum;
-    }
-    for (unsigned b = 0; b < 256; b++) {
-        while (at[b] < ends[b]) {
-            struct arena_slot slot = slots[at[b]];
-            unsigned home;
-            while ((home = slot.hash >> shift & 255) != b) {
-                struct arena_slot other = slots[at[home]];
-                slots[at[home]++] = slot;
-                slot = other;
-            }
-            slots[at[b]++] = slot;
-        }
-    }
-}
-
-/* At most eight levels deep: shift falls by 8 with each. */
-static void radix_sort(const struct sorter *sorter, struct arena_slot *slots, size_t n, int shift)
-{
-    if (n <= INSERTION_MAX) {
-        insertion_sort(sorter, slots, n);
-        return;
-    }
-    if (shift < 0) {
-        heap_sort(sorter, slots, n);
-        return;
-    }
-    size_t ends[256];
-    flag_pass(slots, n, shift, ends);
-    size_t begin = 0;
-    for (int b = 0; b < 256; b++) {
-        if (ends[b] - begin > 1)
-            radix_sort(sorter, slots + begin, ends[b] - begin, shift - 8);
-        begin = ends[b];
-    }
-}
-
-void arena_sort(struct arena *arena, enum seq_order order)
-{
-    struct sorter sorter = {.memory = arena->memory, .order = order};
-    radix_sort(&sorter, arena_slots(arena), arena->n, 56);
+    struct run_entry x;
+    struct run_entry y;
+    record_view(a, order->hash_seed, &x);
+    record_view(b, order->hash_seed, &y);
+    return run_entry_compare(order, &x, &y);
 }

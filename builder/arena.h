@@ -8,7 +8,7 @@
  *   u64 hash, u64 seq, u32 value length, u8 key length, u8 flags, u16 0, key (bytes keys only), value, padding to 8
  *
  * A u64 key is not stored: its hash is a bijection of it.
- * Order: by hash, then key (memcmp, then length), then seq, ascending or descending.
+ * Order: by hash, or by shard; then by key (u64 by value, bytes by memcmp, then length); then by seq, ascending or descending.
  *
  * Threads: one at a time until sorted, then immutable. Memory: as much as asked for, touched as it fills.
  * Errors: -ENOMEM; -ENOBUFS from arena_add() when full.
@@ -36,11 +36,24 @@ struct run_entry {
     uint64_t seq;
 };
 
-/* What decides between records of one key. */
+/* Which of the records of one key comes first. */
 enum seq_order {
     SEQ_ASCENDING, /* the first in the input comes first */
     SEQ_DESCENDING,
 };
+
+/* What order records have: the only place that knows. */
+struct run_order {
+    enum seq_order seq;
+    uint64_t hash_seed;
+    uint32_t n_shards; /* 0: by hash, key, seq. Else by shard of so many, key, seq */
+};
+
+/* As schema_shard(): hashes of one shard are one range of them. */
+static inline uint32_t run_order_shard(const struct run_order *order, uint64_t hash)
+{
+    return (uint32_t)(((hash >> 32) * order->n_shards) >> 32);
+}
 
 /* Bytes of a record, padding included. */
 static inline size_t record_len(const struct record_head *head)
@@ -51,11 +64,14 @@ static inline size_t record_len(const struct record_head *head)
 /* Views a record; value is wrong while only the head and key are in memory. */
 void record_view(const uint8_t *record, uint64_t hash_seed, struct run_entry *out);
 
-/* <0, 0, >0 as a comes before, with, or after b; 0 only for the same row. */
-int record_compare(const uint8_t *a, const uint8_t *b, enum seq_order order);
+/* <0, 0, >0 as a comes before, with, or after b; 0 only for the same row. Values are not looked at. */
+int run_entry_compare(const struct run_order *order, const struct run_entry *a,
+                      const struct run_entry *b);
+int record_compare(const struct run_order *order, const uint8_t *a, const uint8_t *b);
 
 struct arena_slot {
-    uint64_t hash;
+    uint64_t
+        head; /* the hash until the arena is sorted; then what sorting by this order left there */
     uint64_t off;
 };
 
@@ -71,7 +87,8 @@ void arena_release(struct arena *arena);
 int arena_add(struct arena *arena, const struct part_entry *entry, uint64_t seq);
 /* Empties it and keeps the memory. */
 void arena_clear(struct arena *arena);
-void arena_sort(struct arena *arena, enum seq_order order);
+/* Once, between arena_clear() and the next. */
+void arena_sort(struct arena *arena, const struct run_order *order);
 
 static inline struct arena_slot *arena_slots(const struct arena *arena)
 {

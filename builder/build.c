@@ -10,9 +10,9 @@
 #include "builder/reduce.h"
 #include "builder/seal.h"
 #include "builder/staging.h"
+#include "builder/value_coding.h"
 #include "builder/verify.h"
 #include "builder/version_reader.h"
-#include "format/part_writer.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -37,7 +37,9 @@ struct build {
     char base_dir[STORE_PATH_MAX];
     struct version_desc base;
     struct version_desc desc; /* what is being made */
+    struct run_order order;
     struct map_output map;
+    struct value_coding coding;
 };
 
 static uint32_t threads_of(const struct job *job)
@@ -179,13 +181,16 @@ static int build_plan(struct build *build, const struct state *state, struct err
 static int build_map(struct build *build, struct err *err)
 {
     struct map_plan plan;
-    plan_map(&build->desc.schema, build->job->memory, build->n_threads, &plan);
+    const struct schema *schema = &build->desc.schema;
+    plan_map(schema, build->job->memory, build->n_threads, &plan);
+    build->order = plan_order(build->job, schema);
     struct map_params params = {.job = build->job,
-                                .schema = &build->desc.schema,
+                                .schema = schema,
+                                .order = build->order,
+                                .has_sample = value_coding_wants_sample(build->job, schema->kind),
                                 .n_workers = plan.n_workers,
                                 .arena_len = plan.arena_len,
-                                .block_len = plan.block_len,
-                                .memory = build->job->memory};
+                                .block_len = plan.block_len};
     return map_run(&build->engine.engine, &params, &build->meter, &build->map, err);
 }
 
@@ -197,8 +202,7 @@ static int build_merge_down(struct build *build, const struct reduce_plan *plan,
     int ret = scratch_open(scratch, build->job->scratch, true, err);
     if (ret)
         return ret;
-    return merge_down(build->map.runs, &build->map.n_runs, plan->n_runs_max,
-                      build->desc.schema.hash_seed, seq_order_of(build->job->duplicates),
+    return merge_down(build->map.runs, &build->map.n_runs, plan->n_runs_max, &build->order,
                       plan->read_memory, scratch, err);
 }
 
@@ -226,34 +230,72 @@ static int desc_make_room(struct version_desc *desc, struct err *err)
     return 0;
 }
 
+/* How many shards, and how values are stored: what the input decides. */
+static int build_choose(struct build *build, struct build_result *result, struct err *err)
+{
+    struct schema *schema = &build->desc.schema;
+    const struct level_totals *totals = &build->map.totals;
+    struct value_coding *coding = &build->coding;
+    if (schema->n_shards == 0)
+        schema->n_shards = plan_shards(schema->kind, totals->key_len + totals->value_len);
+    struct value_totals values = {
+        .n_values = totals->n_entries, .len = totals->value_len, .n_shards = schema->n_shards};
+    int ret = value_coding_choose(build->job, schema, &build->map.sample, &values, coding, err);
+    value_sample_release(&build->map.sample);
+    if (ret)
+        return ret;
+    result->kind = schema->kind;
+    result->was_sampled = coding->was_sampled;
+    result->ratio_tried = coding->ratio_tried;
+    result->level = coding->compression ? coding->level : 0;
+    result->dictionary_len = (uint32_t)coding->dictionary.len;
+    return 0;
+}
+
+static int reduce_shards(struct build *build, const struct reduce_plan *plan,
+                         struct build_result *result, struct err *err)
+{
+    struct version_desc *desc = &build->desc;
+    struct level_params level = {.job = build->job,
+                                 .schema = &desc->schema,
+                                 .level = desc->n_levels - 1,
+                                 .totals = build->map.totals,
+                                 .coding = &build->coding};
+    struct reduce_params params = {.job = build->job,
+                                   .store = build->store,
+                                   .dir = build->staging.dir,
+                                   .level = &level,
+                                   .order = build->order,
+                                   .runs = build->map.runs,
+                                   .n_runs = build->map.n_runs,
+                                   .read_memory = plan->read_memory,
+                                   .n_at_once = plan->n_at_once};
+    struct reduce_totals totals = {0};
+    int ret =
+        reduce_run(&build->engine.engine, &params, &build->meter, own_parts(build), &totals, err);
+    result->duplicates = totals.n_duplicates;
+    result->values_len = totals.values_len;
+    result->values_stored_len = totals.values_stored_len;
+    return ret;
+}
+
 static int build_reduce(struct build *build, struct build_result *result, struct err *err)
 {
     struct version_desc *desc = &build->desc;
     struct reduce_plan plan;
     struct scratch scratch = {.fd = -1};
-    if (desc->schema.n_shards == 0)
-        desc->schema.n_shards = plan_shards(build->map.entry_bytes);
-    int ret = desc_make_room(desc, err);
+    meter_stage(&build->meter, BUILD_REDUCE, runs_len(&build->map));
+    int ret = build_choose(build, result, err);
+    if (!ret)
+        ret = desc_make_room(desc, err);
+    if (!ret)
+        ret = plan_reduce(&build->map, build->job, &desc->schema, &build->order, build->n_threads,
+                          &plan, err);
     if (ret)
         return ret;
-    plan_reduce(&build->map, build->job->memory, build->n_threads, desc->schema.n_shards, &plan);
-    meter_stage(&build->meter, BUILD_REDUCE, runs_len(&build->map));
     ret = build_merge_down(build, &plan, &scratch, err);
-    struct reduce_params params = {
-        .job = build->job,
-        .store = build->store,
-        .dir = build->staging.dir,
-        .schema = &desc->schema,
-        .level = desc->n_levels - 1,
-        .n_partitions = part_partitions(&desc->schema, build->map.n_entries),
-        .runs = build->map.runs,
-        .n_runs = build->map.n_runs,
-        .read_memory = plan.read_memory,
-        .n_at_once = plan.n_at_once,
-    };
     if (!ret)
-        ret = reduce_run(&build->engine.engine, &params, &build->meter, own_parts(build),
-                         &result->duplicates, err);
+        ret = reduce_shards(build, &plan, result, err);
     map_output_release(&build->map);
     scratch_close(&scratch);
     return ret;
@@ -367,6 +409,7 @@ int build_run(struct store *store, const struct state *state, const struct job *
         *result = done;
     }
     map_output_release(&build.map);
+    value_coding_release(&build.coding);
     version_desc_release(&build.desc);
     version_desc_release(&build.base);
     return ret;

@@ -2,7 +2,7 @@
 /*
  * build: from a job to a sealed build under tables/<table>/staging/<task>/ on the store.
  *
- *   plan -> map (parse, hash, spill sorted runs) -> reduce per shard (merge, resolve duplicates, write the part)
+ *   plan -> map (parse, hash, spill sorted runs) -> reduce per shard (merge, resolve duplicates, compress, write the part)
  *   -> seal (version.json, links to the base's parts) -> verify (read every part back, look every key up)
  *
  * The result depends on the inputs and the job's schema only, never on threads or memory.
@@ -51,6 +51,14 @@ struct build_result {
     uint64_t input_bytes; /* after decompression */
     uint32_t n_shards;
     double seconds[4]; /* of each stage */
+    /* Of tables on disk. */
+    enum table_kind kind;
+    bool was_sampled;   /* compression was tried on a sample; it would leave: */
+    double ratio_tried; /* of the values' bytes, 1 for all */
+    int level;          /* zstd's; 0: values are stored as they are */
+    uint32_t dictionary_len;
+    uint64_t values_len;        /* before compression */
+    uint64_t values_stored_len; /* and after */
 };
 
 int build_run(struct store *store, const struct state *state, const struct job *job,

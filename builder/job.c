@@ -2,6 +2,7 @@
 #include "builder/job.h"
 
 #include "builder/input.h"
+#include "format/block_layout.h"
 #include "manifest/name.h"
 
 #include <errno.h>
@@ -50,6 +51,26 @@ static int schema_part_check(const struct job *job, struct err *err)
     return schema_check(&schema, err);
 }
 
+/* A delta that names no kind may turn out to be of any. */
+static int storing_check(const struct job *job, struct err *err)
+{
+    enum table_kind kind = job->schema.kind;
+    if (kind == KIND_MEM && (job->compress == COMPRESS_ZSTD || job->block_pages))
+        return err_set(err, -EINVAL,
+                       "%s: a table of kind mem has neither blocks nor compressed values; build "
+                       "it with --kind blk or idx",
+                       job->block_pages ? "--block-pages" : "--compress");
+    if (kind && kind != KIND_BLK && job->no_filter)
+        return err_set(err, -EINVAL, "--no-filter: only a table of kind blk has a filter");
+    if (job->compress_level < 0 || job->compress_level > 19)
+        return err_set(err, -EINVAL, "--compress: expected a level of 1 to 19, found %d",
+                       job->compress_level);
+    if (job->block_pages > BLOCK_SHORT_PAGES)
+        return err_set(err, -EINVAL, "--block-pages: expected at most %d, found %u",
+                       (int)BLOCK_SHORT_PAGES, job->block_pages);
+    return 0;
+}
+
 int job_check(const struct job *job, struct err *err)
 {
     if (!job->table)
@@ -63,6 +84,9 @@ int job_check(const struct job *job, struct err *err)
         ret = columns_check(job, err);
     if (!ret)
         ret = schema_part_check(job, err);
+    if (ret)
+        return ret;
+    ret = storing_check(job, err);
     if (ret)
         return ret;
     if (job->memory < JOB_MEMORY_MIN)

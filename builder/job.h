@@ -28,6 +28,12 @@ enum duplicate_policy {
     DUPLICATE_LAST,
 };
 
+enum compress_policy {
+    COMPRESS_AUTO, /* when a sample says that it pays */
+    COMPRESS_NONE,
+    COMPRESS_ZSTD,
+};
+
 struct job {
     const char *table;
     const char *task; /* name of the staging directory; NULL: made from time and pid */
@@ -44,11 +50,16 @@ struct job {
     bool
         tombstones_file_mode; /* delta TSV/CSV: a row with a key only (no value field) deletes the key */
     enum duplicate_policy duplicates;
-    uint64_t max_bad;    /* rows that may be rejected */
-    uint64_t memory;     /* bytes, at least JOB_MEMORY_MIN */
-    uint32_t n_threads;  /* 0: one a CPU */
-    const char *scratch; /* directory of spill files; NULL: $TMPDIR or /var/tmp */
-    const char *author;  /* NULL: user@host */
+    /* Of tables on disk; a `mem` table keeps its values as they are. */
+    enum compress_policy compress;
+    int compress_level; /* 1 to 19; 0: ZSTD_VALUE_LEVEL */
+    bool no_filter; /* blk, level 0: an absent key costs a read, and a key a byte of memory less */
+    uint32_t block_pages; /* of 4 KiB, that values are packed into; 0: chosen by their length */
+    uint64_t max_bad;     /* rows that may be rejected */
+    uint64_t memory;      /* bytes, at least JOB_MEMORY_MIN */
+    uint32_t n_threads;   /* 0: one a CPU */
+    const char *scratch;  /* directory of spill files; NULL: $TMPDIR or /var/tmp */
+    const char *author;   /* NULL: user@host */
 };
 
 enum { THREADS_MAX = 1024 };

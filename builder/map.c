@@ -34,14 +34,9 @@ struct worker {
     struct run_writer writer; /* once something was spilled */
     bool has_spilled;
     uint64_t rows;
-    uint64_t n_entries;
-    uint64_t entry_bytes;
+    struct level_totals totals;
+    struct value_sample sample;
 };
-
-enum seq_order seq_order_of(enum duplicate_policy policy)
-{
-    return policy == DUPLICATE_LAST ? SEQ_DESCENDING : SEQ_ASCENDING;
-}
 
 static void map_fail(struct map *map, int code, uint64_t seq, const struct err *err)
 {
@@ -77,7 +72,7 @@ static int worker_spill(struct worker *worker, struct err *err)
     int ret = 0;
     if (worker->arena->n == 0)
         return 0;
-    arena_sort(worker->arena, seq_order_of(map->params->job->duplicates));
+    arena_sort(worker->arena, &map->params->order);
     if (!worker->has_spilled) {
         ret = scratch_open(worker->scratch, map->params->job->scratch, true, err);
         if (!ret)
@@ -110,9 +105,15 @@ static int worker_add(struct worker *worker, const struct part_entry *entry, uin
                        "a row of %u bytes does not fit the memory of a worker; allow more with "
                        "--memory",
                        entry->value_len);
-    worker->n_entries++;
-    worker->entry_bytes += (entry->key_len ? entry->key_len : sizeof(uint64_t)) + entry->value_len;
-    return 0;
+    level_totals_add(&worker->totals,
+                     &(struct level_totals){
+                         .n_entries = 1,
+                         .key_len = entry->key_len ? entry->key_len : sizeof(uint64_t),
+                         .value_len = entry->value_len,
+                         .value_max = entry->value_len,
+                     });
+    ret = worker->map->params->has_sample ? value_sample_add(&worker->sample, entry, seq) : 0;
+    return ret ? err_sys(err, ret, "sampling values") : 0;
 }
 
 /* Decodes all rows of the block. A bad row is noted; other failures end the worker. */
@@ -170,13 +171,13 @@ static int worker_loop(struct worker *worker, uint64_t *seq, struct err *err)
     }
 }
 
-static void worker_count(const struct worker *worker)
+static int worker_count(struct worker *worker)
 {
     struct map *map = worker->map;
     scope_lock(&map->lock);
     map->out->rows += worker->rows;
-    map->out->n_entries += worker->n_entries;
-    map->out->entry_bytes += worker->entry_bytes;
+    level_totals_add(&map->out->totals, &worker->totals);
+    return value_sample_merge(&map->out->sample, &worker->sample);
 }
 
 static int worker_start(struct worker *worker, struct err *err)
@@ -201,14 +202,16 @@ static int worker_main(void *context, uint32_t number, struct err *err)
     if (!ret && worker.has_spilled)
         ret = worker_spill(&worker, &fault);
     else if (!ret)
-        arena_sort(worker.arena, seq_order_of(map->params->job->duplicates));
+        arena_sort(worker.arena, &map->params->order);
+    int counted = worker_count(&worker);
+    if (counted && !ret)
+        ret = err_sys(&fault, counted, "sampling values");
     if (ret) {
         map_fail(map, ret, seq, &fault);
         feed_stop(map->feed, seq == UINT64_MAX ? 0 : (uint32_t)(seq >> SEQ_LINE_BITS));
     }
     if (worker.has_spilled)
         arena_release(worker.arena);
-    worker_count(&worker);
     run_writer_release(&worker.writer);
     row_parser_release(&worker.parser);
     input_block_release(&worker.block);
@@ -236,7 +239,7 @@ static int keep_arenas(struct map *map, struct err *err)
     uint64_t used = 0;
     for (uint32_t i = 0; i < out->n_workers; i++)
         used += arena_used(&out->arenas[i]);
-    bool keeps = plan_keeps(map->params->memory, used, out->n_entries, out->entry_bytes);
+    bool keeps = plan_keeps(map->params, used, &out->totals);
     for (uint32_t i = 0; i < out->n_workers; i++) {
         struct arena *arena = &out->arenas[i];
         int ret = 0;
@@ -324,6 +327,7 @@ void map_output_release(struct map_output *output)
     }
     free(output->arenas);
     free(output->scratches);
+    value_sample_release(&output->sample);
     output->runs = NULL;
     output->arenas = NULL;
     output->scratches = NULL;

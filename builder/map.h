@@ -3,6 +3,8 @@
  * map: the first stage. Workers take blocks of rows, decode them into their arenas, sort an arena when it is full and spill
  * it as a run. What is left at the end stays in memory when all of it fits, so a small build never touches the disk.
  *
+ * Runs have the order that the kind of the table is written in, and of the rows of one key the one that wins comes first.
+ *
  * Threads: map_run() runs its workers on the engine; its output is immutable. Memory: n_workers * (arena + block + parser).
  * Errors: -EBADMSG for too many bad rows (the first by input and line is named), those of inputs and scratch files.
  */
@@ -13,14 +15,17 @@
 #include "builder/job.h"
 #include "builder/meter.h"
 #include "builder/run.h"
+#include "builder/value_sample.h"
+#include "builder/shard_writer.h"
 
 struct map_params {
     const struct job *job;
     const struct schema *schema; /* the shape; n_shards is not used */
+    struct run_order order;
+    bool has_sample; /* values are wanted to try compression on */
     uint32_t n_workers;
     size_t arena_len;
     size_t block_len;
-    uint64_t memory; /* of the whole build: decides whether arenas left at the end stay in memory */
 };
 
 struct map_output {
@@ -31,16 +36,13 @@ struct map_output {
     uint32_t n_workers;
     uint64_t rows;
     uint64_t bad_rows;
-    uint64_t n_entries;   /* good rows, repeats of a key included */
-    uint64_t entry_bytes; /* of their keys and stored values */
-    uint64_t input_bytes; /* after decompression */
+    struct level_totals totals; /* of good rows */
+    struct value_sample sample;       /* while has_sample */
+    uint64_t input_bytes;       /* after decompression */
 };
 
 int map_run(struct engine *engine, const struct map_params *params, struct meter *meter,
             struct map_output *out, struct err *err);
 void map_output_release(struct map_output *output);
-
-/* The order that makes the row which wins a repeated key come first. */
-enum seq_order seq_order_of(enum duplicate_policy policy);
 
 #endif

@@ -18,7 +18,7 @@ struct merge {
     bool *is_done;
     uint32_t *losers; /* [1, n): inner nodes; [0]: the winner */
     size_t n;
-    enum seq_order order;
+    struct run_order order;
     bool has_winner; /* merge_next() gave it and must move its reader on */
     struct buf big;
 };
@@ -28,11 +28,7 @@ static bool plays_before(const struct merge *merge, uint32_t a, uint32_t b)
 {
     if (merge->is_done[a] || merge->is_done[b])
         return !merge->is_done[a];
-    const struct run_reader *x = &merge->readers[a];
-    const struct run_reader *y = &merge->readers[b];
-    if (x->view.entry.hash != y->view.entry.hash)
-        return x->view.entry.hash < y->view.entry.hash;
-    return record_compare(x->record, y->record, merge->order) < 0;
+    return run_entry_compare(&merge->order, &merge->readers[a].view, &merge->readers[b].view) < 0;
 }
 
 /* Plays from leaf `player` to the root. */
@@ -69,44 +65,74 @@ static int reader_move(struct merge *merge, size_t i, struct err *err)
     return 0;
 }
 
-static int readers_open(struct merge *merge, const struct run *runs, size_t n_runs,
-                        uint64_t hash_seed, struct merge_range range, uint64_t memory,
+/* The first hash of a shard: the least whose 32 high bits, scaled, reach it. See schema_shard(). */
+static uint64_t shard_first(uint32_t shard, uint32_t n_shards)
+{
+    uint64_t high = (((uint64_t)shard << 32) + n_shards - 1) / n_shards;
+    return high << 32;
+}
+
+struct merge_range merge_range_of(uint32_t shard, uint32_t n_shards)
+{
+    struct merge_range range = {shard_first(shard, n_shards), UINT64_MAX};
+    if (shard + 1 < n_shards)
+        range.last = shard_first(shard + 1, n_shards) - 1;
+    return range;
+}
+
+static int reader_open(struct merge *merge, const struct run *run, struct merge_range range,
+                       size_t cap, struct err *err)
+{
+    int ret = run_reader_open(&merge->readers[merge->n], run, merge->order.hash_seed, range.first,
+                              range.last, cap, err);
+    if (ret)
+        return ret;
+    merge->n++;
+    return reader_move(merge, merge->n - 1, err);
+}
+
+/* What is merged: ranges[0, n) of each run, each a stream in order. */
+struct streams {
+    const struct run *runs;
+    size_t n_runs;
+    const struct merge_range *ranges;
+    uint32_t n;
+};
+
+static int readers_open(struct merge *merge, const struct streams *streams, uint64_t memory,
                         struct err *err)
 {
     size_t n_files = 0;
-    for (size_t i = 0; i < n_runs; i++)
-        n_files += !runs[i].arena;
-    uint64_t cap = n_files ? memory / n_files : 0;
+    for (size_t i = 0; i < streams->n_runs; i++)
+        n_files += !streams->runs[i].arena;
+    uint64_t cap = n_files ? memory / (n_files * streams->n) : 0;
     if (cap > READ_MAX)
         cap = READ_MAX;
-    for (size_t i = 0; i < n_runs; i++) {
-        int ret = run_reader_open(&merge->readers[i], &runs[i], hash_seed, range.first, range.last,
-                                  (size_t)cap, err);
-        if (ret)
-            return ret;
-        merge->n++;
-        ret = reader_move(merge, i, err);
+    for (size_t i = 0; i < streams->n_runs * streams->n; i++) {
+        int ret = reader_open(merge, &streams->runs[i / streams->n],
+                              streams->ranges[i % streams->n], (size_t)cap, err);
         if (ret)
             return ret;
     }
     return 0;
 }
 
-int merge_open(const struct run *runs, size_t n_runs, uint64_t hash_seed, struct merge_range range,
-               enum seq_order order, uint64_t memory, struct merge **out, struct err *err)
+static int merge_new(const struct streams *streams, struct run_order order, uint64_t memory,
+                     struct merge **out, struct err *err)
 {
+    size_t n = streams->n_runs * streams->n;
     struct merge *merge = calloc(1, sizeof *merge);
     if (!merge)
-        return err_sys(err, -ENOMEM, "merging %zu runs", n_runs);
+        return err_sys(err, -ENOMEM, "merging %zu runs", streams->n_runs);
     merge->order = order;
-    merge->readers = calloc(n_runs + 1, sizeof *merge->readers);
-    merge->is_done = calloc(n_runs + 1, sizeof *merge->is_done);
-    merge->losers = calloc(n_runs + 1, sizeof *merge->losers);
+    merge->readers = calloc(n + 1, sizeof *merge->readers);
+    merge->is_done = calloc(n + 1, sizeof *merge->is_done);
+    merge->losers = calloc(n + 1, sizeof *merge->losers);
     int ret = 0;
     if (!merge->readers || !merge->is_done || !merge->losers)
-        ret = err_sys(err, -ENOMEM, "merging %zu runs", n_runs);
+        ret = err_sys(err, -ENOMEM, "merging %zu runs", streams->n_runs);
     if (!ret)
-        ret = readers_open(merge, runs, n_runs, hash_seed, range, memory, err);
+        ret = readers_open(merge, streams, memory, err);
     if (ret) {
         merge_close(merge);
         return ret;
@@ -115,6 +141,25 @@ int merge_open(const struct run *runs, size_t n_runs, uint64_t hash_seed, struct
         merge->losers[0] = play(merge, 1);
     *out = merge;
     return 0;
+}
+
+int merge_open(const struct run *runs, size_t n_runs, const struct run_order *order,
+               struct merge_range range, uint64_t memory, struct merge **out, struct err *err)
+{
+    struct streams streams = {.runs = runs, .n_runs = n_runs, .ranges = &range, .n = 1};
+    if (order->n_shards == 0)
+        return merge_new(&streams, *order, memory, out, err);
+    uint32_t first = run_order_shard(order, range.first);
+    streams.n = run_order_shard(order, range.last) - first + 1;
+    scope_free struct merge_range *ranges = calloc(streams.n, sizeof *ranges);
+    if (!ranges)
+        return err_sys(err, -ENOMEM, "merging %zu runs", n_runs);
+    for (uint32_t i = 0; i < streams.n; i++)
+        ranges[i] = merge_range_of(first + i, order->n_shards);
+    streams.ranges = ranges;
+    struct run_order by_key = *order;
+    by_key.n_shards = 1;
+    return merge_new(&streams, by_key, memory, out, err);
 }
 
 void merge_close(struct merge *merge)
@@ -178,20 +223,21 @@ static int merge_copy(struct merge *merge, struct run_writer *writer, struct err
     }
 }
 
-static int merge_group(const struct run *runs, size_t n, uint64_t hash_seed, enum seq_order order,
+static int merge_group(const struct run *runs, size_t n, const struct run_order *order,
                        uint64_t memory, struct run_writer *writer, struct run *out, struct err *err)
 {
     struct merge *merge = NULL;
     struct merge_range all = {0, UINT64_MAX};
-    int ret = merge_open(runs, n, hash_seed, all, order, memory, &merge, err);
+    struct streams streams = {.runs = runs, .n_runs = n, .ranges = &all, .n = 1};
+    int ret = merge_new(&streams, *order, memory, &merge, err);
     if (!ret)
         ret = merge_copy(merge, writer, err);
     merge_close(merge);
     return ret ? ret : run_writer_finish(writer, out, err);
 }
 
-int merge_down(struct run *runs, size_t *n_runs, size_t n_max, uint64_t hash_seed,
-               enum seq_order order, uint64_t memory, struct scratch *scratch, struct err *err)
+int merge_down(struct run *runs, size_t *n_runs, size_t n_max, const struct run_order *order,
+               uint64_t memory, struct scratch *scratch, struct err *err)
 {
     struct run_writer writer;
     if (n_max < 2)
@@ -204,7 +250,7 @@ int merge_down(struct run *runs, size_t *n_runs, size_t n_max, uint64_t hash_see
         for (size_t i = 0; i < *n_runs && !ret; i += n_max) {
             size_t n = *n_runs - i < n_max ? *n_runs - i : n_max;
             struct run merged = {0};
-            ret = merge_group(runs + i, n, hash_seed, order, memory, &writer, &merged, err);
+            ret = merge_group(runs + i, n, order, memory, &writer, &merged, err);
             if (ret)
                 break;
             for (size_t k = 0; k < n; k++)

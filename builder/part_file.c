@@ -219,7 +219,7 @@ static int load(struct part_memory *memory, struct loading *loading, uint64_t he
                        "%s: the file does not have its checksum, but every chunk does: "
                        "version.json is at odds with itself",
                        loading->path);
-    return part_open(memory->data, memory->len, loading->path, &memory->part, err);
+    return any_part_open(memory->data, memory->len, loading->path, &memory->part, err);
 }
 
 int part_memory_load(struct part_memory *memory, struct store *store, const char *dir,
@@ -244,7 +244,7 @@ int part_memory_load(struct part_memory *memory, struct store *store, const char
 
 void part_memory_release(struct part_memory *memory)
 {
-    part_free(memory->part);
+    any_part_free(memory->part);
     if (memory->data)
         munmap(memory->data, memory->len);
     *memory = (struct part_memory){0};

@@ -10,6 +10,7 @@
 #define FKV_BUILDER_PART_FILE_H
 
 #include "base/buf.h"
+#include "format/any_part.h"
 #include "format/part_writer.h"
 #include "format/version.h"
 #include "store/store.h"
@@ -47,7 +48,7 @@ int part_file_path(const char *dir, const struct part_desc *desc, char out[PART_
 struct part_memory {
     void *data;
     size_t len;
-    struct part *part;
+    struct any_part *part;
 };
 
 /* Reads, compares all digests, opens. heap_max: see above; scratch_dir is used beyond it. */

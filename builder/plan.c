@@ -2,7 +2,8 @@
 #include "builder/plan.h"
 
 #include "builder/input.h"
-#include "builder/reduce.h"
+
+#include <errno.h>
 
 /* The program itself, the two buffers of a store writer, the lists of runs. */
 #define OVERHEAD (12ULL << 20)
@@ -29,30 +30,71 @@ void plan_map(const struct schema *schema, uint64_t memory, uint32_t n_threads,
     uint64_t block = usable / n_threads >= (32ULL << 20) ? INPUT_BLOCK_LEN : INPUT_BLOCK_LEN / 4;
     /* A block and what is carried over to the next, each grown to the longest row; the stream's and the spill's buffers. */
     uint64_t fixed = 2 * (block + value_max) + RUN_WRITE_LEN + (512 << 10);
+    if (schema->kind != KIND_MEM)
+        fixed += 2 * SAMPLE_LEN;
     uint32_t n = (uint32_t)clamp(usable / (fixed + arena_min), 1, n_threads);
     uint64_t arena = usable / n > fixed ? usable / n - fixed : 0;
     *out = (struct map_plan){
         .n_workers = n, .arena_len = arena > arena_min ? arena : arena_min, .block_len = block};
 }
 
-uint32_t plan_shards(uint64_t entry_bytes)
+struct run_order plan_order(const struct job *job, const struct schema *schema)
+{
+    struct run_order order = {.seq = job->duplicates == DUPLICATE_LAST ? SEQ_DESCENDING
+                                                                       : SEQ_ASCENDING,
+                              .hash_seed = schema->hash_seed};
+    if (schema->kind == KIND_IDX)
+        order.n_shards = schema->n_shards ? schema->n_shards : PLAN_IDX_SHARDS;
+    return order;
+}
+
+uint32_t plan_shards(enum table_kind kind, uint64_t entry_bytes)
 {
     uint32_t n = 1;
-    while (n < SHARDS_MAX && entry_bytes / n > PLAN_SHARD_BYTES)
+    uint32_t n_max = kind == KIND_IDX ? PLAN_IDX_SHARDS : SHARDS_MAX;
+    while (n < n_max && entry_bytes / n > PLAN_SHARD_BYTES)
         n *= 2;
     return n;
 }
 
-bool plan_keeps(uint64_t memory, uint64_t used, uint64_t n_entries, uint64_t entry_bytes)
+static uint64_t entry_bytes(const struct level_totals *totals)
 {
-    uint64_t need =
-        OVERHEAD + used + reduce_writer_memory(n_entries, entry_bytes, plan_shards(entry_bytes));
-    return need <= memory;
+    return totals->key_len + totals->value_len;
 }
 
-void plan_reduce(const struct map_output *map, uint64_t memory, uint32_t n_threads,
-                 uint32_t n_shards, struct reduce_plan *out)
+bool plan_keeps(const struct map_params *params, uint64_t used, const struct level_totals *totals)
 {
+    const struct schema *schema = params->schema;
+    uint32_t n_shards =
+        schema->n_shards ? schema->n_shards : plan_shards(schema->kind, entry_bytes(totals));
+    uint64_t writer = shard_writer_memory(params->job, schema, totals, n_shards);
+    /* Choosing a coding comes before any writer. */
+    if (params->has_sample && writer < VALUE_CODING_MEMORY)
+        writer = VALUE_CODING_MEMORY;
+    return OVERHEAD + used + writer <= params->job->memory;
+}
+
+/* `idx` keeps a shard's keys in memory while it is written. The others need about as much for any shard. */
+static int writer_fits(const struct job *job, const struct schema *schema, uint64_t writer,
+                       uint64_t avail, struct err *err)
+{
+    if (schema->kind != KIND_IDX || writer <= avail)
+        return 0;
+    return err_set(err, -E2BIG,
+                   "--memory: writing a shard of an idx table takes the memory of its keys, about "
+                   "%llu MiB here, but %llu MiB are left of %llu; allow more%s",
+                   (unsigned long long)writer >> 20, (unsigned long long)avail >> 20,
+                   (unsigned long long)job->memory >> 20,
+                   job->is_delta ? "" : ", or cut the table into more shards with --shards");
+}
+
+int plan_reduce(const struct map_output *map, const struct job *job, const struct schema *schema,
+                const struct run_order *order, uint32_t n_threads, struct reduce_plan *out,
+                struct err *err)
+{
+    uint32_t n_shards = schema->n_shards;
+    /* A run sorted by more shards than the table has is read in as many places. */
+    uint32_t n_streams = order->n_shards > n_shards ? order->n_shards / n_shards : 1;
     uint64_t used = OVERHEAD;
     uint64_t n_files = 0;
     for (size_t i = 0; i < map->n_runs; i++) {
@@ -60,15 +102,21 @@ void plan_reduce(const struct map_output *map, uint64_t memory, uint32_t n_threa
         used += run->arena ? arena_used(run->arena) : run->n_fences * sizeof(struct run_fence);
         n_files += !run->arena;
     }
-    uint64_t writer = reduce_writer_memory(map->n_entries, map->entry_bytes, n_shards);
-    uint64_t avail = memory > used ? memory - used : 0;
+    uint64_t writer = shard_writer_memory(job, schema, &map->totals, n_shards);
+    uint64_t avail = job->memory > used ? job->memory - used : 0;
+    int ret = writer_fits(job, schema, writer, avail, err);
+    if (ret)
+        return ret;
+    n_files *= n_streams;
     uint64_t n = clamp(avail / (writer + n_files * READ_GOOD), 1, min_u64(n_threads, n_shards));
     uint64_t share = avail / n;
     uint64_t read = share > writer ? share - writer : 0;
     read = clamp(read, 1 << 20, (n_files + 1) << 20);
     *out = (struct reduce_plan){.n_at_once = (uint32_t)n, .read_memory = read};
     /* Too many runs for useful pieces: fewer, longer ones first. In-memory runs cost no buffer. */
-    out->n_runs_max = n_files * READ_POOR > read ? (size_t)(read / READ_GOOD) : map->n_runs;
+    out->n_runs_max =
+        n_files * READ_POOR > read ? (size_t)(read / READ_GOOD / n_streams) : map->n_runs;
+    return 0;
 }
 
 void plan_read(uint64_t part_len_max, uint32_t n_parts, uint64_t memory, uint32_t n_threads,

@@ -4,7 +4,7 @@
  *
  * Only the shards reach the result, and they depend on the input alone; workers, arenas and buffers do not.
  *
- * Threads: pure functions. Memory: none. Errors: none.
+ * Threads: pure functions. Memory: none. Errors: -E2BIG with what to change.
  */
 #ifndef FKV_BUILDER_PLAN_H
 #define FKV_BUILDER_PLAN_H
@@ -16,6 +16,13 @@
 
 #define PLAN_SHARD_BYTES (256ULL << 20)
 
+/*
+ * How many shards an `idx` table gets by itself at most, a power of two. Its runs are sorted by (shard, key), so that no shard is
+ * sorted a second time, before the size of the input is known: by so many shards, of which a shard of the table is one or several
+ * that are merged. And a scan merges all shards, so they should be few.
+ */
+enum { PLAN_IDX_SHARDS = 16 };
+
 struct map_plan {
     uint32_t n_workers;
     size_t arena_len;
@@ -24,20 +31,25 @@ struct map_plan {
 void plan_map(const struct schema *schema, uint64_t memory, uint32_t n_threads,
               struct map_plan *out);
 
-/* The least power of two of shards of at most PLAN_SHARD_BYTES of keys and stored values, rows of repeated keys
- * included; SHARDS_MAX at most. */
-uint32_t plan_shards(uint64_t entry_bytes);
+/* The order of runs. schema->n_shards is 0 while it is not known. */
+struct run_order plan_order(const struct job *job, const struct schema *schema);
+
+/* The least power of two of shards of at most PLAN_SHARD_BYTES of keys and values, rows of repeated keys included; SHARDS_MAX, or
+ * PLAN_IDX_SHARDS, at most. */
+uint32_t plan_shards(enum table_kind kind, uint64_t entry_bytes);
 
 struct reduce_plan {
     uint32_t n_at_once;
     size_t n_runs_max;    /* merge down to so many first */
     uint64_t read_memory; /* of each task */
 };
-void plan_reduce(const struct map_output *map, uint64_t memory, uint32_t n_threads,
-                 uint32_t n_shards, struct reduce_plan *out);
+/* schema->n_shards is known by now. -E2BIG when not even one shard can be written within the job's memory. */
+int plan_reduce(const struct map_output *map, const struct job *job, const struct schema *schema,
+                const struct run_order *order, uint32_t n_threads, struct reduce_plan *out,
+                struct err *err);
 
 /* Would runs of so many bytes leave room in memory for one task of reduce? */
-bool plan_keeps(uint64_t memory, uint64_t used, uint64_t n_entries, uint64_t entry_bytes);
+bool plan_keeps(const struct map_params *params, uint64_t used, const struct level_totals *totals);
 
 struct read_plan {
     uint32_t n_at_once;

@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "builder/feed.h"
-#include "builder/map.h"
 #include "builder/merge.h"
 #include "builder/part_file.h"
 
@@ -20,12 +19,14 @@ struct reduce {
     struct meter *meter;
     struct part_desc *parts;
     _Atomic uint64_t n_duplicates;
+    _Atomic uint64_t values_len;
+    _Atomic uint64_t values_stored_len;
 };
 
 struct shard {
     const struct reduce *reduce;
     struct merge *merge;
-    struct part_writer *writer;
+    struct shard_writer *writer;
     struct part_file file;
     uint64_t n_duplicates;
     /* The key written last. */
@@ -35,30 +36,6 @@ struct shard {
     uint8_t key_len;
     uint8_t key[KEY_BYTES_MAX];
 };
-
-uint64_t reduce_writer_memory(uint64_t n_entries, uint64_t n_bytes, uint32_t n_shards)
-{
-    /* A partition of entries twice (as they came and as slots), and what its buffers double to. */
-    const uint64_t partition = 40ULL << 20;
-    const uint64_t fixed = 12ULL << 20;
-    uint64_t bytes = 3 * (n_bytes + 16 * n_entries) / n_shards;
-    return fixed + (bytes < partition ? bytes : partition) + 2 * n_entries / n_shards;
-}
-
-/* The first hash of a shard: the least whose 32 high bits, scaled, reach it. See schema_shard(). */
-static uint64_t shard_first(uint32_t shard, uint32_t n_shards)
-{
-    uint64_t high = (((uint64_t)shard << 32) + n_shards - 1) / n_shards;
-    return high << 32;
-}
-
-static struct merge_range shard_range(uint32_t shard, uint32_t n_shards)
-{
-    struct merge_range range = {shard_first(shard, n_shards), UINT64_MAX};
-    if (shard + 1 < n_shards)
-        range.last = shard_first(shard + 1, n_shards) - 1;
-    return range;
-}
 
 static bool is_repeat(const struct shard *shard, const struct part_entry *entry)
 {
@@ -111,7 +88,7 @@ static int shard_take(struct shard *shard, const struct run_entry *next, struct 
     if (ret)
         return ret;
     key_keep(shard, next);
-    return part_writer_add(shard->writer, &next->entry, err);
+    return shard_writer_add(shard->writer, &next->entry, err);
 }
 
 static int shard_merge(struct shard *shard, struct err *err)
@@ -141,39 +118,47 @@ static int shard_merge(struct shard *shard, struct err *err)
 static int shard_open(struct shard *shard, uint32_t number, struct err *err)
 {
     const struct reduce_params *params = shard->reduce->params;
-    const struct schema *schema = params->schema;
-    struct part_params part = {.schema = schema,
-                               .shard = number,
-                               .level = params->level,
-                               .n_partitions = params->n_partitions};
-    int ret = merge_open(
-        params->runs, params->n_runs, schema->hash_seed, shard_range(number, schema->n_shards),
-        seq_order_of(params->job->duplicates), params->read_memory, &shard->merge, err);
+    const struct level_params *level = params->level;
+    struct merge_range range = merge_range_of(number, level->schema->n_shards);
+    int ret = merge_open(params->runs, params->n_runs, &params->order, range, params->read_memory,
+                         &shard->merge, err);
     if (!ret)
-        ret =
-            part_file_create(&shard->file, params->store, params->dir, params->level, number, err);
+        ret = part_file_create(&shard->file, params->store, params->dir, level->level, number, err);
     if (!ret)
-        ret = part_writer_new(&part, part_file_sink(&shard->file), &shard->writer, err);
+        ret = shard_writer_new(level, number, part_file_sink(&shard->file), &shard->writer, err);
     return ret;
+}
+
+static int shard_commit(struct shard *shard, const struct shard_info *info, struct part_desc *desc,
+                        struct err *err)
+{
+    int ret = part_file_commit(&shard->file, &info->part, desc, err);
+    if (ret || !info->is_paged)
+        return ret;
+    desc->tail_len = desc->len - info->body_len;
+    desc->values_len = info->values_len;
+    return 0;
 }
 
 static int shard_main(void *context, uint32_t number, struct err *err)
 {
     struct reduce *reduce = context;
     struct shard shard = {.reduce = reduce};
-    struct part_info info = {0};
+    struct shard_info info = {0};
     int ret = shard_open(&shard, number, err);
     if (!ret)
         ret = shard_merge(&shard, err);
     if (!ret)
-        ret = part_writer_finish(shard.writer, &info, err);
+        ret = shard_writer_finish(shard.writer, &info, err);
     /* The writer's memory goes before the file is synced, which takes long. */
-    part_writer_free(shard.writer);
+    shard_writer_free(shard.writer);
     merge_close(shard.merge);
     if (!ret)
-        ret = part_file_commit(&shard.file, &info, &reduce->parts[number], err);
+        ret = shard_commit(&shard, &info, &reduce->parts[number], err);
     part_file_release(&shard.file);
     reduce->n_duplicates += shard.n_duplicates;
+    reduce->values_len += info.values_len;
+    reduce->values_stored_len += info.values_stored_len;
     return ret;
 }
 
@@ -184,10 +169,10 @@ static void reduce_tick(void *context)
 }
 
 int reduce_run(struct engine *engine, const struct reduce_params *params, struct meter *meter,
-               struct part_desc *parts, uint64_t *n_duplicates, struct err *err)
+               struct part_desc *parts, struct reduce_totals *totals, struct err *err)
 {
     struct reduce reduce = {.params = params, .meter = meter, .parts = parts};
-    struct engine_work work = {.n_tasks = params->schema->n_shards,
+    struct engine_work work = {.n_tasks = params->level->schema->n_shards,
                                .n_at_once = params->n_at_once,
                                .task = shard_main,
                                .tick = reduce_tick,
@@ -195,6 +180,8 @@ int reduce_run(struct engine *engine, const struct reduce_params *params, struct
     int ret = engine->run(engine, &work, err);
     if (ret)
         return ret;
-    *n_duplicates = reduce.n_duplicates;
+    *totals = (struct reduce_totals){.n_duplicates = reduce.n_duplicates,
+                                     .values_len = reduce.values_len,
+                                     .values_stored_len = reduce.values_stored_len};
     return 0;
 }

@@ -3,7 +3,7 @@
  * reduce: the second stage. Each shard is a task: merge its share of all runs, let the policy decide between rows of one key,
  * write the part.
  *
- * Threads: tasks run on the engine. Memory: n_at_once * memory for reading runs, and a part_writer each.
+ * Threads: tasks run on the engine. Memory: n_at_once * memory for reading runs, and a shard_writer each.
  * Errors: -EEXIST for a repeated key under DUPLICATE_ERROR, naming the first two of its rows; of scratch files and the store.
  */
 #ifndef FKV_BUILDER_REDUCE_H
@@ -12,26 +12,29 @@
 #include "builder/engine.h"
 #include "builder/meter.h"
 #include "builder/run.h"
+#include "builder/shard_writer.h"
 #include "format/version.h"
 
 struct reduce_params {
     const struct job *job; /* policy, and names for error texts */
     struct store *store;
     const char *dir; /* staging */
-    const struct schema *schema;
-    uint32_t level;
-    uint32_t n_partitions;
+    const struct level_params *level;
+    struct run_order order;
     const struct run *runs;
     size_t n_runs;
     uint64_t read_memory; /* of each task, for the runs it reads */
     uint32_t n_at_once;
 };
 
-/* parts[shard] is filled, *n_duplicates counts rows that the policy dropped. */
-int reduce_run(struct engine *engine, const struct reduce_params *params, struct meter *meter,
-               struct part_desc *parts, uint64_t *n_duplicates, struct err *err);
+struct reduce_totals {
+    uint64_t n_duplicates; /* rows that the policy dropped */
+    uint64_t values_len;
+    uint64_t values_stored_len;
+};
 
-/* About what a part_writer needs for a shard of n_bytes of entries, its file's buffers included. */
-uint64_t reduce_writer_memory(uint64_t n_entries, uint64_t n_bytes, uint32_t n_shards);
+/* parts[shard] is filled. */
+int reduce_run(struct engine *engine, const struct reduce_params *params, struct meter *meter,
+               struct part_desc *parts, struct reduce_totals *totals, struct err *err);
 
 #endif

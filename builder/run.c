@@ -118,15 +118,21 @@ int run_spill(struct run_writer *writer, const struct arena *arena, struct run *
 
 /* ---- reading ---- */
 
+static uint64_t slot_hash(const struct arena *arena, size_t i)
+{
+    struct record_head head;
+    memcpy(&head, arena->memory + arena_slots(arena)[i].off, sizeof head);
+    return head.hash;
+}
+
 /* The first slot of a hash not below `first`. */
 static size_t slot_find(const struct arena *arena, uint64_t first)
 {
-    const struct arena_slot *slots = arena_slots(arena);
     size_t low = 0;
     size_t high = arena->n;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (slots[mid].hash < first)
+        if (slot_hash(arena, mid) < first)
             low = mid + 1;
         else
             high = mid;

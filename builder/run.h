@@ -2,7 +2,8 @@
 /*
  * run: entries in order, in memory (a sorted arena) or spilled (a stretch of a scratch file). Readers do not tell them apart.
  *
- * A spilled run keeps a fence every RUN_FENCE_LEN bytes, so that a shard's share of it, a range of hashes, is found at once.
+ * A spilled run keeps a fence every RUN_FENCE_LEN bytes, so that a shard's share of it, a range of hashes, is found at once. That
+ * holds in order of key too, for ranges of whole shards of that order: no other range is asked for then.
  *
  * Threads: a writer or reader belongs to one thread; a finished run is immutable.
  * Memory: a writer holds RUN_WRITE_LEN bytes, a reader what it is given, a spilled run 16 bytes a fence.

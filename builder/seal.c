@@ -21,8 +21,8 @@ struct fold {
 
 /* The state of one shard's fold. */
 struct fold_shard {
-    const struct part *part; /* the delta's */
-    uint8_t *decided;        /* a byte an entry: a newer level of the base has spoken */
+    const struct any_part *part; /* the delta's */
+    uint8_t *decided;            /* a byte an entry: a newer level of the base has spoken */
     uint64_t n_added;
     uint64_t n_removed;
 };
@@ -55,16 +55,16 @@ static int link_base_part(const struct seal_params *params, const struct part_de
 }
 
 /* Looks up what is not decided yet in one older part. */
-static int fold_level(struct fold_shard *shard, const struct part *base, struct err *err)
+static int fold_level(struct fold_shard *shard, const struct any_part *base, struct err *err)
 {
-    uint64_t cursor = 0;
+    struct any_cursor cursor = {0};
     struct part_entry entry;
     int got;
-    for (uint64_t i = 0; (got = part_next(shard->part, &cursor, &entry)) > 0; i++) {
+    for (uint64_t i = 0; (got = any_part_next(shard->part, &cursor, &entry)) > 0; i++) {
         struct part_entry found;
         if (shard->decided[i])
             continue;
-        int has = part_find(base, &entry, &found);
+        int has = any_part_find(base, &entry, &found);
         if (has < 0)
             return err_set(err, has, "a part of the base is corrupt");
         if (!has)
@@ -81,9 +81,9 @@ static int fold_level(struct fold_shard *shard, const struct part *base, struct 
 /* What no level of the base knows is new. */
 static void fold_rest(struct fold_shard *shard)
 {
-    uint64_t cursor = 0;
+    struct any_cursor cursor = {0};
     struct part_entry entry;
-    for (uint64_t i = 0; part_next(shard->part, &cursor, &entry) > 0; i++)
+    for (uint64_t i = 0; any_part_next(shard->part, &cursor, &entry) > 0; i++)
         shard->n_added += !shard->decided[i] && !entry.tombstone;
 }
 

@@ -66,47 +66,38 @@ static bool is_not_finite(const struct schema *schema, const uint8_t *value)
     return false;
 }
 
-static int find(const struct mem_table *table, const struct part_entry *entry,
-                const uint8_t **value, uint32_t *len)
-{
-    if (mem_table_schema(table)->key_type == KEY_U64)
-        return mem_table_find_u64(table, entry->key, value, len);
-    return mem_table_find_bytes(table, entry->key_bytes, entry->key_len, value, len);
-}
-
 static int walk_live(const struct version_reader *build, struct figures *sum)
 {
-    const struct mem_table *table = version_reader_table(build);
-    const struct schema *schema = mem_table_schema(table);
+    const struct schema *schema = &version_reader_desc(build)->schema;
     struct version_cursor cursor = {0};
     struct part_entry entry;
     int rc;
     while ((rc = version_reader_next(build, &cursor, &entry)) > 0) {
-        const uint8_t *value = NULL;
-        uint32_t len = 0;
+        const struct part_entry *stored = &cursor.stored;
+        struct part_entry found;
         sum->n_live++;
-        if (find(table, &entry, &value, &len) != 1)
+        if (version_reader_find_stored(build, stored, &found) != 1)
             sum->n_lost++;
-        else if (len != entry.value_len || (len && value != entry.value))
+        else if (found.value_len != stored->value_len ||
+                 (found.value_len && found.value != stored->value))
             sum->n_duplicates++;
-        else if (schema->elem != ELEM_NONE && is_not_finite(schema, value))
+        else if (schema->elem != ELEM_NONE && is_not_finite(schema, entry.value))
             sum->n_not_finite++;
     }
+    version_cursor_release(&cursor);
     return rc;
 }
 
 static void walk_tombstones(const struct version_reader *build, struct figures *sum)
 {
     const struct version_desc *desc = version_reader_desc(build);
-    const struct mem_table *table = version_reader_table(build);
     for (uint32_t shard = 0; shard < desc->schema.n_shards; shard++) {
-        const struct part *part = version_reader_part(build, desc->n_levels - 1, shard);
-        uint64_t cursor = 0;
+        const struct any_part *part = version_reader_part(build, desc->n_levels - 1, shard);
+        struct any_cursor cursor = {0};
         struct part_entry entry;
-        while (part_next(part, &cursor, &entry) > 0) {
-            const uint8_t *value = NULL;
-            uint32_t len = 0;
-            if (entry.tombstone && find(table, &entry, &value, &len) == 1)
+        struct part_entry found;
+        while (any_part_next(part, &cursor, &entry) > 0) {
+            if (entry.tombstone && version_reader_find_stored(build, &entry, &found) == 1)
                 sum->n_undead++;
         }
     }

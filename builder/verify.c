@@ -2,6 +2,7 @@
 #include "builder/verify.h"
 
 #include "builder/part_file.h"
+#include "builder/value_room.h"
 
 #include <errno.h>
 
@@ -10,40 +11,41 @@ struct verify {
     struct meter *meter;
 };
 
-static bool is_same(const struct part_entry *a, const struct part_entry *b)
+/* Unpacks every compressed value. */
+static int values_check(const struct any_part *part, struct err *err)
 {
-    /* The same bytes, not just equal ones: a key has one place. */
-    return a->tombstone == b->tombstone && a->value == b->value && a->value_len == b->value_len;
+    const struct paged_info *info = any_part_paged(part);
+    struct any_cursor cursor = {0};
+    struct value_room room = {0};
+    struct part_entry entry;
+    uint64_t n = 0;
+    int ret = 0;
+    int got = 0;
+    if (!info || info->compression == COMPRESSION_NONE)
+        return 0;
+    while (!ret && (got = any_part_next(part, &cursor, &entry)) > 0) {
+        ret = value_room_unpack(&room, part, &entry);
+        n++;
+    }
+    value_room_release(&room);
+    if (ret || got < 0)
+        return err_set(err, ret ? ret : got,
+                       "entry %llu (hash %016llx) has a value that cannot be unpacked",
+                       (unsigned long long)n - 1, (unsigned long long)entry.hash);
+    return 0;
 }
 
-int verify_part(const struct part *part, const struct part_desc *desc, struct err *err)
+int verify_part(const struct any_part *part, const struct part_desc *desc, struct err *err)
 {
-    uint64_t n = 0;
-    uint64_t n_tombstones = 0;
-    uint64_t cursor = 0;
-    struct part_entry entry;
-    int got;
-    while ((got = part_next(part, &cursor, &entry)) > 0) {
-        struct part_entry found;
-        if (part_find(part, &entry, &found) != 1 || !is_same(&entry, &found))
-            return err_set(err, -EBADMSG,
-                           "level %u, shard %u: entry %llu (hash %016llx) is not found by a lookup",
-                           desc->level, desc->shard, (unsigned long long)n,
-                           (unsigned long long)entry.hash);
-        n++;
-        n_tombstones += entry.tombstone;
-    }
-    if (got < 0)
-        return err_set(err, got, "level %u, shard %u: entry %llu is corrupt", desc->level,
-                       desc->shard, (unsigned long long)n);
-    if (n - n_tombstones != desc->n_keys || n_tombstones != desc->n_tombstones)
-        return err_set(err, -EBADMSG,
-                       "level %u, shard %u: expected %llu keys and %llu tombstones, found %llu and "
-                       "%llu",
-                       desc->level, desc->shard, (unsigned long long)desc->n_keys,
-                       (unsigned long long)desc->n_tombstones,
-                       (unsigned long long)(n - n_tombstones), (unsigned long long)n_tombstones);
-    return 0;
+    const struct part_info *info = any_part_info(part);
+    int ret = any_part_check(part, err);
+    if (!ret)
+        ret = values_check(part, err);
+    if (!ret && (info->n_keys != desc->n_keys || info->n_tombstones != desc->n_tombstones))
+        ret = err_set(err, -EBADMSG, "expected %llu keys and %llu tombstones, found %llu and %llu",
+                      (unsigned long long)desc->n_keys, (unsigned long long)desc->n_tombstones,
+                      (unsigned long long)info->n_keys, (unsigned long long)info->n_tombstones);
+    return ret ? err_wrap(err, ret, "level %u, shard %u", desc->level, desc->shard) : 0;
 }
 
 static int verify_main(void *context, uint32_t number, struct err *err)

@@ -11,6 +11,7 @@
 
 #include "builder/engine.h"
 #include "builder/meter.h"
+#include "format/any_part.h"
 #include "format/version.h"
 #include "store/store.h"
 
@@ -28,6 +29,6 @@ int verify_run(struct engine *engine, const struct verify_params *params, struct
                struct err *err);
 
 /* The same for one part that is already open: every entry is found where a lookup looks. */
-int verify_part(const struct part *part, const struct part_desc *desc, struct err *err);
+int verify_part(const struct any_part *part, const struct part_desc *desc, struct err *err);
 
 #endif

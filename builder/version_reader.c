@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "builder/part_file.h"
+#include "format/part_fit.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,8 +13,6 @@
 struct version_reader {
     struct version_desc desc;
     struct part_memory *memories; /* as desc.parts */
-    const struct part **parts;
-    struct mem_table *table;
 };
 
 int version_desc_read(struct store *store, const char *dir, const struct digest *digest,
@@ -53,24 +52,44 @@ static uint64_t heap_max_of(const struct version_desc *desc, uint64_t memory)
     return version_desc_len(desc) > (uint64_t)pages * (uint64_t)page_len / 2 ? 0 : UINT64_MAX;
 }
 
+/* Is this part what belongs there? Parts of a level of `mem` are cut alike, too. */
+static int part_check(const struct version_reader *reader, size_t i, struct err *err)
+{
+    const struct version_desc *desc = &reader->desc;
+    const struct part_desc *part = &desc->parts[i];
+    const struct any_part *loaded = reader->memories[i].part;
+    const struct part_info *info = any_part_info(loaded);
+    const struct part_info *first = any_part_info(reader->memories[i - part->shard].part);
+    char name[PART_FILE_NAME_MAX];
+    part_file_name(part, name);
+    int ret = part_fit(&desc->schema, info, part->level, part->shard, err);
+    if (!ret && any_part_kind(loaded) != desc->schema.kind)
+        ret = err_set(err, -EBADMSG, "expected a part of kind %s, found %s",
+                      table_kind_name(desc->schema.kind), table_kind_name(any_part_kind(loaded)));
+    if (!ret && desc->schema.kind == KIND_MEM && info->n_partitions != first->n_partitions)
+        ret = err_set(err, -EBADMSG, "expected %u partitions as shard 0 has, found %u",
+                      first->n_partitions, info->n_partitions);
+    return ret ? err_wrap(err, ret, "%s", name) : 0;
+}
+
 static int reader_load(struct version_reader *reader, struct store *store, const char *dir,
                        uint64_t memory, const char *scratch_dir, struct err *err)
 {
     const struct version_desc *desc = &reader->desc;
     reader->memories = calloc(desc->n_parts + 1, sizeof *reader->memories);
-    reader->parts = calloc(desc->n_parts + 1, sizeof *reader->parts);
     uint64_t heap_max = heap_max_of(desc, memory);
-    if (!reader->memories || !reader->parts)
+    if (!reader->memories)
         return err_sys(err, -ENOMEM, "%s: %zu parts", dir, desc->n_parts);
     for (size_t i = 0; i < desc->n_parts; i++) {
         int ret = part_memory_load(&reader->memories[i], store, dir, &desc->parts[i], heap_max,
                                    scratch_dir, err);
         if (ret)
             return ret;
-        reader->parts[i] = reader->memories[i].part;
+        ret = part_check(reader, i, err);
+        if (ret)
+            return err_wrap(err, ret, "%s", dir);
     }
-    int ret = mem_table_new(&desc->schema, desc->n_levels, reader->parts, &reader->table, err);
-    return ret ? err_wrap(err, ret, "%s", dir) : 0;
+    return 0;
 }
 
 int version_reader_open(struct store *store, const char *dir, const struct digest *digest,
@@ -101,11 +120,9 @@ void version_reader_close(struct version_reader *reader)
 {
     if (!reader)
         return;
-    mem_table_free(reader->table);
     for (size_t i = 0; reader->memories && i < reader->desc.n_parts; i++)
         part_memory_release(&reader->memories[i]);
     free(reader->memories);
-    free(reader->parts);
     version_desc_release(&reader->desc);
     free(reader);
 }
@@ -115,53 +132,110 @@ const struct version_desc *version_reader_desc(const struct version_reader *read
     return &reader->desc;
 }
 
-const struct mem_table *version_reader_table(const struct version_reader *reader)
+const struct any_part *version_reader_part(const struct version_reader *reader, uint32_t level,
+                                           uint32_t shard)
 {
-    return reader->table;
+    return reader->memories[(size_t)level * reader->desc.schema.n_shards + shard].part;
 }
 
-const struct part *version_reader_part(const struct version_reader *reader, uint32_t level,
-                                       uint32_t shard)
-{
-    return reader->parts[(size_t)level * reader->desc.schema.n_shards + shard];
-}
+/* ---- looking up ---- */
 
-/* Does a level above have this key, alive or deleted? */
-static int is_shadowed(const struct version_reader *reader, uint32_t level, uint32_t shard,
-                       const struct part_entry *entry)
+/* The newest level below `end` that knows the key, and what it has; wanted->hash is known. */
+static int level_find(const struct version_reader *reader, uint32_t end, uint32_t begin,
+                      const struct part_entry *wanted, struct part_entry *found, uint32_t *level)
 {
-    for (uint32_t above = reader->desc.n_levels; --above > level;) {
-        struct part_entry found;
-        int has = part_find(version_reader_part(reader, above, shard), entry, &found);
+    uint32_t shard = schema_shard(&reader->desc.schema, wanted->hash);
+    for (uint32_t i = end; i-- > begin;) {
+        int has = any_part_find(version_reader_part(reader, i, shard), wanted, found);
+        *level = i;
         if (has)
             return has;
     }
     return 0;
 }
 
+static int find(const struct version_reader *reader, const struct part_entry *wanted,
+                struct part_entry *found, uint32_t *level)
+{
+    const struct schema *schema = &reader->desc.schema;
+    struct part_entry hashed = *wanted;
+    if (schema->key_type == KEY_BYTES && (!wanted->key_bytes || wanted->key_len == 0))
+        return 0;
+    hashed.hash = schema->key_type == KEY_U64
+                      ? schema_hash_u64(schema, wanted->key)
+                      : schema_hash_bytes(schema, wanted->key_bytes, wanted->key_len);
+    int has = level_find(reader, reader->desc.n_levels, 0, &hashed, found, level);
+    return has == 1 && found->tombstone ? 0 : has;
+}
+
+int version_reader_find_stored(const struct version_reader *reader, const struct part_entry *wanted,
+                               struct part_entry *found)
+{
+    uint32_t level = 0;
+    return find(reader, wanted, found, &level);
+}
+
+int version_reader_find(const struct version_reader *reader, const struct part_entry *wanted,
+                        struct value_room *room, struct part_entry *found)
+{
+    uint32_t level = 0;
+    int has = find(reader, wanted, found, &level);
+    if (has != 1)
+        return has;
+    uint32_t shard = schema_shard(&reader->desc.schema, found->hash);
+    int ret = value_room_unpack(room, version_reader_part(reader, level, shard), found);
+    return ret ? ret : 1;
+}
+
+/* ---- walking ---- */
+
+void version_cursor_release(struct version_cursor *cursor)
+{
+    value_room_release(&cursor->room);
+    *cursor = (struct version_cursor){0};
+}
+
+/* Is the cursor's entry alive: no tombstone, and no level above has its key, alive or deleted? */
+static int is_live(const struct version_reader *reader, const struct version_cursor *cursor)
+{
+    struct part_entry found;
+    uint32_t level = 0;
+    if (cursor->stored.tombstone)
+        return 0;
+    int has = level_find(reader, reader->desc.n_levels, cursor->level + 1, &cursor->stored, &found,
+                         &level);
+    return has < 0 ? has : !has;
+}
+
+static void next_part(const struct version_reader *reader, struct version_cursor *cursor)
+{
+    cursor->at = (struct any_cursor){0};
+    if (++cursor->level == reader->desc.n_levels) {
+        cursor->level = 0;
+        cursor->shard++;
+    }
+}
+
 int version_reader_next(const struct version_reader *reader, struct version_cursor *cursor,
                         struct part_entry *entry)
 {
-    const struct version_desc *desc = &reader->desc;
-    while (cursor->shard < desc->schema.n_shards) {
-        const struct part *part = version_reader_part(reader, cursor->level, cursor->shard);
-        int got = part_next(part, &cursor->slot, entry);
+    while (cursor->shard < reader->desc.schema.n_shards) {
+        const struct any_part *part = version_reader_part(reader, cursor->level, cursor->shard);
+        int got = any_part_next(part, &cursor->at, &cursor->stored);
         if (got < 0)
             return got;
         if (got == 0) {
-            cursor->slot = 0;
-            if (++cursor->level == desc->n_levels) {
-                cursor->level = 0;
-                cursor->shard++;
-            }
+            next_part(reader, cursor);
             continue;
         }
-        int shadowed =
-            entry->tombstone ? 1 : is_shadowed(reader, cursor->level, cursor->shard, entry);
-        if (shadowed < 0)
-            return shadowed;
-        if (!shadowed)
-            return 1;
+        int live = is_live(reader, cursor);
+        if (live < 0)
+            return live;
+        if (!live)
+            continue;
+        *entry = cursor->stored;
+        int ret = value_room_unpack(&cursor->room, part, entry);
+        return ret ? ret : 1;
     }
     return 0;
 }

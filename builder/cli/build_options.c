@@ -10,6 +10,10 @@
 
 enum {
     OPTION_KEY = 0x4200,
+    OPTION_KIND,
+    OPTION_COMPRESS,
+    OPTION_NO_FILTER,
+    OPTION_BLOCK_PAGES,
     OPTION_VALUE,
     OPTION_DELTA,
     OPTION_BASE,
@@ -33,6 +37,10 @@ enum {
 
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What the table is (default: as in its last version):", 1},
+    {"kind", OPTION_KIND, "KIND", 0,
+     "Where it lies: mem (in memory), blk (on SSD, the least memory) or idx (on SSD, keys in "
+     "memory and in order)",
+     1},
     {"key", OPTION_KEY, "TYPE", 0, "u64, or bytes (1 to 255 of them)", 1},
     {"value", OPTION_VALUE, "TYPE", 0,
      "bytes, bytes[N], or a vector f32[D], f16[D], bf16[D], i8[D]", 1},
@@ -41,6 +49,12 @@ static const struct argp_option options[] = {
     {"group", OPTION_GROUP, "GROUP", 0, "Their group", 1},
     {"mode", OPTION_MODE, "OCTAL", 0, "Their permissions (0444)", 1},
     {"hash-seed", OPTION_SEED, "HEX", 0, "Seed of the key hash", 1},
+    {"compress", OPTION_COMPRESS, "HOW", 0,
+     "blk, idx: auto (default: by a sample), none, zstd or zstd:LEVEL (1 to 19)", 1},
+    {"no-filter", OPTION_NO_FILTER, NULL, 0,
+     "blk: an absent key costs a read, and a key a byte of memory less", 1},
+    {"block-pages", OPTION_BLOCK_PAGES, "N", 0,
+     "blk, idx: pages of 4 KiB that values share (default: by their length)", 1},
     {NULL, 0, NULL, 0, "What the inputs are:", 2},
     {"format", OPTION_FORMAT, "NAME", 0, "tsv, csv or jsonl (default: by the file's name)", 2},
     {"header", OPTION_HEADER, NULL, 0, "The first line names the columns", 2},
@@ -80,6 +94,58 @@ static uint64_t need_base(struct argp_state *state, const char *flag, const char
     return n;
 }
 
+/* The index of word in a NULL-terminated list; a mistake ends the program. */
+static int need_word(struct argp_state *state, const char *flag, const char *const *words,
+                     const char *word)
+{
+    char list[64] = "";
+    for (int i = 0; words[i]; i++) {
+        if (!strcmp(words[i], word))
+            return i;
+        size_t len = strlen(list);
+        snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", words[i]);
+    }
+    argp_error(state, "%s: expected one of %s; found '%s'", flag, list, word);
+    return 0;
+}
+
+/* auto, none, zstd or zstd:LEVEL */
+static void need_compress(struct argp_state *state, const char *text, struct job *job)
+{
+    static const char *const names[] = {"auto", "none", "zstd", NULL};
+    if (strncmp(text, "zstd:", 5) == 0) {
+        job->compress = COMPRESS_ZSTD;
+        job->compress_level = (int)arg_need_u32(state, "--compress", text + 5, 1, 19);
+        return;
+    }
+    job->compress = (enum compress_policy)need_word(state, "--compress", names, text);
+}
+
+static error_t parse_storing(int key, char *arg, struct argp_state *state)
+{
+    struct build_args *args = state->input;
+    struct job *job = &args->job;
+    struct err err = {0};
+    switch (key) {
+    case OPTION_KIND:
+        if (table_kind_from_name(arg, &job->schema.kind, &err))
+            argp_error(state, "--kind: %s", err.text);
+        args->has_kind = true;
+        return 0;
+    case OPTION_COMPRESS:
+        need_compress(state, arg, job);
+        return 0;
+    case OPTION_NO_FILTER:
+        job->no_filter = true;
+        return 0;
+    case OPTION_BLOCK_PAGES:
+        job->block_pages = arg_need_u32(state, "--block-pages", arg, 1, 16);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 static error_t parse_schema(int key, char *arg, struct argp_state *state)
 {
     struct build_args *args = state->input;
@@ -117,23 +183,8 @@ static error_t parse_schema(int key, char *arg, struct argp_state *state)
         args->has_mode = true;
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_storing(key, arg, state);
     }
-}
-
-/* The index of word in a NULL-terminated list; a mistake ends the program. */
-static int need_word(struct argp_state *state, const char *flag, const char *const *words,
-                     const char *word)
-{
-    char list[64] = "";
-    for (int i = 0; words[i]; i++) {
-        if (!strcmp(words[i], word))
-            return i;
-        size_t len = strlen(list);
-        snprintf(list + len, sizeof list - len, "%s%s", i ? ", " : "", words[i]);
-    }
-    argp_error(state, "%s: expected one of %s; found '%s'", flag, list, word);
-    return 0;
 }
 
 static error_t parse_input(int key, char *arg, struct argp_state *state)
@@ -229,7 +280,8 @@ static const char doc[] =
     "  fkv build words words.tsv.zst --key bytes --value 'f16[100]'\n"
     "  fkv build ads part-*.csv --header --key-column id --value-column vec \\\n"
     "      --key u64 --value 'i8[64]' --publish\n"
-    "  fkv build ads changes.jsonl --delta --publish --reason hourly\n";
+    "  fkv build ads changes.jsonl --delta --publish --reason hourly\n"
+    "  fkv build pages pages.jsonl.zst --kind blk --key bytes --value bytes\n";
 
 void build_args_parse(int argc, char **argv, const char **inputs, struct build_args *out)
 {

@@ -19,6 +19,7 @@ struct build_args {
     const char **inputs;
     const char *base;
     bool publish;
+    bool has_kind;
     bool has_key;
     bool has_value;
     bool has_shards;

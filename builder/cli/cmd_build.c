@@ -37,6 +37,8 @@ static int inherit_schema(const struct session *session, struct build_args *args
     struct schema *schema = &args->job.schema;
     struct schema was = desc.schema;
     version_desc_release(&desc);
+    if (!args->has_kind)
+        schema->kind = was.kind;
     if (!args->has_key)
         schema->key_type = was.key_type;
     if (!args->has_value) {
@@ -57,6 +59,21 @@ static int inherit_schema(const struct session *session, struct build_args *args
     return 0;
 }
 
+static json_t *compression_json(const struct build_result *r)
+{
+    json_t *out = json_object();
+    json_put_string(out, "method", r->level ? "zstd" : "none");
+    if (r->level) {
+        json_put_u64(out, "level", (uint64_t)r->level);
+        json_put_u64(out, "dictionary_bytes", r->dictionary_len);
+    }
+    json_put_u64(out, "values_bytes", r->values_len);
+    json_put_u64(out, "stored_bytes", r->values_stored_len);
+    if (r->was_sampled)
+        json_put_double(out, "sample_ratio", r->ratio_tried);
+    return out;
+}
+
 static json_t *result_json(const struct build_args *args, const struct build_result *r)
 {
     json_t *out = json_object();
@@ -71,6 +88,9 @@ static json_t *result_json(const struct build_args *args, const struct build_res
     json_put_u64(out, "bytes", r->len);
     json_put_u64(out, "input_bytes", r->input_bytes);
     json_put_u64(out, "n_shards", r->n_shards);
+    json_put_string(out, "kind", table_kind_name(r->kind));
+    if (r->kind != KIND_MEM)
+        json_put(out, "compression", compression_json(r));
     json_t *seconds = json_object();
     json_put_double(seconds, "map", r->seconds[BUILD_MAP]);
     json_put_double(seconds, "reduce", r->seconds[BUILD_REDUCE]);
@@ -78,6 +98,26 @@ static json_t *result_json(const struct build_args *args, const struct build_res
     json_put_double(seconds, "verify", r->seconds[BUILD_VERIFY]);
     json_put(out, "seconds", seconds);
     return out;
+}
+
+/* "values compressed to 41 % (zstd 3, dictionary 16 KiB)" */
+static void show_compression(const struct build_result *r)
+{
+    char size[TEXT_MAX];
+    double tried = 100 * (1 - r->ratio_tried);
+    if (r->level) {
+        double share = r->values_len ? (double)r->values_stored_len / (double)r->values_len : 1;
+        printf("  values compressed to %.0f %% (zstd %d, ", 100 * share, r->level);
+        text_size(r->dictionary_len, size);
+        if (r->dictionary_len)
+            printf("dictionary %s)\n", size);
+        else
+            printf("no dictionary)\n");
+    } else if (r->was_sampled && tried >= 0.5) {
+        printf("  not compressed: a sample would shrink by %.0f %% only\n", tried);
+    } else if (r->was_sampled) {
+        printf("  not compressed: a sample would not shrink\n");
+    }
 }
 
 static void show_result(const struct build_args *args, const struct build_result *r)
@@ -94,6 +134,8 @@ static void show_result(const struct build_args *args, const struct build_result
     if (r->n_tombstones)
         printf(", %" PRIu64 " deleted", r->n_tombstones);
     printf(", %s in %u shard%s", size, r->n_shards, r->n_shards == 1 ? "" : "s");
+    if (r->kind != KIND_MEM)
+        printf(" of kind %s", table_kind_name(r->kind));
     if (r->base)
         printf(", a delta on version %" PRIu64, r->base);
     printf("\n  from %s rows, %s", rows, input);
@@ -104,6 +146,8 @@ static void show_result(const struct build_args *args, const struct build_result
     printf("; %.1f s (map %.1f, reduce %.1f, seal %.1f, verify %.1f)\n", total,
            r->seconds[BUILD_MAP], r->seconds[BUILD_REDUCE], r->seconds[BUILD_SEAL],
            r->seconds[BUILD_VERIFY]);
+    if (r->kind != KIND_MEM)
+        show_compression(r);
     if (!args->publish)
         printf("publish it with: fkv publish %s\n", args->job.table);
     fflush(stdout);

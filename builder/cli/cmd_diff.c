@@ -73,15 +73,6 @@ static const char doc[] = "Compares two versions of a table (default: previous a
                           "  fkv diff ads 41 43 --keys | head\n"
                           "  fkv diff ads golden current --json --limit 100\n";
 
-static int find(const struct version_reader *reader, const struct part_entry *entry,
-                const uint8_t **value, uint32_t *len)
-{
-    const struct mem_table *table = version_reader_table(reader);
-    if (mem_table_schema(table)->key_type == KEY_U64)
-        return mem_table_find_u64(table, entry->key, value, len);
-    return mem_table_find_bytes(table, entry->key_bytes, entry->key_len, value, len);
-}
-
 static int note(struct diff *diff, int kind, const struct schema *schema,
                 const struct part_entry *entry)
 {
@@ -106,26 +97,36 @@ static int note(struct diff *diff, int kind, const struct schema *schema,
                                                      JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL));
 }
 
-static int walk_new(struct diff *diff)
+/* Counts a live entry of the newer version. */
+static int compare_entry(struct diff *diff, const struct part_entry *entry, struct value_room *room)
 {
     const struct schema *schema = &version_reader_desc(diff->b)->schema;
+    struct part_entry was;
+    int has = version_reader_find(diff->a, entry, room, &was);
+    if (has < 0)
+        return has;
+    if (!has)
+        return note(diff, ADDED, schema, entry);
+    if (!diff->same_values || was.value_len != entry->value_len ||
+        (was.value_len && memcmp(was.value, entry->value, was.value_len)))
+        return note(diff, CHANGED, schema, entry);
+    diff->n_same++;
+    return 0;
+}
+
+static int walk_new(struct diff *diff)
+{
     struct version_cursor cursor = {0};
+    struct value_room room = {0};
     struct part_entry entry;
     int rc;
     while ((rc = version_reader_next(diff->b, &cursor, &entry)) > 0) {
-        const uint8_t *was = NULL;
-        uint32_t len = 0;
-        int found = find(diff->a, &entry, &was, &len);
-        if (found != 1)
-            rc = note(diff, ADDED, schema, &entry);
-        else if (diff->same_values && len == entry.value_len &&
-                 (len == 0 || !memcmp(was, entry.value, len)))
-            diff->n_same++;
-        else
-            rc = note(diff, CHANGED, schema, &entry);
+        rc = compare_entry(diff, &entry, &room);
         if (rc < 0)
-            return rc;
+            break;
     }
+    version_cursor_release(&cursor);
+    value_room_release(&room);
     return rc;
 }
 
@@ -134,15 +135,16 @@ static int walk_old(struct diff *diff)
     const struct schema *schema = &version_reader_desc(diff->a)->schema;
     struct version_cursor cursor = {0};
     struct part_entry entry;
+    struct part_entry found;
     int rc;
     while ((rc = version_reader_next(diff->a, &cursor, &entry)) > 0) {
-        const uint8_t *value = NULL;
-        uint32_t len = 0;
-        if (find(diff->b, &entry, &value, &len) != 1)
+        rc = version_reader_find_stored(diff->b, &entry, &found);
+        if (rc == 0)
             rc = note(diff, REMOVED, schema, &entry);
         if (rc < 0)
-            return rc;
+            break;
     }
+    version_cursor_release(&cursor);
     return rc;
 }
 

@@ -102,6 +102,7 @@ static int dump(const struct version_reader *reader, const char *name, bool json
                      name, version_reader_desc(reader)->version, cursor.shard, cursor.level, n);
     if (!rc)
         rc = write_out(&text, err);
+    version_cursor_release(&cursor);
     buf_release(&text);
     return rc == -ENOMEM ? err_sys(err, rc, "dumping") : rc;
 }

@@ -139,22 +139,32 @@ int lookup_in_mount(const char *mount, const char *table, const char *version,
     return rc;
 }
 
-static int find_in_store(struct lookup *lookup, const char *key, uint32_t i, struct err *err)
+static int find_in_store(struct lookup *lookup, const char *key, uint32_t i,
+                         struct value_room *room, struct err *err)
 {
-    const struct mem_table *table = version_reader_table(lookup->reader);
-    uint64_t id = 0;
-    int rc = lookup->schema.key_type == KEY_U64 ? parse_u64(key, &id, err) : check_bytes(key, err);
+    bool is_u64 = lookup->schema.key_type == KEY_U64;
+    struct part_entry wanted = {0};
+    struct part_entry found;
+    int rc = is_u64 ? parse_u64(key, &wanted.key, err) : check_bytes(key, err);
     if (rc)
         return rc;
-    int found =
-        lookup->schema.key_type == KEY_U64
-            ? mem_table_find_u64(table, id, &lookup->values[i], &lookup->lens[i])
-            : mem_table_find_bytes(table, key, strlen(key), &lookup->values[i], &lookup->lens[i]);
-    if (found < 0)
-        return err_set(err, found, "looking up '%s'", key);
-    if (found == 0)
-        lookup->values[i] = NULL;
-    lookup->n_found += found == 1;
+    if (!is_u64) {
+        wanted.key_bytes = (const uint8_t *)key;
+        wanted.key_len = (uint8_t)strlen(key);
+    }
+    int has = version_reader_find(lookup->reader, &wanted, room, &found);
+    if (has < 0)
+        return err_set(err, has, "looking up '%s'", key);
+    if (has == 0)
+        return 0;
+    /* The next key may take the room of this value. */
+    lookup->values[i] = malloc((size_t)found.value_len + 1);
+    if (!lookup->values[i])
+        return err_sys(err, -ENOMEM, "a value of %u bytes", found.value_len);
+    if (found.value_len)
+        memcpy(lookup->values[i], found.value, found.value_len);
+    lookup->lens[i] = found.value_len;
+    lookup->n_found++;
     return 0;
 }
 
@@ -173,8 +183,11 @@ int lookup_in_store(const struct session *session, const char *table, const char
     out->lens = calloc(n + 1, sizeof *out->lens);
     if (!out->values || !out->lens)
         return err_sys(err, -ENOMEM, "%u keys", n);
+    struct value_room room = {0};
+    out->n_values = n;
     for (uint32_t i = 0; !rc && i < n; i++)
-        rc = find_in_store(out, keys[i], i, err);
+        rc = find_in_store(out, keys[i], i, &room, err);
+    value_room_release(&room);
     return rc;
 }
 
@@ -220,6 +233,8 @@ void lookup_release(struct lookup *lookup)
     fkv_batch_free(lookup->batch);
     fkv_close(lookup->table);
     version_reader_close(lookup->reader);
+    for (uint32_t i = 0; i < lookup->n_values; i++)
+        free(lookup->values[i]);
     free(lookup->values);
     free(lookup->lens);
 }

@@ -22,8 +22,9 @@ struct lookup {
     fkv_result result;
     /* of the store */
     struct version_reader *reader;
-    const uint8_t **values; /* n; NULL: absent */
+    uint8_t **values; /* n, freed with the lookup; NULL: absent */
     uint32_t *lens;
+    uint32_t n_values;
 };
 
 /* mount/table, or mount/table/v/<id> for a version ("current", "previous" or a number). */

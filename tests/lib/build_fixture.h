@@ -146,6 +146,39 @@ static inline struct version_reader *build_fixture_open_task(struct build_fixtur
     return build_fixture_open(f, dir);
 }
 
+/* Looks a key up; *value is a copy that lives until the next call. 1, 0, -EBADMSG. */
+static inline int build_fixture_find(const struct version_reader *reader,
+                                     const struct part_entry *wanted, const uint8_t **value,
+                                     uint32_t *len)
+{
+    static uint8_t copy[1 << 20];
+    struct value_room room = {0};
+    struct part_entry found;
+    int has = version_reader_find(reader, wanted, &room, &found);
+    if (has == 1) {
+        FIXTURE_MUST(found.value_len <= sizeof copy);
+        if (found.value_len)
+            memcpy(copy, found.value, found.value_len);
+        *value = copy;
+        *len = found.value_len;
+    }
+    value_room_release(&room);
+    return has;
+}
+
+static inline int build_fixture_find_u64(const struct version_reader *reader, uint64_t key,
+                                         const uint8_t **value, uint32_t *len)
+{
+    return build_fixture_find(reader, &(struct part_entry){.key = key}, value, len);
+}
+
+static inline int build_fixture_find_bytes(const struct version_reader *reader, const char *key,
+                                           const uint8_t **value, uint32_t *len)
+{
+    struct part_entry wanted = {.key_bytes = (const uint8_t *)key, .key_len = (uint8_t)strlen(key)};
+    return build_fixture_find(reader, &wanted, value, len);
+}
+
 /* The build that was sealed last; -ENOENT. */
 static inline int build_fixture_sealed(struct store *store, char task[TASK_NAME_MAX + 1])
 {

@@ -236,8 +236,7 @@ static inline uint64_t fixture_tag(struct fixture_store *fs, const char *table, 
     struct version_reader *reader = NULL;
     char dir[LAYOUT_PATH_MAX];
     struct err err = {0};
-    const uint8_t *value = NULL;
-    uint32_t len = 0;
+    struct part_entry found;
     uint64_t tag = 0;
     layout_version_dir(table, version, dir);
     if (!entry || version_reader_open(fs->store, dir, &entry->digest, &reader, &err)) {
@@ -245,8 +244,9 @@ static inline uint64_t fixture_tag(struct fixture_store *fs, const char *table, 
         return 0;
     }
     if (version_reader_desc(reader)->version == version &&
-        mem_table_find_u64(version_reader_table(reader), 0, &value, &len) == 1 && len == 8)
-        tag = load_le64(value) >> 32;
+        version_reader_find_stored(reader, &(struct part_entry){.key = 0}, &found) == 1 &&
+        found.value_len == 8)
+        tag = load_le64(found.value) >> 32;
     version_reader_close(reader);
     return tag;
 }

@@ -54,7 +54,7 @@ static bool has_bytes(const struct version_reader *reader, const char *key, cons
 {
     const uint8_t *found = NULL;
     uint32_t len = 0;
-    int got = mem_table_find_bytes(version_reader_table(reader), key, strlen(key), &found, &len);
+    int got = build_fixture_find_bytes(reader, key, &found, &len);
     assert_true(got >= 0);
     if (!value)
         return got == 0;
@@ -83,7 +83,7 @@ static void build__every_row_is_found_with_its_value(void **state)
         char expected[32];
         const uint8_t *value = NULL;
         uint32_t len = 0;
-        int got = mem_table_find_u64(version_reader_table(reader), (uint64_t)i, &value, &len);
+        int got = build_fixture_find_u64(reader, (uint64_t)i, &value, &len);
         assert_int_equal(got, i % 7 == 0);
         if (got) {
             assert_int_equal(len, snprintf(expected, sizeof expected, "value of %d", i / 7));
@@ -172,7 +172,7 @@ static void build__the_word_vectors(void **state)
     const uint8_t *value = NULL;
     uint32_t len = 0;
     float floats[100];
-    assert_int_equal(mem_table_find_bytes(version_reader_table(reader), "the", 3, &value, &len), 1);
+    assert_int_equal(build_fixture_find_bytes(reader, "the", &value, &len), 1);
     assert_int_equal(len, 200);
     vector_decoder(ELEM_F16)(value, 100, floats);
     assert_true(fabs((double)floats[0] - -0.038194) < 0.00002);

@@ -142,17 +142,20 @@ static void format__is_told_from_suffixes(void **state)
 
 static void plan__shards_follow_the_bytes_alone(void **state)
 {
-    assert_int_equal(plan_shards(0), 1);
-    assert_int_equal(plan_shards(PLAN_SHARD_BYTES), 1);
-    assert_int_equal(plan_shards(PLAN_SHARD_BYTES * 2 + 2), 4);
-    assert_int_equal(plan_shards(PLAN_SHARD_BYTES * 100), 128);
-    assert_int_equal(plan_shards(UINT64_MAX), SHARDS_MAX);
+    assert_int_equal(plan_shards(KIND_MEM, 0), 1);
+    assert_int_equal(plan_shards(KIND_MEM, PLAN_SHARD_BYTES), 1);
+    assert_int_equal(plan_shards(KIND_MEM, PLAN_SHARD_BYTES * 2 + 2), 4);
+    assert_int_equal(plan_shards(KIND_MEM, PLAN_SHARD_BYTES * 100), 128);
+    assert_int_equal(plan_shards(KIND_MEM, UINT64_MAX), SHARDS_MAX);
+    assert_int_equal(plan_shards(KIND_BLK, UINT64_MAX), SHARDS_MAX);
+    assert_int_equal(plan_shards(KIND_IDX, PLAN_SHARD_BYTES * 2 + 2), 4);
+    assert_int_equal(plan_shards(KIND_IDX, UINT64_MAX), PLAN_IDX_SHARDS);
 }
 
 static void plan__workers_fit_the_memory(void **state)
 {
-    struct schema schema = {.value_len = 64};
-    struct schema varying = {.value_len = 0};
+    struct schema schema = {.kind = KIND_MEM, .value_len = 64};
+    struct schema varying = {.kind = KIND_MEM, .value_len = 0};
     for (uint64_t memory = JOB_MEMORY_MIN; memory < 8ULL << 30; memory *= 2) {
         for (uint32_t n = 1; n <= 64; n *= 2) {
             struct map_plan plan;

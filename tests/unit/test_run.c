@@ -38,6 +38,9 @@ static uint64_t next_random(uint64_t *seed)
     return *seed;
 }
 
+static const struct run_order by_hash = {.hash_seed = SEED};
+static const struct run_order newest_first = {.seq = SEQ_DESCENDING, .hash_seed = SEED};
+
 static void add_key(struct arena *arena, uint64_t key, uint64_t seq)
 {
     uint8_t value[16];
@@ -48,26 +51,27 @@ static void add_key(struct arena *arena, uint64_t key, uint64_t seq)
     assert_int_equal(arena_add(arena, &entry, seq), 0);
 }
 
-static void assert_sorted(const struct arena *arena, enum seq_order order)
+static void assert_sorted(const struct arena *arena, const struct run_order *order)
 {
     const struct arena_slot *slots = arena_slots(arena);
     for (size_t i = 1; i < arena->n; i++)
-        assert_true(record_compare(arena->memory + slots[i - 1].off, arena->memory + slots[i].off,
-                                   order) < 0);
+        assert_true(record_compare(order, arena->memory + slots[i - 1].off,
+                                   arena->memory + slots[i].off) < 0);
 }
 
 static void arena__sorts_by_hash_key_and_seq(void **state)
 {
     uint64_t seed = 99;
     for (size_t n = 0; n < 5000; n = n * 2 + 1) {
-        for (int order = SEQ_ASCENDING; order <= SEQ_DESCENDING; order++) {
+        for (int i = 0; i < 2; i++) {
+            const struct run_order *order = i ? &newest_first : &by_hash;
             struct arena arena;
             assert_int_equal(arena_init(&arena, 1 << 20), 0);
-            for (size_t i = 0; i < n; i++)
-                add_key(&arena, next_random(&seed) % (n / 2 + 1), i);
-            arena_sort(&arena, (enum seq_order)order);
+            for (size_t k = 0; k < n; k++)
+                add_key(&arena, next_random(&seed) % (n / 2 + 1), k);
+            arena_sort(&arena, order);
             assert_int_equal(arena.n, n);
-            assert_sorted(&arena, (enum seq_order)order);
+            assert_sorted(&arena, order);
             arena_release(&arena);
         }
     }
@@ -80,8 +84,8 @@ static void arena__sorts_one_key_a_thousand_times(void **state)
     assert_int_equal(arena_init(&arena, 1 << 20), 0);
     for (int i = 0; i < 1000; i++)
         add_key(&arena, 7, next_random(&seed));
-    arena_sort(&arena, SEQ_DESCENDING);
-    assert_sorted(&arena, SEQ_DESCENDING);
+    arena_sort(&arena, &newest_first);
+    assert_sorted(&arena, &newest_first);
     arena_release(&arena);
 }
 
@@ -97,7 +101,7 @@ static void arena__keys_of_one_hash_are_in_order_of_key(void **state)
                                    .tombstone = i == 5};
         assert_int_equal(arena_add(&arena, &entry, i), 0);
     }
-    arena_sort(&arena, SEQ_DESCENDING);
+    arena_sort(&arena, &newest_first);
     static const uint64_t expected[] = {5, 1, 3, 2, 4, 0};
     for (int i = 0; i < 6; i++) {
         struct run_entry view;
@@ -159,7 +163,7 @@ static void runs_make(struct runs *r, size_t n_runs, size_t n_each, size_t value
         assert_int_equal(arena_init(arena, n_each * (value_max + 64) + 4096), 0);
         for (size_t k = 0; k < n_each; k++)
             add_sized(arena, &seed, k * n_runs + i, value_max);
-        arena_sort(arena, SEQ_ASCENDING);
+        arena_sort(arena, &by_hash);
         if (spill_all || i % 2)
             assert_int_equal(run_spill(&writer, arena, &r->runs[i], NULL), 0);
         else
@@ -186,8 +190,7 @@ static uint64_t merge_read(const struct runs *r, struct merge_range range, uint6
     uint64_t n = 0;
     uint64_t last_hash = 0;
     uint64_t last_seq = 0;
-    assert_int_equal(
-        merge_open(r->runs, r->n_runs, SEED, range, SEQ_ASCENDING, memory, &merge, NULL), 0);
+    assert_int_equal(merge_open(r->runs, r->n_runs, &by_hash, range, memory, &merge, NULL), 0);
     int got;
     while ((got = merge_next(merge, &next, NULL)) > 0) {
         assert_true(next->entry.hash >= range.first && next->entry.hash <= range.last);
@@ -268,7 +271,7 @@ static void merge__fewer_runs_hold_the_same(void **state)
     struct merge_range all = {0, UINT64_MAX};
     runs_make(&r, 37, 500, 100, true);
     merge_read(&r, all, 0, &before);
-    assert_int_equal(merge_down(r.runs, &r.n_runs, 4, SEED, SEQ_ASCENDING, 0, &r.scratch, NULL), 0);
+    assert_int_equal(merge_down(r.runs, &r.n_runs, 4, &by_hash, 0, &r.scratch, NULL), 0);
     assert_true(r.n_runs <= 4);
     assert_int_equal(merge_read(&r, all, 0, &after), 37 * 500);
     assert_true(before == after);
