@@ -90,6 +90,10 @@ void disk_worker_free(struct disk_worker *worker)
     buf_release(&worker->value);
     if (worker->keys)
         buf_release(&worker->keys->bytes);
+    if (worker->kept)
+        buf_release(&worker->kept->bytes);
+    disk_merge_free(worker->merge);
+    free(worker->kept);
     free(worker->keys);
     free(worker->plan);
     free(worker->flights);
@@ -116,6 +120,10 @@ void disk_worker_reset(struct disk_worker *worker)
     worker->held = NULL;
     trim_buf(&worker->value);
     trim_buf(&worker->keys->bytes);
+    if (worker->kept)
+        trim_buf(&worker->kept->bytes);
+    disk_merge_free(worker->merge);
+    worker->merge = NULL;
 }
 
 void disk_worker_trim(struct disk_worker *worker)

@@ -14,6 +14,7 @@
 #include "format/front_coded.h"
 #include "node/disk_table.h"
 #include "query/disk_files.h"
+#include "query/disk_merge.h"
 #include "query/disk_worker.h"
 
 enum {
@@ -82,6 +83,14 @@ struct disk_plan {
     uint32_t again[DISK_SLICE]; /* reads to be tried once more */
 };
 
+/* Values of a scan, put aside until they can be written in order. */
+struct disk_kept {
+    uint64_t off[DISK_SLICE]; /* in bytes */
+    uint32_t len[DISK_SLICE];
+    uint8_t status[DISK_SLICE];
+    struct buf bytes;
+};
+
 struct disk_worker {
     unsigned depth;
     struct reader *reader;
@@ -105,6 +114,9 @@ struct disk_worker {
     struct buf value;             /* a decoded value */
     struct disk_keys *keys;
     struct disk_plan *plan;
+
+    struct disk_merge *merge; /* of a scan under way */
+    struct disk_kept *kept;   /* made at the first scan */
 };
 
 /* Before memory of a client is touched: what was written to the worker is written. */
