@@ -27,6 +27,8 @@ int cmd_publish(int argc, char **argv, struct err *err);
 int cmd_quarantine(int argc, char **argv, struct err *err);
 int cmd_retire(int argc, char **argv, struct err *err);
 int cmd_rollback(int argc, char **argv, struct err *err);
+int cmd_scan(int argc, char **argv, struct err *err);
+int cmd_stat(int argc, char **argv, struct err *err);
 int cmd_status(int argc, char **argv, struct err *err);
 int cmd_tag(int argc, char **argv, struct err *err);
 int cmd_unpin(int argc, char **argv, struct err *err);

@@ -7,10 +7,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <string.h>
 
-static int parse_u64(const char *text, uint64_t *out, struct err *err)
+int lookup_parse_u64(const char *text, uint64_t *out, struct err *err)
 {
     if (number_u64(text, strlen(text), out))
         return err_set(err, -EINVAL,
@@ -29,7 +28,7 @@ static int check_bytes(const char *text, struct err *err)
     return 0;
 }
 
-static int client_error(int rc, const char *path, struct err *err)
+int lookup_mount_error(int rc, const char *path, struct err *err)
 {
     const char *story = fkv_last_error();
     if (rc == -ENOENT || rc == -ENOTDIR)
@@ -40,8 +39,7 @@ static int client_error(int rc, const char *path, struct err *err)
     return err_set(err, rc, "%s: %s", path, story[0] ? story : strerror(-rc));
 }
 
-/* The directory to open: the table, or one version of it; links say which that is. */
-static int mount_path(const char *mount, const char *table, const char *version, char out[PATH_MAX],
+int lookup_mount_path(const char *mount, const char *table, const char *version, char out[PATH_MAX],
                       struct err *err)
 {
     char link[PATH_MAX], target[64];
@@ -69,7 +67,7 @@ static int mount_path(const char *mount, const char *table, const char *version,
     return 0;
 }
 
-static int shape_to_schema(const fkv_shape *shape, struct schema *schema, struct err *err)
+int lookup_schema(const fkv_shape *shape, struct schema *schema, struct err *err)
 {
     *schema = (struct schema){.dim = shape->dim, .value_len = shape->value_len};
     schema->key_type = shape->key_type == FKV_TYPE_U64 ? KEY_U64 : KEY_BYTES;
@@ -86,12 +84,12 @@ static int ask_u64(struct lookup *lookup, const char *const *keys, uint32_t n, c
     if (!ids)
         return err_sys(err, -ENOMEM, "%u keys", n);
     for (uint32_t i = 0; i < n; i++) {
-        int rc = parse_u64(keys[i], &ids[i], err);
+        int rc = lookup_parse_u64(keys[i], &ids[i], err);
         if (rc)
             return rc;
     }
     int rc = fkv_get_u64(lookup->batch, ids, n, ask, &lookup->result);
-    return rc ? client_error(rc, "lookup", err) : 0;
+    return rc ? lookup_mount_error(rc, "lookup", err) : 0;
 }
 
 static int ask_bytes(struct lookup *lookup, const char *const *keys, uint32_t n, const fkv_ask *ask,
@@ -107,7 +105,7 @@ static int ask_bytes(struct lookup *lookup, const char *const *keys, uint32_t n,
         lens[i] = (uint8_t)strlen(keys[i]);
     }
     int rc = fkv_get_bytes(lookup->batch, (const void *const *)keys, lens, n, ask, &lookup->result);
-    return rc ? client_error(rc, "lookup", err) : 0;
+    return rc ? lookup_mount_error(rc, "lookup", err) : 0;
 }
 
 int lookup_in_mount(const char *mount, const char *table, const char *version,
@@ -115,7 +113,7 @@ int lookup_in_mount(const char *mount, const char *table, const char *version,
 {
     char path[PATH_MAX];
     fkv_shape shape = {0};
-    int rc = mount_path(mount, table, version, path, err);
+    int rc = lookup_mount_path(mount, table, version, path, err);
     if (rc)
         return rc;
     rc = fkv_open(path, NULL, &out->table);
@@ -124,10 +122,10 @@ int lookup_in_mount(const char *mount, const char *table, const char *version,
     if (!rc)
         rc = fkv_batch_new(out->table, &out->batch);
     if (rc)
-        return client_error(rc, path, err);
+        return lookup_mount_error(rc, path, err);
     if (!shape.version)
         return err_set(err, -ENOENT, "%s: the table has no current version yet", path);
-    rc = shape_to_schema(&shape, &out->schema, err);
+    rc = lookup_schema(&shape, &out->schema, err);
     if (rc)
         return rc;
     /* The answer must come from the version whose shape we know. */
@@ -145,7 +143,7 @@ static int find_in_store(struct lookup *lookup, const char *key, uint32_t i,
     bool is_u64 = lookup->schema.key_type == KEY_U64;
     struct part_entry wanted = {0};
     struct part_entry found;
-    int rc = is_u64 ? parse_u64(key, &wanted.key, err) : check_bytes(key, err);
+    int rc = is_u64 ? lookup_parse_u64(key, &wanted.key, err) : check_bytes(key, err);
     if (rc)
         return rc;
     if (!is_u64) {

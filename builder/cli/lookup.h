@@ -12,6 +12,8 @@
 #include "builder/version_reader.h"
 #include "client/fkv.h"
 
+#include <limits.h>
+
 struct lookup {
     uint64_t version; /* that answered */
     struct schema schema;
@@ -41,5 +43,16 @@ int lookup_add_value(const struct lookup *lookup, uint32_t i, enum lookup_form f
                      struct buf *out);
 
 void lookup_release(struct lookup *lookup);
+
+/* What goes into a lookup, for others that ask the mount. */
+
+/* The directory to open: the table, or one version of it ("previous", a number); links say which that is. */
+int lookup_mount_path(const char *mount, const char *table, const char *version, char out[PATH_MAX],
+                      struct err *err);
+/* libfkv's last failure about path, with what may help. */
+int lookup_mount_error(int rc, const char *path, struct err *err);
+/* Key and value type; kind and the rest stay 0. */
+int lookup_schema(const fkv_shape *shape, struct schema *schema, struct err *err);
+int lookup_parse_u64(const char *text, uint64_t *out, struct err *err);
 
 #endif

@@ -38,10 +38,9 @@ static int footer_check(const struct part_footer *footer, const char *name, stru
     return 0;
 }
 
-static int info_check(const struct part_footer *footer, const char *name, struct part *part,
+static int info_check(const struct part_footer *footer, const char *name, struct part_info *info,
                       struct err *err)
 {
-    struct part_info *info = &part->info;
     *info = (struct part_info){
         .key_type = (enum key_type)load_le32(&footer->key_type),
         .value_len = load_le32(&footer->value_len),
@@ -57,11 +56,11 @@ static int info_check(const struct part_footer *footer, const char *name, struct
         info->value_len > VALUE_LEN_MAX)
         return err_set(err, -EBADMSG, "%s: footer: no such keys or values: type %d, %u bytes", name,
                        (int)info->key_type, info->value_len);
-    part->layout = part_layout_of(info->key_type, info->value_len);
-    part->stride = part_stride_of(info->key_type, info->value_len);
-    if (load_le32(&footer->layout) != part->layout || load_le32(&footer->stride) != part->stride)
+    enum part_layout layout = part_layout_of(info->key_type, info->value_len);
+    uint32_t stride = part_stride_of(info->key_type, info->value_len);
+    if (load_le32(&footer->layout) != layout || load_le32(&footer->stride) != stride)
         return err_set(err, -EBADMSG, "%s: footer: expected layout %d of stride %u, found %u of %u",
-                       name, (int)part->layout, part->stride, load_le32(&footer->layout),
+                       name, (int)layout, stride, load_le32(&footer->layout),
                        load_le32(&footer->stride));
     if (info->n_shards < 1 || info->n_shards > SHARDS_MAX || info->shard >= info->n_shards ||
         info->level >= LEVELS_MAX || info->n_partitions < 1 ||
@@ -73,6 +72,13 @@ static int info_check(const struct part_footer *footer, const char *name, struct
         return err_set(err, -EBADMSG, "%s: footer: level 0 has no tombstones, found %llu", name,
                        (unsigned long long)info->n_tombstones);
     return 0;
+}
+
+int part_footer_decode(const struct part_footer *footer, const char *name, struct part_info *out,
+                       struct err *err)
+{
+    int ret = footer_check(footer, name, err);
+    return ret ? ret : info_check(footer, name, out, err);
 }
 
 /* A section of exactly len bytes. */
@@ -217,7 +223,9 @@ int part_open(const void *memory, size_t len, const char *name, struct part **ou
     o.part = calloc(1, sizeof *o.part);
     if (!o.part)
         return err_sys(err, -ENOMEM, "%s", name);
-    ret = info_check(o.footer, name, o.part, err);
+    ret = info_check(o.footer, name, &o.part->info, err);
+    o.part->layout = part_layout_of(o.part->info.key_type, o.part->info.value_len);
+    o.part->stride = part_stride_of(o.part->info.key_type, o.part->info.value_len);
     if (!ret)
         ret = places_decode(&o, err);
     if (ret)

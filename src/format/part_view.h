@@ -21,4 +21,8 @@ struct part {
     uint64_t n_collisions;
 };
 
+/* Checks the footer of a `mem` part and what it says of the whole. */
+int part_footer_decode(const struct part_footer *footer, const char *name, struct part_info *out,
+                       struct err *err);
+
 #endif
