@@ -113,6 +113,9 @@ static void call_batch(void *context)
     struct batch_call *call = context;
     if (call->mem)
         call->ret = batch_run(call->mem, call->request, call->out, call->out_cap, &call->result);
+    else if (call->is_scan)
+        call->ret = disk_scan_run(call->table, call->worker, call->request, call->out,
+                                  call->out_cap, &call->result, &call->has_more);
     else
         call->ret = disk_batch_run(call->table, call->worker, call->request, call->out,
                                    call->out_cap, &call->result);
@@ -152,7 +155,7 @@ static int run_batch(const struct version *version, const struct wire_request *r
     };
     if (!call->mem && !call->table)
         return -ESTALE;
-    if (call->is_scan)
+    if (call->is_scan && (call->mem || !call->table->idxs))
         return -ENOTSUP;
     if (!call->mem && !disk)
         return DISK_NEEDED;
@@ -190,7 +193,9 @@ static int answer_from(const struct version *version, const struct wire_request 
     if (result->stride)
         reply->value_len = value_len(schema, request);
     reply->body_len = result->len;
+    /* A scan's records are all "found", those too that could not be read. */
     stats->n_keys = call.is_scan ? result->n_found : request->n_keys;
+    stats->n_found = call.is_scan ? result->n_found - result->n_failed : result->n_found;
     stats->n_failed = result->n_failed;
     stats->is_on_disk = !call.mem;
     return 0;
@@ -215,7 +220,6 @@ void answer_batch(const struct answer_source *source, const struct wire_request 
     }
     if (reply->error == -ENOSPC || reply->error == DISK_NEEDED)
         return; /* the caller comes again, with more room or from elsewhere */
-    stats.n_found = reply->n_found;
     stats.bytes = reply->body_len;
     stats.ns = now_ns() - (disk ? disk->since_ns : begun);
     stats.error = reply->error;

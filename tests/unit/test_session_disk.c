@@ -328,6 +328,41 @@ static void session__a_scan_of_a_table_without_order_is_refused(void **state)
     session_close(session);
 }
 
+static void session__a_scan_gives_records_and_tells_of_more(void **state)
+{
+    struct world *world = *state;
+    static uint8_t message[FKV_INLINE_MAX];
+    static uint8_t reply[FKV_INLINE_MAX];
+    struct session *session = open_session(world);
+    struct fkv_lookup head;
+    size_t len = 0;
+    compose(message, 2, 10); /* from key 10 */
+    store_le64(message + sizeof head + 8, 20);
+    store_le32(message + offsetof(struct fkv_lookup, flags), FKV_SCAN);
+    store_le32(message + offsetof(struct fkv_lookup, n_keys), 4);
+    assert_int_equal(session_inline(session, message, sizeof message, NULL, reply, &len, NULL),
+                     DISK_NEEDED);
+    for (uint32_t most = 4; most <= 12; most += 8) {
+        const uint8_t *record = reply + sizeof head;
+        store_le32(message + offsetof(struct fkv_lookup, n_keys), most);
+        assert_int_equal(
+            session_inline(session, message, sizeof message, &world->disk, reply, &len, NULL), 0);
+        memcpy(&head, reply, sizeof head);
+        assert_int_equal(head.error, 0);
+        assert_int_equal(head.n_found, most < 10 ? most : 10);
+        assert_int_equal(head.has_more, most < 10);
+        for (uint32_t i = 0; i < head.n_found; i++, record += 8 + 8 + 64) {
+            assert_int_equal(load_le32(record), 64);
+            assert_int_equal(load_le64(record + 8), 10 + i);
+            assert_int_equal(load_le64(record + 16), (uint64_t)TAG << 32 | (10 + i));
+        }
+    }
+    assert_int_equal(metric_get(&counts(world)->keys), 14);
+    assert_int_equal(metric_get(&counts(world)->hits), 14);
+    assert_int_equal(metric_get(&counts(world)->misses), 0);
+    session_close(session);
+}
+
 /* The first page can be touched, those behind it cannot: a batch ends in its middle. */
 static void answer__a_page_that_is_gone_ends_the_batch_only(void **state)
 {
@@ -422,6 +457,8 @@ int main(void)
                                         setup_blk, teardown),
         cmocka_unit_test_setup_teardown(session__a_scan_of_a_table_without_order_is_refused,
                                         setup_blk, teardown),
+        cmocka_unit_test_setup_teardown(session__a_scan_gives_records_and_tells_of_more, setup_idx,
+                                        teardown),
         cmocka_unit_test_setup_teardown(answer__a_page_that_is_gone_ends_the_batch_only, setup_blk,
                                         teardown),
         cmocka_unit_test_setup_teardown(kept__long_values_are_kept_while_the_user_may, setup_blk,
