@@ -61,8 +61,8 @@ static void put(struct sample *s, size_t at, uint64_t id, const void *key, uint8
     s->lens[at] = len;
 }
 
-/* Reservoir sampling: every key offered has the same chance to be among those kept. */
-static void offer(struct sample *s, uint64_t id, const void *key, uint8_t len)
+/* Reservoir sampling. */
+void sample_offer(struct sample *s, uint64_t id, const void *key, uint8_t len)
 {
     s->seen++;
     if (s->n < s->cap) {
@@ -99,10 +99,10 @@ static int finish(struct sample *s, const char *where, struct err *err)
     return 0;
 }
 
-static int read_all(int fd, uint8_t *data, size_t len)
+int sample_read(int fd, uint64_t off, void *data, size_t len)
 {
     for (size_t done = 0; done < len;) {
-        ssize_t n = pread(fd, data + done, len - done, (off_t)done);
+        ssize_t n = pread(fd, (uint8_t *)data + done, len - done, (off_t)(off + done));
         if (n <= 0)
             return n < 0 ? -errno : -EIO;
         done += (size_t)n;
@@ -110,17 +110,12 @@ static int read_all(int fd, uint8_t *data, size_t len)
     return 0;
 }
 
-static int offer_part(struct sample *s, const char *path, struct err *err)
+static int offer_mem_part(struct sample *s, int fd, size_t len, const char *path, struct err *err)
 {
-    scope_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st))
-        return err_sys(err, -errno, "%s", path);
-    size_t len = (size_t)st.st_size;
     scope_free uint8_t *data = aligned_alloc(PART_ALIGN, align_up(len + 1, PART_ALIGN));
     if (!data)
         return err_sys(err, -ENOMEM, "%s: %zu bytes; name keys with --keys", path, len);
-    int rc = read_all(fd, data, len);
+    int rc = sample_read(fd, 0, data, len);
     if (rc)
         return err_sys(err, rc, "reading %s", path);
     struct part *part = NULL;
@@ -133,10 +128,23 @@ static int offer_part(struct sample *s, const char *path, struct err *err)
         rc = err_set(err, -EBADMSG, "%s: keys of another type than the table says", path);
     while (!rc && part_next(part, &cursor, &entry) > 0) {
         if (!entry.tombstone)
-            offer(s, entry.key, entry.key_bytes, entry.key_len);
+            sample_offer(s, entry.key, entry.key_bytes, entry.key_len);
     }
     part_free(part);
     return rc;
+}
+
+static int offer_part(struct sample *s, const char *path, size_t n_parts, struct err *err)
+{
+    scope_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    bool is_mem = false;
+    if (fd < 0 || fstat(fd, &st))
+        return err_sys(err, -errno, "%s", path);
+    int rc = sample_disk_part(s, fd, (uint64_t)st.st_size, path, n_parts, &is_mem, err);
+    if (rc || !is_mem || s->seen >= 4 * s->cap)
+        return rc;
+    return offer_mem_part(s, fd, (size_t)st.st_size, path, err);
 }
 
 int sample_parts(struct sample *s, const char *version_dir, struct err *err)
@@ -150,10 +158,10 @@ int sample_parts(struct sample *s, const char *version_dir, struct err *err)
         return err_sys(err, -errno, "looking for parts in %s", dir);
     int rc = 0;
     for (int i = 0; i < n; i++) {
-        bool wanted = !rc && names[i]->d_name[0] != '.' && s->seen < 4 * s->cap;
+        bool wanted = !rc && names[i]->d_name[0] != '.';
         if (wanted &&
             snprintf(path, sizeof path, "%s/%s", dir, names[i]->d_name) < (int)sizeof path)
-            rc = offer_part(s, path, err);
+            rc = offer_part(s, path, (size_t)n, err);
         free(names[i]);
     }
     free(names);
@@ -179,7 +187,7 @@ int sample_file(struct sample *s, const char *path, struct err *err)
         if (len < 1 || len > KEY_BYTES_MAX)
             return err_set(err, -EINVAL, "%s:%llu: a key has 1 to %d bytes, found %zd", path,
                            (unsigned long long)number, KEY_BYTES_MAX, len);
-        offer(s, id, line, (uint8_t)len);
+        sample_offer(s, id, line, (uint8_t)len);
     }
     return finish(s, path, err);
 }
