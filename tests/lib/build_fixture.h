@@ -24,6 +24,9 @@ struct build_fixture {
     size_t n_inputs;
 };
 
+/* Of the tables that jobs are for. */
+static enum table_kind build_fixture_kind = KIND_MEM;
+
 static inline void build_fixture_init(struct build_fixture *f)
 {
     *f = (struct build_fixture){.memory = memory_backend_new()};
@@ -78,6 +81,7 @@ static inline struct job build_fixture_job(const struct build_fixture *f, enum k
                       .scratch = f->dir,
                       .author = "test@host"};
     job.schema.n_shards = 0;
+    job.schema.kind = build_fixture_kind;
     return job;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whole builds, on a store in memory and on a directory. */
+/* Whole builds, on a store in memory and on a directory. test_build_blk.c and test_build_idx.c run them for their kinds. */
 #include "unit.h"
 
 #include "base/scope.h"
@@ -17,6 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
+
+#ifndef BUILD_KIND
+#define BUILD_KIND KIND_MEM
+#endif
 
 /* Sanitizers make everything slower, and their shadow memory counts too. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -231,7 +235,7 @@ static void build__threads_and_memory_do_not_reach_the_bytes(void **state)
             static const uint32_t threads[] = {1, 2, 7};
             job.n_threads = threads[i % 3];
             job.memory = i < 3 ? JOB_MEMORY_MIN : 1ULL << 30;
-            job.schema.n_shards = 4;
+            job.schema.n_shards = policy == DUPLICATE_FIRST ? 4 : 0;
             struct build_result result = must_build(&f, &job);
             assert_true(result.duplicates > 0);
             assert_int_equal(result.n_keys + result.duplicates, result.rows);
@@ -733,6 +737,7 @@ static int build_with_full_store(struct build_fixture *f)
         return 99;
     struct job job = build_fixture_job(f, KEY_U64, ROW_VALUE);
     job.duplicates = DUPLICATE_LAST;
+    job.compress = COMPRESS_NONE;
     int ret = build_run(store, NULL, &job, NULL, &result, &err);
     store_close(store);
     if (ret != -ENOSPC || !strstr(err.text, "small2"))
@@ -782,5 +787,6 @@ int main(void)
         cmocka_unit_test(build__killed_anywhere_it_leaves_nothing_that_counts),
         cmocka_unit_test(build__a_full_disk_is_said_and_nothing_stays_on_it),
     };
+    build_fixture_kind = BUILD_KIND;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
