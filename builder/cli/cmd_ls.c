@@ -2,6 +2,8 @@
 #include "builder/cli/cli.h"
 #include "builder/cli/cmd.h"
 #include "builder/cli/text.h"
+#include "builder/layout.h"
+#include "builder/version_reader.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -39,13 +41,13 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char doc[] =
-    "Lists the tables of a store, or the versions of TABLE: state, keys, bytes, age, tags and pins."
-    "\v"
-    "Examples:\n"
-    "  fkv ls\n"
-    "  fkv ls ads\n"
-    "  fkv ls ads --json | jq '.versions[] | select(.quarantined)'\n";
+static const char doc[] = "Lists the tables of a store, or the versions of TABLE: state, kind, "
+                          "keys, bytes, age, tags and pins."
+                          "\v"
+                          "Examples:\n"
+                          "  fkv ls\n"
+                          "  fkv ls ads\n"
+                          "  fkv ls ads --json | jq '.versions[] | select(.quarantined)'\n";
 
 /* "a, b": what names this version. */
 static void names_of(const struct table_state *table, uint64_t version, bool pins, struct buf *out)
@@ -71,13 +73,32 @@ static json_t *names_json(const struct table_state *table, uint64_t version, boo
     return list;
 }
 
-static json_t *version_json(const struct table_state *table, const struct version_entry *v)
+/* What a version's own description says; NULL when it is not there to be read. */
+static const char *kind_of(const struct session *session, const char *table,
+                           const struct version_entry *v)
 {
+    char dir[LAYOUT_PATH_MAX];
+    struct version_desc desc = {0};
+    if (v->state == VERSION_FORGOTTEN)
+        return NULL;
+    layout_version_dir(table, v->version, dir);
+    if (version_desc_read(session->store, dir, &v->digest, &desc, NULL))
+        return NULL;
+    enum table_kind kind = desc.schema.kind;
+    version_desc_release(&desc);
+    return table_kind_name(kind);
+}
+
+static json_t *version_json(const struct session *session, const struct table_state *table,
+                            const struct version_entry *v)
+{
+    const char *kind = kind_of(session, table->name, v);
     char time[TEXT_MAX];
     json_t *out = json_object();
     json_put_u64(out, "version", v->version);
     json_put_string(out, "state", version_state_text(table, v));
     json_put_bool(out, "quarantined", v->quarantined);
+    json_put(out, "kind", kind ? json_string(kind) : json_null());
     json_put_u64(out, "base", v->base);
     json_put_u64(out, "n_keys", v->n_keys);
     json_put_u64(out, "bytes", v->len);
@@ -91,7 +112,7 @@ static json_t *version_json(const struct table_state *table, const struct versio
     return out;
 }
 
-static json_t *table_json(const struct table_state *table, bool all)
+static json_t *table_json(const struct session *session, const struct table_state *table, bool all)
 {
     json_t *out = json_object();
     json_t *versions = json_array();
@@ -102,16 +123,17 @@ static json_t *table_json(const struct table_state *table, bool all)
     json_put_u64(out, "keep", table->keep);
     for (size_t i = 0; i < table->n_versions; i++) {
         if (all || table->versions[i].state != VERSION_FORGOTTEN)
-            json_append(versions, version_json(table, &table->versions[i]));
+            json_append(versions, version_json(session, table, &table->versions[i]));
     }
     json_put(out, "versions", versions);
     return out;
 }
 
-static void show_table(const struct table_state *table, bool all, int64_t now)
+static void show_table(const struct session *session, const struct table_state *table, bool all,
+                       int64_t now)
 {
-    static const char *const headers[] = {">VERSION",   "STATE", ">KEYS", ">SIZE", ">BASE",
-                                          ">PUBLISHED", "TAGS",  "PINS",  NULL};
+    static const char *const headers[] = {">VERSION", "STATE",      "KIND", ">KEYS", ">SIZE",
+                                          ">BASE",    ">PUBLISHED", "TAGS", "PINS",  NULL};
     struct grid grid;
     grid_init(&grid, headers);
     for (size_t i = 0; i < table->n_versions; i++) {
@@ -128,6 +150,8 @@ static void show_table(const struct table_state *table, bool all, int64_t now)
         grid_add(&grid, "%" PRIu64, v->version);
         grid_add(&grid, "%s%s", version_state_text(table, v),
                  v->quarantined ? ", quarantined" : "");
+        const char *kind = kind_of(session, table->name, v);
+        grid_add(&grid, "%s", kind ? kind : "-");
         grid_add(&grid, "%s", keys);
         grid_add(&grid, "%s", size);
         if (v->base)
@@ -151,10 +175,10 @@ static size_t n_kept(const struct table_state *table)
     return n;
 }
 
-static void show_tables(const struct state *state, int64_t now)
+static void show_tables(const struct session *session, const struct state *state, int64_t now)
 {
-    static const char *const headers[] = {"TABLE", ">CURRENT",  ">PREVIOUS", ">VERSIONS", ">KEYS",
-                                          ">SIZE", ">SWITCHED", "CANARY",    NULL};
+    static const char *const headers[] = {"TABLE", "KIND",  ">CURRENT",  ">PREVIOUS", ">VERSIONS",
+                                          ">KEYS", ">SIZE", ">SWITCHED", "CANARY",    NULL};
     struct grid grid;
     grid_init(&grid, headers);
     for (size_t i = 0; i < state->n_tables; i++) {
@@ -166,7 +190,9 @@ static void show_tables(const struct state *state, int64_t now)
             text_size(v->len, size);
             text_age(now - v->activated_ns, age);
         }
+        const char *kind = v ? kind_of(session, table->name, v) : NULL;
         grid_add(&grid, "%s", table->name);
+        grid_add(&grid, "%s", kind ? kind : "-");
         grid_add(&grid, table->current ? "%" PRIu64 : "-", table->current);
         grid_add(&grid, table->previous ? "%" PRIu64 : "-", table->previous);
         grid_add(&grid, "%zu", n_kept(table));
@@ -186,8 +212,8 @@ static int list_one(struct session *session, const struct args *args, struct err
     if (rc)
         return rc;
     if (args->common.json)
-        return cli_print_json(table_json(table, args->all), err);
-    show_table(table, args->all, manifest_now_ns(session->manifest));
+        return cli_print_json(table_json(session, table, args->all), err);
+    show_table(session, table, args->all, manifest_now_ns(session->manifest));
     return 0;
 }
 
@@ -210,13 +236,13 @@ int cmd_ls(int argc, char **argv, struct err *err)
     if (args.common.json) {
         json_t *list = json_array();
         for (size_t i = 0; i < state->n_tables; i++)
-            json_append(list, table_json(&state->tables[i], args.all));
+            json_append(list, table_json(&session, &state->tables[i], args.all));
         json_t *out = json_object();
         json_put(out, "tables", list);
         return cli_print_json(out, err);
     }
     if (state->n_tables)
-        show_tables(state, manifest_now_ns(session.manifest));
+        show_tables(&session, state, manifest_now_ns(session.manifest));
     else
         printf("no tables in %s yet; make one with: fkv build TABLE INPUT… and fkv publish TABLE\n",
                store_url(session.store));
