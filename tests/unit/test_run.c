@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,118 @@ static void arena__full_is_said_and_keeps_what_it_has(void **state)
     arena_clear(&arena);
     assert_int_equal(arena_add(&arena, &entry, 0), 0);
     arena_release(&arena);
+}
+
+/* ---- in order of shard and key ---- */
+
+static void add_bytes_key(struct arena *arena, const char *key, size_t len, uint64_t seq)
+{
+    struct part_entry entry = {.hash = hash_bytes(key, len, SEED),
+                               .key_bytes = (const uint8_t *)key,
+                               .key_len = (uint8_t)len,
+                               .value = (const uint8_t *)"v",
+                               .value_len = 1};
+    assert_int_equal(arena_add(arena, &entry, seq), 0);
+}
+
+/* Keys of long common prefixes, some with zeros at their end, some many times. */
+static size_t make_key(uint64_t random, char key[256])
+{
+    static const char prefix[] = "https://example.org/a/long/way/";
+    size_t len = random % 3 ? sizeof prefix - 1 : random % 5;
+    memcpy(key, prefix, len);
+    len += (size_t)snprintf(key + len, 32, "%u", (unsigned)(random >> 20) % 700);
+    for (unsigned i = 0; i < (random >> 40) % 12; i++)
+        key[len++] = (random >> 50) % 2 ? 0 : 'x';
+    if (random % 50 == 0) {
+        memset(key + len, 'y', 255 - len);
+        len = 255;
+    }
+    return len;
+}
+
+static void arena__sorts_by_shard_and_key(void **state)
+{
+    static const uint32_t n_shards[] = {1, 2, 3, 16, 4096};
+    uint64_t seed = 11;
+    for (int s = 0; s < 5; s++) {
+        for (size_t n = 0; n < 8000; n = n * 2 + 1) {
+            for (int is_bytes = 0; is_bytes < 2; is_bytes++) {
+                struct arena arena;
+                struct run_order order = {.seq = n % 2 ? SEQ_ASCENDING : SEQ_DESCENDING,
+                                          .hash_seed = SEED,
+                                          .n_shards = n_shards[s]};
+                assert_int_equal(arena_init(&arena, 4 << 20), 0);
+                for (size_t k = 0; k < n; k++) {
+                    char key[256];
+                    uint64_t random = next_random(&seed);
+                    if (is_bytes)
+                        add_bytes_key(&arena, key, make_key(random, key), k);
+                    else
+                        add_key(&arena, random >> (random % 64), k);
+                }
+                arena_sort(&arena, &order);
+                assert_sorted(&arena, &order);
+                arena_release(&arena);
+            }
+        }
+    }
+}
+
+/* Keys come in order, whatever shards the runs were sorted by and the table has. */
+static void merge__streams_of_several_shards_are_one(void **state)
+{
+    struct run_order order = {.hash_seed = SEED, .n_shards = 16};
+    struct arena arenas[5];
+    struct run runs[5];
+    struct scratch scratch;
+    struct run_writer writer;
+    uint64_t seed = 21;
+    size_t n_runs = 5;
+    assert_int_equal(scratch_open(&scratch, dir, true, NULL), 0);
+    assert_int_equal(run_writer_init(&writer, &scratch, NULL), 0);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(arena_init(&arenas[i], 8 << 20), 0);
+        for (uint64_t k = 0; k < 20000; k++)
+            add_key(&arenas[i], next_random(&seed) >> 40, k * 5 + i);
+        arena_sort(&arenas[i], &order);
+        runs[i] = (struct run){.arena = &arenas[i]};
+        if (i)
+            assert_int_equal(run_spill(&writer, &arenas[i], &runs[i], NULL), 0);
+    }
+    for (int is_merged = 0; is_merged < 2; is_merged++) {
+        for (uint32_t n_shards = 1; n_shards <= 16; n_shards *= 2) {
+            uint64_t n = 0;
+            for (uint32_t shard = 0; shard < n_shards; shard++) {
+                const struct run_order by_key = {.hash_seed = SEED, .n_shards = 1};
+                struct merge *merge = NULL;
+                const struct run_entry *next = NULL;
+                struct run_entry last = {0};
+                assert_int_equal(merge_open(runs, n_runs, &order, merge_range_of(shard, n_shards),
+                                            1 << 20, &merge, NULL),
+                                 0);
+                for (bool has_last = false; merge_next(merge, &next, NULL) > 0; has_last = true) {
+                    struct schema schema = {.n_shards = n_shards};
+                    assert_int_equal(schema_shard(&schema, next->entry.hash), shard);
+                    assert_true(!has_last || run_entry_compare(&by_key, &last, next) < 0);
+                    last = *next;
+                    n++;
+                }
+                merge_close(merge);
+            }
+            assert_int_equal(n, 100000);
+        }
+        if (!is_merged)
+            assert_int_equal(merge_down(runs, &n_runs, 2, &order, 1 << 20, &scratch, NULL), 0);
+        assert_true(n_runs <= 5);
+    }
+    assert_true(n_runs <= 2);
+    run_writer_release(&writer);
+    for (size_t i = 0; i < n_runs; i++)
+        run_release(&runs[i]);
+    for (size_t i = 0; i < 5; i++)
+        arena_release(&arenas[i]);
+    scratch_close(&scratch);
 }
 
 /* ---- runs ---- */
@@ -353,6 +466,8 @@ int main(void)
         cmocka_unit_test(merge__ranges_add_up_to_the_whole),
         cmocka_unit_test(merge__values_longer_than_the_buffer_come_whole),
         cmocka_unit_test(merge__fewer_runs_hold_the_same),
+        cmocka_unit_test(arena__sorts_by_shard_and_key),
+        cmocka_unit_test(merge__streams_of_several_shards_are_one),
         cmocka_unit_test(scratch__a_directory_that_is_not_there_is_named),
         cmocka_unit_test(engine__runs_every_task_once),
         cmocka_unit_test(engine__the_lowest_failure_is_told),
