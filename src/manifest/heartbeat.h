@@ -43,7 +43,7 @@ struct node_version {
     enum node_version_state state;
     uint64_t done; /* bytes fetched or loaded */
     uint64_t total;
-    char *reason;      /* of a failure; else NULL */
+    char *reason;      /* of a failure, or what is wrong with one that serves; else NULL */
     uint64_t failures; /* in a row, of fetching and loading it */
     int64_t since_ns;  /* when it came into this state; 0: not said */
 };

@@ -23,6 +23,8 @@ static void beat_version(const struct node *node, const struct table *table, str
     out->total = atomic_load(&slot->progress.total);
     if (out->state == NODE_FAILED && slot->reason)
         out->reason = strdup(slot->reason);
+    else if (slot->loaded && repair_damage(slot->loaded))
+        out->reason = strdup(repair_damage(slot->loaded));
 }
 
 /* Under the lock: copies what the heartbeat says of a table. */

@@ -164,6 +164,7 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
         return err_sys(err, -ENOMEM, "the node");
     init_locks(node);
     limiter_init(&node->limiter, config->fetch_limit);
+    repair_init(&node->repair);
     node->event = event;
     node->event_context = context;
     node->started_ns = clock_now_ns(CLOCK_MONOTONIC);
@@ -196,6 +197,7 @@ void node_close(struct node *node)
         node_save_if_dirty(node);
     follower_close(&node->follower);
     store_close(node->work_store);
+    repair_release(&node->repair);
     size_t n_tables = atomic_load(&node->n_tables);
     for (size_t i = 0; i < n_tables; i++)
         table_free(node->tables[i]);

@@ -9,7 +9,7 @@
  *   contact.c   the follow thread's store            report.c   status and metrics
  *   flip.c      switches at a known instant          store_time.c  the store's clock
  *   unpin.c     records that end a local switch      beat.c     the heartbeat
- *   evict.c     room on the disk
+ *   evict.c     room on the disk              repair.c   damaged parts on disk
  *
  * Threads: `lock` guards tables' insides and the fields after it. It is held for moments only:
  * never across I/O, loading or an event. Loads are done one at a time, by work or by a node-local
@@ -22,6 +22,7 @@
 #include "node/cache_state.h"
 #include "node/limiter.h"
 #include "node/node.h"
+#include "node/repair.h"
 #include "node/table_impl.h"
 #include "store/clock.h"
 
@@ -72,6 +73,7 @@ struct node {
     _Atomic size_t n_tables;
 
     struct follower follower;
+    struct repair repair;     /* the work thread's */
     struct store *work_store; /* the work thread's own: a slow fetch does not hold up follow */
     uint64_t n_work_requests; /* counted of it */
 
@@ -83,6 +85,7 @@ struct node {
     _Atomic uint64_t n_bad_chunks;
     _Atomic uint64_t n_failures;
     _Atomic uint64_t n_evictions;
+    _Atomic uint64_t n_repairs;  /* parts on disk that were damaged and are not any more */
     _Atomic uint64_t n_losses;   /* of the store */
     _Atomic uint64_t n_requests; /* to the store, over the network */
     _Atomic uint64_t fetch_rate; /* bytes a second, of late */

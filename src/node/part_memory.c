@@ -156,6 +156,7 @@ void loaded_part_release(struct loaded_part *part)
     part_free(part->view);
     disk_part_close(part->disk);
     memory_release(&part->memory);
+    free(part->health.damage);
 }
 
 void part_memory_release(struct part_memory *registry, struct loaded_part *part)

@@ -22,13 +22,24 @@
 
 struct part_memory;
 
+/* What is known of a disk part's file (repair.h), under the node's lock. */
+struct part_health {
+    char *damage;    /* what is wrong; NULL: nothing is known */
+    bool is_waiting; /* to be looked at, from retry_ns on */
+    bool is_told;    /* that a block failed although the file is good */
+    uint32_t chunk;  /* to begin with, when has_chunk */
+    bool has_chunk;
+    int64_t retry_ns; /* CLOCK_MONOTONIC */
+};
+
 struct loaded_part {
     struct digest digest;
     struct memory memory;   /* of a disk part: its tail */
     struct part *view;      /* of `mem`; else NULL */
     struct disk_part *disk; /* of `blk` and `idx`; else NULL */
     uint64_t n_holders;     /* under the registry's lock */
-    uint64_t planned;       /* scratch of room.c, under the node's lock */
+    struct part_health health;
+    uint64_t planned; /* scratch of room.c, under the node's lock */
     struct loaded_part *next;
 };
 

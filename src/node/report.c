@@ -19,8 +19,12 @@ static json_t *status_version(const struct table *table, const struct slot *slot
     int ret = json ? 0 : -ENOMEM;
     if (!ret && version)
         ret = json_put_u64(json, "keys", version_n_keys(version));
+    if (!ret && version)
+        ret = json_put_string(json, "kind", table_kind_name(version_schema(version)->kind));
     if (!ret && slot->loaded)
         ret = json_put_u64(json, "memory", version_memory(slot->loaded));
+    if (!ret && slot->loaded && repair_damage(slot->loaded))
+        ret = json_put_string(json, "damage", repair_damage(slot->loaded));
     if (!ret && slot->reason)
         ret = json_put_string(json, "reason", slot->reason);
     if (!ret && slot->reason)
@@ -91,6 +95,25 @@ static json_t *status_cache(struct node *node)
                      (json_int_t)atomic_load(&node->n_evictions));
 }
 
+/* Of tables on disk. */
+static json_t *status_disk(struct node *node)
+{
+    struct disk_parts *parts = part_memory_disk(node->memory);
+    struct disk_shared *shared = disk_parts_shared(parts);
+    struct block_cache_stats stats = {0};
+    if (shared->cache)
+        block_cache_stats(shared->cache, &stats);
+    scope_json json_t *cache =
+        json_pack("{sI, sI, sI, sI, sI, sI}", "limit", (json_int_t)stats.max_bytes, "used",
+                  (json_int_t)(stats.bytes + stats.bytes_held), "hits", (json_int_t)stats.n_hits,
+                  "misses", (json_int_t)stats.n_misses, "evictions", (json_int_t)stats.n_evicted,
+                  "refused", (json_int_t)stats.n_refused);
+    return json_pack("{sI, sI, sI, sI, sO}", "open_parts", (json_int_t)disk_parts_n_open(parts),
+                     "bad_blocks", (json_int_t)atomic_load(&shared->n_bad_blocks), "read_errors",
+                     (json_int_t)atomic_load(&shared->n_read_errors), "repairs",
+                     (json_int_t)atomic_load(&node->n_repairs), "block_cache", cache);
+}
+
 static json_t *status_fetch(struct node *node)
 {
     return json_pack("{sI, sI, sI, sI}", "bytes", (json_int_t)atomic_load(&node->n_fetched_bytes),
@@ -114,6 +137,7 @@ static json_t *status_json(struct node *node)
                   json_put(json, "store", json_incref(store)) ||
                   json_put(json, "memory", status_memory(node)) ||
                   json_put(json, "fetch", status_fetch(node)) ||
+                  json_put(json, "disk", status_disk(node)) ||
                   json_put(json, "tables", json_incref(tables));
     if (!failed)
         return json;

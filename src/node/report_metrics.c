@@ -137,9 +137,47 @@ static int singles(struct node *node, struct buf *out)
     return ret;
 }
 
+/* Of tables on disk. */
+static int disk(struct node *node, struct buf *out)
+{
+    struct disk_parts *parts = part_memory_disk(node->memory);
+    struct disk_shared *shared = disk_parts_shared(parts);
+    struct block_cache_stats stats = {0};
+    if (shared->cache)
+        block_cache_stats(shared->cache, &stats);
+    const struct counter counters[] = {
+        {"fkv_block_cache_max_bytes", "gauge", "Memory that cached blocks may take.",
+         stats.max_bytes},
+        {"fkv_block_cache_bytes", "gauge", "Memory that cached blocks take.",
+         stats.bytes + stats.bytes_held},
+        {"fkv_block_cache_hits_total", "counter", "Blocks found in the cache.", stats.n_hits},
+        {"fkv_block_cache_misses_total", "counter", "Blocks not found in the cache.",
+         stats.n_misses},
+        {"fkv_block_cache_evictions_total", "counter", "Blocks that went to make room for others.",
+         stats.n_evicted},
+        {"fkv_block_cache_refused_total", "counter", "Blocks too large to be cached.",
+         stats.n_refused},
+        {"fkv_disk_open_parts", "gauge", "Parts of tables on disk that are open.",
+         disk_parts_n_open(parts)},
+        {"fkv_disk_bad_blocks_total", "counter", "Blocks whose checksum failed, twice each.",
+         atomic_load(&shared->n_bad_blocks)},
+        {"fkv_disk_read_errors_total", "counter", "Blocks that could not be read, twice each.",
+         atomic_load(&shared->n_read_errors)},
+        {"fkv_disk_repairs_total", "counter",
+         "Parts that were damaged on this machine's disk and are repaired.",
+         atomic_load(&node->n_repairs)},
+    };
+    int ret = 0;
+    for (size_t i = 0; i < sizeof counters / sizeof *counters && !ret; i++)
+        ret = single(out, counters[i].name, counters[i].type, counters[i].help, counters[i].value);
+    return ret;
+}
+
 int node_metrics(struct node *node, struct buf *out)
 {
     int ret = singles(node, out);
+    if (!ret)
+        ret = disk(node, out);
     if (!ret)
         ret = store_contact(node, out);
     if (!ret)

@@ -71,6 +71,8 @@ static int should_stop(void *context)
     if (atomic_load(&way->node->is_cancelled))
         return -ECANCELED;
     node_save_if_dirty(way->node); /* what was switched to meanwhile, should follow hang */
+    if (!way->is_load)
+        repair_step(way->node); /* others carry the chunks of a fetch */
     scope_lock(&way->node->lock);
     if (way->slot->place != PLACE_LOADED)
         return -ECANCELED;
@@ -280,6 +282,7 @@ bool node_work(struct node *node)
         return false;
     node_save_if_dirty(node); /* a flip's, should follow wait for the store */
     reap(node);
+    bool has_repair = repair_step(node);
     pthread_mutex_lock(&node->lock);
     struct task task = pick_task(node);
     if (task.is_load && !take_loader_for(node, task.slot))
@@ -295,7 +298,7 @@ bool node_work(struct node *node)
         return true;
     }
     if (!task.table)
-        return task.is_load;
+        return task.is_load || has_repair;
     if (!task.is_load) {
         do_fetch(node, &task);
         return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "node_fixture.h"
 
+#include "base/scope.h"
 #include "format/version.h"
 #include "node/disk_table.h"
 #include "paged_fixture.h"
@@ -32,6 +33,7 @@ static void make_store(struct node_fixture *fixture)
 void node_fixture_init(struct node_fixture *fixture)
 {
     *fixture = (struct node_fixture){0};
+    pthread_mutex_init(&fixture->lock, NULL);
     temp_dir_make(fixture->dir);
     make_store(fixture);
 }
@@ -39,6 +41,7 @@ void node_fixture_init(struct node_fixture *fixture)
 void node_fixture_init_fast(struct node_fixture *fixture)
 {
     *fixture = (struct node_fixture){0};
+    pthread_mutex_init(&fixture->lock, NULL);
     temp_dir_make_fast(fixture->dir);
     make_store(fixture);
 }
@@ -48,6 +51,7 @@ void node_fixture_release(struct node_fixture *fixture)
     manifest_close(fixture->manifest);
     store_close(fixture->store);
     temp_dir_remove(fixture->dir);
+    pthread_mutex_destroy(&fixture->lock);
 }
 
 static void fill_value(uint8_t *value, uint32_t len, uint32_t tag, uint64_t key)
@@ -159,7 +163,7 @@ static void write_part(const struct build *build, const struct schema *schema,
         must(paged_tail(bytes->data + bytes->len - PART_FOOTER_LEN, bytes->len, "part", &tail_off,
                         &info, &err),
              &err, "paged_tail");
-        part->tail_len = bytes->len - tail_off;
+        part->tail_len = bytes->len - tail_off + (build->lies_about_tail ? BLOCK_PAGE : 0);
     }
 }
 
@@ -337,6 +341,7 @@ static void note_event(void *context, enum node_event_kind kind, struct table *t
                        uint64_t version, const char *text)
 {
     struct node_fixture *fixture = context;
+    scope_lock(&fixture->lock);
     size_t len = strlen(fixture->warnings);
     switch (kind) {
     case NODE_EVENT_TABLE:

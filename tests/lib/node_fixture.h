@@ -14,6 +14,8 @@
 #include "node/node.h"
 #include "temp_dir.h"
 
+#include <pthread.h>
+
 enum { NODE_FIXTURE_PATH_MAX = TEMP_DIR_MAX + 256, NODE_FIXTURE_POLL_NS = 250000000 };
 
 struct node_fixture {
@@ -23,7 +25,8 @@ struct node_fixture {
     struct store *store;
     struct manifest *manifest;
     uint64_t cache_limit; /* of nodes that are opened; 0: none */
-    /* What the nodes said, all of them together. */
+    /* What the nodes said, all of them together, in whatever thread. */
+    pthread_mutex_t lock;
     char warnings[16384];
     unsigned n_switched;
     unsigned n_listed;
@@ -46,6 +49,7 @@ struct build {
     uint32_t mode;                /* 0: 0444 */
     enum table_kind kind;         /* 0: mem */
     const struct buf *dictionary; /* of `blk` and `idx`: values are compressed with it; NULL: not */
+    bool lies_about_tail;         /* version.json says it is a page longer */
 };
 
 /* Publishes a version; returns its number. */

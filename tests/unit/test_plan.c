@@ -50,7 +50,8 @@ static void world_plan(struct world *world)
         assert_true(world->plan.items[i - 1].id < world->plan.items[i].id);
 }
 
-static void assert_item(const struct world *world, uint64_t id, enum keep_place place, enum rank rank)
+static void assert_item(const struct world *world, uint64_t id, enum keep_place place,
+                        enum rank rank)
 {
     for (size_t i = 0; i < world->plan.n_items; i++) {
         if (world->plan.items[i].id != id)
