@@ -147,6 +147,7 @@ static void read_again(const struct later *later, const struct answer_disk *disk
 
 static void read_lookup(fuse_req_t req, struct handle *handle, size_t size, off_t off)
 {
+    struct view *view = ops_view(req); /* the request is gone when it is answered */
     handle_ref(handle);
     if (read_on_disk(req, handle, size, off, NULL))
         later_start(&(struct later){.req = req,
@@ -154,7 +155,7 @@ static void read_lookup(fuse_req_t req, struct handle *handle, size_t size, off_
                                     .handle = handle,
                                     .number = (uint64_t)off,
                                     .size = size});
-    handle_close(ops_view(req), handle);
+    handle_close(view, handle);
 }
 
 void ops_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
