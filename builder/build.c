@@ -311,12 +311,23 @@ static uint64_t longest_part(const struct part_desc *parts, size_t n)
     return len;
 }
 
+/* Of a part on disk, what a look-up needs. */
+static uint64_t longest_in_memory(const struct part_desc *parts, size_t n)
+{
+    uint64_t len = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t needed = parts[i].tail_len ? parts[i].tail_len : parts[i].len;
+        len = needed > len ? needed : len;
+    }
+    return len;
+}
+
 static int build_seal(struct build *build, struct err *err)
 {
     struct version_desc *desc = &build->desc;
     struct read_plan plan;
     uint64_t len = longest_part(own_parts(build), desc->schema.n_shards);
-    uint64_t base_len = longest_part(build->base.parts, build->base.n_parts);
+    uint64_t base_len = longest_in_memory(build->base.parts, build->base.n_parts);
     plan_read(base_len > len ? base_len : len, 2, build->job->memory, build->n_threads, &plan);
     struct seal_params params = {.store = build->store,
                                  .dir = build->staging.dir,

@@ -2,13 +2,16 @@
 #include "builder/seal.h"
 
 #include "base/scope.h"
-#include "builder/part_file.h"
+#include "builder/base_probe.h"
 
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Base parts up to this length are read, and thus checked, whole. */
+enum { WHOLE_MAX = 4 * PART_CHUNK_LEN };
 
 /* Counting a delta's live keys, one shard a task. */
 struct fold {
@@ -55,22 +58,22 @@ static int link_base_part(const struct seal_params *params, const struct part_de
 }
 
 /* Looks up what is not decided yet in one older part. */
-static int fold_level(struct fold_shard *shard, const struct any_part *base, struct err *err)
+static int fold_level(struct fold_shard *shard, struct base_probe *base, struct err *err)
 {
     struct any_cursor cursor = {0};
     struct part_entry entry;
     int got;
     for (uint64_t i = 0; (got = any_part_next(shard->part, &cursor, &entry)) > 0; i++) {
-        struct part_entry found;
+        bool was_deleted = false;
         if (shard->decided[i])
             continue;
-        int has = any_part_find(base, &entry, &found);
+        int has = base_probe_find(base, &entry, &was_deleted, err);
         if (has < 0)
-            return err_set(err, has, "a part of the base is corrupt");
+            return has;
         if (!has)
             continue;
         shard->decided[i] = 1;
-        if (found.tombstone)
+        if (was_deleted)
             shard->n_added += !entry.tombstone;
         else
             shard->n_removed += entry.tombstone;
@@ -92,16 +95,22 @@ static int fold_levels(const struct fold *fold, struct fold_shard *shard, uint32
 {
     const struct seal_params *params = fold->params;
     const struct version_desc *base = params->base;
+    const struct part_info *own = any_part_info(shard->part);
+    uint64_t n_wanted = own->n_keys + own->n_tombstones;
+    struct base_probe_params base_params = {.store = params->store,
+                                            .dir = params->base_dir,
+                                            .heap_max = params->heap_max,
+                                            .scratch_dir = params->scratch_dir,
+                                            .whole_max = WHOLE_MAX};
     for (uint32_t level = base->n_levels; level-- > 0;) {
         const struct part_desc *part = &base->parts[(size_t)level * base->schema.n_shards + number];
-        struct part_memory memory = {0};
+        struct base_probe probe = {0};
         int ret = meter_check(fold->meter, err);
         if (!ret)
-            ret = part_memory_load(&memory, params->store, params->base_dir, part, params->heap_max,
-                                   params->scratch_dir, err);
+            ret = base_probe_open(&probe, &base_params, part, n_wanted, err);
         if (!ret)
-            ret = fold_level(shard, memory.part, err);
-        part_memory_release(&memory);
+            ret = fold_level(shard, &probe, err);
+        base_probe_close(&probe);
         meter_add(fold->meter, part->len);
         if (ret)
             return ret;

@@ -6,7 +6,7 @@
  * A delta keeps tombstones of keys that its base does not have: dropping them would save little, and what is written would
  * depend on more than the delta's own input.
  *
- * Threads: folding runs on the engine. Memory: at once one new part and one of the base's, each as in part_file.h.
+ * Threads: folding runs on the engine. Memory: at once one new part, as in part_file.h, and one of the base's, as in base_probe.h.
  * Errors: store errors, -EBADMSG for a damaged base part.
  */
 #ifndef FKV_BUILDER_SEAL_H
