@@ -93,7 +93,7 @@ static int open_lookup(struct view *view, uid_t uid, struct handle *handle)
     return ret;
 }
 
-static int keep_value(struct view *view, uid_t uid, const struct value_key *key, uint64_t len,
+static int keep_value(struct view *view, uid_t uid, const struct file_key *key, uint64_t len,
                       struct handle *handle)
 {
     struct quota_user *user = quota_join(view->quota, uid);
@@ -110,7 +110,7 @@ static int open_key(struct view *view, uid_t uid, struct handle *handle)
         return -ESTALE;
     const struct tree_node keys = {
         .kind = TREE_KEYS, .table = keyfile.table, .version = keyfile.version};
-    struct value_key key;
+    struct file_key key;
     int ret = lease(view, &keys, handle);
     if (!ret)
         ret = value_key_of(handle->version, keyfile.name, &key);

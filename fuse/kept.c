@@ -7,13 +7,13 @@
 
 struct kept {
     const struct version *version;
-    struct value_key key;
+    struct file_key key;
     uint64_t len;
     struct quota_user *user;
     struct buf *_Atomic value; /* set once; NULL until then */
 };
 
-int kept_new(const struct version *version, const struct value_key *key, uint64_t len,
+int kept_new(const struct version *version, const struct file_key *key, uint64_t len,
              struct quota_user *user, struct kept **out)
 {
     struct kept *kept = calloc(1, sizeof *kept);

@@ -18,7 +18,7 @@
 struct kept;
 
 /* Takes over the join of user. len: the value's. The version outlives it. */
-int kept_new(const struct version *version, const struct value_key *key, uint64_t len,
+int kept_new(const struct version *version, const struct file_key *key, uint64_t len,
              struct quota_user *user, struct kept **out);
 void kept_free(struct kept *kept); /* NULL is fine */
 

@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-static int u64_key_of(const char *name, struct value_key *out)
+static int u64_key_of(const char *name, struct file_key *out)
 {
     uint64_t number = 0;
     if (name[0] == 0 || (name[0] == '0' && name[1]))
@@ -23,7 +23,7 @@ static int u64_key_of(const char *name, struct value_key *out)
     return 0;
 }
 
-int value_key_of(const struct version *version, const char *name, struct value_key *out)
+int value_key_of(const struct version *version, const char *name, struct file_key *out)
 {
     size_t len = 0;
     if (!version_is_loaded(version))
@@ -36,7 +36,7 @@ int value_key_of(const struct version *version, const char *name, struct value_k
     return 0;
 }
 
-int value_find(const struct version *version, const struct value_key *key, struct single *out)
+int value_find(const struct version *version, const struct file_key *key, struct single *out)
 {
     const struct mem_table *mem = version_mem(version);
     int ret = mem ? single_find(mem, key->bytes, key->len, out) : -ESTALE;
@@ -48,7 +48,7 @@ bool value_is_on_disk(const struct version *version)
     return version_disk(version) != NULL;
 }
 
-int value_read(const struct version *version, const struct value_key *key,
+int value_read(const struct version *version, const struct file_key *key,
                struct disk_worker *worker, struct buf *out)
 {
     const struct disk_table *table = version_disk(version);
@@ -57,7 +57,7 @@ int value_read(const struct version *version, const struct value_key *key,
     return worker ? disk_single_find(table, worker, key->bytes, key->len, out) : DISK_NEEDED;
 }
 
-static int find_len_on_disk(const struct version *version, const struct value_key *key,
+static int find_len_on_disk(const struct version *version, const struct file_key *key,
                             struct disk_worker *worker, uint64_t *len)
 {
     struct buf value = {0};
@@ -68,7 +68,7 @@ static int find_len_on_disk(const struct version *version, const struct value_ke
     return ret;
 }
 
-int value_find_len(const struct version *version, const struct value_key *key,
+int value_find_len(const struct version *version, const struct file_key *key,
                    struct disk_worker *worker, uint64_t *len)
 {
     struct single value = {0};

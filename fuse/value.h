@@ -26,20 +26,20 @@ struct disk_worker;
 
 enum { VALUE_KEY_MAX = 255, VALUE_NAME_MAX = 3 * VALUE_KEY_MAX };
 
-struct value_key {
+struct file_key {
     uint32_t len; /* 8 for a u64 key, whose bytes are little-endian */
     uint8_t bytes[VALUE_KEY_MAX];
 };
 
-int value_key_of(const struct version *version, const char *name, struct value_key *out);
+int value_key_of(const struct version *version, const char *name, struct file_key *out);
 /* The value's length. worker: NULL in threads that must not wait for a disk. */
-int value_find_len(const struct version *version, const struct value_key *key,
+int value_find_len(const struct version *version, const struct file_key *key,
                    struct disk_worker *worker, uint64_t *len);
 
 bool value_is_on_disk(const struct version *version);
 /* The value of a table in memory, and that of a table on disk. */
-int value_find(const struct version *version, const struct value_key *key, struct single *out);
-int value_read(const struct version *version, const struct value_key *key,
+int value_find(const struct version *version, const struct file_key *key, struct single *out);
+int value_read(const struct version *version, const struct file_key *key,
                struct disk_worker *worker, struct buf *out);
 
 #endif

@@ -141,7 +141,7 @@ static int find_part(struct view *view, const struct tree_node *parent, const ch
 static int add_key(struct view *view, const struct tree_node *parent, const struct version *version,
                    const char *name, struct disk_worker *worker, struct tree_node *out)
 {
-    struct value_key key;
+    struct file_key key;
     struct keyfile keyfile = {.table = parent->table, .version = parent->version};
     if (strlen(name) > VALUE_NAME_MAX)
         return -ENAMETOOLONG;

@@ -406,7 +406,7 @@ static void kept__long_values_are_kept_while_the_user_may(void **state)
     struct version *version = table_pin_current(world->table);
     struct quota_user *user = quota_join(world->quota, 1000);
     uint64_t left = quota_left(user, QUOTA_MESSAGE_BYTES);
-    struct value_key key;
+    struct file_key key;
     struct kept *kept = NULL;
     struct buf made = {0};
     const struct buf *value = NULL;
