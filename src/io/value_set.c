@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "io/value_set.h"
+
+#include <string.h>
+
+enum {
+    N_SHIFT = 0,
+    LOW_SHIFT = 16,
+    HAND_SHIFT = 32,
+    GHOST_SHIFT = 48,
+    SLOTS_MAX = (SET_RECORDS_END - SET_SLOTS_AT) * 2,
+};
+
+/* The first 8 or fewer bytes of p[0, len), as a word. */
+static uint64_t bytes_word(const uint8_t *p, uint32_t len)
+{
+    uint64_t word = 0;
+    memcpy(&word, p, len < 8 ? len : 8);
+    return word;
+}
+
+static uint32_t state_field(uint64_t state, int shift)
+{
+    return state >> shift & UINT16_MAX;
+}
+
+/* ---- reading ---- */
+
+static bool key_is(const struct value_set *set, uint32_t at, const struct value_key *key)
+{
+    for (uint32_t i = 0; i < key->len; i += 8)
+        if (set_word(set, at++) != bytes_word(key->bytes + i, key->len - i))
+            return false;
+    return true;
+}
+
+/* Whether the record at a word is the key's; every word that is looked at lies in the set. */
+static bool record_is(const struct value_set *set, uint32_t at, const struct value_key *key)
+{
+    if (at < SET_SLOTS_AT || at + SET_RECORD_HEAD > SET_RECORDS_END)
+        return false;
+    uint64_t head = set_word(set, at + 1);
+    if (set_word(set, at) != key->hash ||
+        head != record_head(key->owner, record_len(head), key->len) ||
+        at + record_words(head) > SET_RECORDS_END)
+        return false;
+    return key->len == 0 || key_is(set, at + SET_RECORD_HEAD + (record_len(head) + 7) / 8, key);
+}
+
+/* The next slot from *i on that has a fingerprint; false at the end. */
+static bool next_slot(const struct value_set *set, uint32_t n, uint32_t fingerprint, uint32_t *i,
+                      uint32_t *slot)
+{
+    for (; *i < n; ++*i) {
+        *slot = (uint32_t)(set_word(set, SET_SLOTS_AT + *i / 2) >> *i % 2 * 32);
+        if (slot_fingerprint(*slot) == fingerprint)
+            return true;
+    }
+    return false;
+}
+
+static uint32_t n_slots(const struct value_set *set)
+{
+    uint32_t n = state_field(set_word(set, 1), N_SHIFT);
+    return n <= SLOTS_MAX ? n : 0;
+}
+
+uint32_t set_search(const struct value_set *set, const struct set_key *key, uint32_t *i)
+{
+    uint32_t fingerprint = slot_fingerprint(slot_make(0, 0, key->mix));
+    uint32_t n = n_slots(set);
+    uint32_t slot = 0;
+    for (*i = 0; next_slot(set, n, fingerprint, i, &slot); ++*i)
+        if (record_is(set, slot_at(slot), key->key))
+            return slot_at(slot);
+    return 0;
+}
+
+void set_prefetch(const struct value_set *set, const struct set_key *key)
+{
+    enum { LINE_WORDS = 8, LINES = 3 };
+    uint32_t fingerprint = slot_fingerprint(slot_make(0, 0, key->mix));
+    uint32_t i = 0;
+    uint32_t slot = 0;
+    if (!next_slot(set, n_slots(set), fingerprint, &i, &slot))
+        return;
+    for (uint32_t line = 0; line < LINES; line++)
+        __builtin_prefetch(&set->words[(slot_at(slot) + line * LINE_WORDS) % SET_WORDS]);
+}
+
+/* Counts a hit. The word may have changed since: then another change counts for more. */
+static void slot_hit(struct value_set *set, uint32_t slot, uint32_t at)
+{
+    uint32_t shift = slot % 2 * 32;
+    uint64_t word = set_word(set, SET_SLOTS_AT + slot / 2);
+    uint32_t one = (uint32_t)(word >> shift);
+    if (slot_at(one) != at || slot_count(one) == SLOT_COUNT_MAX)
+        return;
+    atomic_compare_exchange_strong_explicit(&set->words[SET_SLOTS_AT + slot / 2], &word,
+                                            word + ((uint64_t)1 << (SLOT_AT_BITS + shift)),
+                                            memory_order_acq_rel, memory_order_relaxed);
+}
+
+bool set_find(struct value_set *set, const struct set_key *key, uint8_t *out, uint32_t *len)
+{
+    uint64_t sequence = set_word(set, 0);
+    uint32_t slot = 0;
+    if (sequence & 1)
+        return false;
+    uint32_t at = set_search(set, key, &slot);
+    if (at == 0)
+        return false;
+    uint32_t value_len = record_len(set_word(set, at + 1));
+    uint32_t n_words = (value_len + 7) / 8;
+    if (value_len > VALUE_CACHE_LEN_MAX || at + SET_RECORD_HEAD + n_words > SET_RECORDS_END)
+        return false;
+    for (uint32_t i = 0; i < n_words; i++) {
+        uint64_t word = set_word(set, at + SET_RECORD_HEAD + i);
+        memcpy(out + 8 * (size_t)i, &word, 8);
+    }
+    if (set_word(set, 0) != sequence)
+        return false;
+    *len = value_len;
+    slot_hit(set, slot, at);
+    return true;
+}
+
+/* ---- changing ---- */
+
+/* A set that is owned: slots are changed here and stored at the end. */
+struct change {
+    struct value_set *set;
+    uint32_t n;
+    uint32_t low; /* the lowest record's word */
+    uint32_t hand;
+    uint32_t ghost;
+    uint32_t slots[SLOTS_MAX];
+};
+
+static void word_put(struct value_set *set, uint32_t i, uint64_t word)
+{
+    atomic_store_explicit(&set->words[i], word, memory_order_release);
+}
+
+static void change_begin(struct change *change, struct value_set *set)
+{
+    uint64_t state = set_word(set, 1);
+    change->set = set;
+    change->n = state_field(state, N_SHIFT);
+    change->low = change->n ? state_field(state, LOW_SHIFT) : SET_RECORDS_END;
+    change->hand = state_field(state, HAND_SHIFT);
+    change->ghost = state_field(state, GHOST_SHIFT);
+    for (uint32_t i = 0; i < change->n; i += 2) {
+        uint64_t word = set_word(set, SET_SLOTS_AT + i / 2);
+        change->slots[i] = (uint32_t)word;
+        if (i + 1 < change->n)
+            change->slots[i + 1] = (uint32_t)(word >> 32);
+    }
+}
+
+static void change_end(const struct change *change)
+{
+    for (uint32_t i = 0; i < change->n; i += 2) {
+        uint64_t high = i + 1 < change->n ? change->slots[i + 1] : 0;
+        word_put(change->set, SET_SLOTS_AT + i / 2, high << 32 | change->slots[i]);
+    }
+    word_put(change->set, 1,
+             (uint64_t)change->n << N_SHIFT | (uint64_t)change->low << LOW_SHIFT |
+                 (uint64_t)change->hand << HAND_SHIFT | (uint64_t)change->ghost << GHOST_SHIFT);
+}
+
+static bool has_room(const struct change *change, uint32_t n_words)
+{
+    uint32_t slots_end = SET_SLOTS_AT + (change->n + 2) / 2;
+    return slots_end + n_words <= change->low && change->n < SLOTS_MAX;
+}
+
+/* Takes the record of slot i out: those below it move up. */
+static void record_remove(struct change *change, uint32_t i)
+{
+    struct value_set *set = change->set;
+    uint32_t at = slot_at(change->slots[i]);
+    uint32_t n_words = record_words(set_word(set, at + 1));
+    for (uint32_t j = at; j-- > change->low;)
+        word_put(set, j + n_words, set_word(set, j));
+    change->low += n_words;
+    change->n--;
+    memmove(change->slots + i, change->slots + i + 1, (change->n - i) * sizeof change->slots[0]);
+    for (uint32_t j = 0; j < change->n; j++)
+        if (slot_at(change->slots[j]) < at)
+            change->slots[j] += n_words;
+}
+
+/* CLOCK: the hand takes one from each counter it passes, and the first that has none goes. */
+static void evict(struct change *change)
+{
+    for (;;) {
+        if (change->hand >= change->n)
+            change->hand = 0;
+        if (slot_count(change->slots[change->hand]) == 0)
+            break;
+        change->slots[change->hand++] -= 1 << SLOT_AT_BITS;
+    }
+    record_remove(change, change->hand);
+}
+
+static void record_add(struct change *change, const struct set_key *key, const uint8_t *value,
+                       uint32_t len)
+{
+    struct value_set *set = change->set;
+    uint64_t head = record_head(key->key->owner, len, key->key->len);
+    change->low -= record_words(head);
+    uint32_t at = change->low;
+    word_put(set, at, key->key->hash);
+    word_put(set, at + 1, head);
+    at += SET_RECORD_HEAD;
+    for (uint32_t i = 0; i < len; i += 8)
+        word_put(set, at++, bytes_word(value + i, len - i));
+    for (uint32_t i = 0; i < key->key->len; i += 8)
+        word_put(set, at++, bytes_word(key->key->bytes + i, key->key->len - i));
+    /* Behind the hand, which comes to it last. */
+    uint32_t *slot = change->slots + change->hand;
+    memmove(slot + 1, slot, (change->n - change->hand) * sizeof *slot);
+    *slot = slot_make(change->low, 0, key->mix);
+    change->hand++;
+    change->n++;
+}
+
+static uint64_t ghost_of(const struct set_key *key)
+{
+    return (key->mix >> 16 & UINT16_MAX) | 1;
+}
+
+/* Whether the key was turned down lately; if so, that is forgotten. */
+static bool ghost_take(struct value_set *set, const struct set_key *key)
+{
+    uint64_t ghost = ghost_of(key);
+    for (uint32_t i = 0; i < SET_GHOSTS; i++) {
+        uint32_t word = SET_RECORDS_END + i / 4;
+        uint64_t is = set_word(set, word);
+        if ((is >> i % 4 * 16 & UINT16_MAX) != ghost)
+            continue;
+        word_put(set, word, is & ~((uint64_t)UINT16_MAX << i % 4 * 16));
+        return true;
+    }
+    return false;
+}
+
+static void ghost_put(struct change *change, const struct set_key *key)
+{
+    uint32_t i = change->ghost % SET_GHOSTS;
+    uint32_t word = SET_RECORDS_END + i / 4;
+    uint64_t rest = set_word(change->set, word) & ~((uint64_t)UINT16_MAX << i % 4 * 16);
+    word_put(change->set, word, rest | ghost_of(key) << i % 4 * 16);
+    change->ghost = i + 1;
+}
+
+/* The set is owned. */
+static void change_insert(struct change *change, const struct set_key *key, const uint8_t *value,
+                          uint32_t len, struct set_change *out)
+{
+    uint32_t n_words = record_words(record_head(key->key->owner, len, key->key->len));
+    if (!has_room(change, n_words) && !ghost_take(change->set, key)) {
+        ghost_put(change, key);
+        return;
+    }
+    for (; !has_room(change, n_words); out->n_evicted++)
+        evict(change);
+    if (change->hand > change->n)
+        change->hand = change->n;
+    record_add(change, key, value, len);
+    out->n_inserted++;
+}
+
+void set_insert(struct value_set *set, const struct set_key *key, const uint8_t *value,
+                uint32_t len, struct set_change *out)
+{
+    struct change change;
+    uint32_t slot = 0;
+    uint64_t sequence = set_word(set, 0);
+    if (sequence & 1)
+        return;
+    if (!atomic_compare_exchange_strong_explicit(&set->words[0], &sequence, sequence + 1,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    if (set_search(set, key, &slot) == 0) {
+        change_begin(&change, set);
+        change_insert(&change, key, value, len, out);
+        change_end(&change);
+    }
+    word_put(set, 0, sequence + 2); /* also when nothing changed: it is rare */
+}
