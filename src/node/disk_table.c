@@ -45,6 +45,7 @@ int disk_table_new(const struct schema *schema, uint32_t n_levels, struct disk_p
     if (!table)
         return err_sys(err, -ENOMEM, "table of %zu parts on disk", n_parts);
     table->schema = *schema;
+    table->number = 1 + atomic_fetch_add_explicit(&shared->n_tables, 1, memory_order_relaxed);
     table->n_levels = n_levels;
     table->shared = shared;
     table->parts = (struct disk_part **)(table + 1);

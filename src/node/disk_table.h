@@ -15,13 +15,16 @@
 #include "format/idx.h"
 #include "io/block_cache.h"
 #include "io/reader.h"
+#include "io/value_cache.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
 /* What all disk tables of this machine share. */
 struct disk_shared {
-    struct block_cache *cache; /* NULL: none */
+    struct block_cache *cache;  /* NULL: none */
+    struct value_cache *values; /* NULL: none */
+    _Atomic uint32_t n_tables;  /* made so far: their numbers */
     /* Counts parts whose descriptor was closed: who keeps descriptors of his own (a reader's
      * registered files) lets go of all of them when it has moved. */
     _Atomic uint64_t n_closed;
@@ -45,6 +48,7 @@ struct disk_part {
 
 struct disk_table {
     struct schema schema;
+    uint32_t number; /* from 1; names its values in the cache, and is never used twice */
     uint32_t n_levels;
     struct disk_part **parts; /* [level * schema.n_shards + shard] */
     const struct blk *const

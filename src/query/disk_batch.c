@@ -7,6 +7,7 @@
 #include "query/disk_batch.h"
 
 #include "query/body.h"
+#include "query/disk_cached.h"
 #include "query/disk_keys.h"
 #include "query/disk_plan.h"
 #include "query/disk_read.h"
@@ -38,16 +39,23 @@ static void give_up(void *context, const struct disk_read *read)
         say(batch, wants[i].key, true);
 }
 
+static void found(void *context, uint32_t key, const uint8_t *value, uint32_t len)
+{
+    struct batch *batch = context;
+    answer_found(&batch->answer, batch->first + key, value, len);
+}
+
 static int answer_value(struct batch *batch, const struct disk_read *read, uint32_t key,
                         struct probe_value value)
 {
     const struct disk_table *table = batch->table;
     int ret = disk_value_decode(batch->worker, &table->schema, table->parts[read->part], &value);
-    if (!ret) {
-        disk_fence();
-        answer_found(&batch->answer, batch->first + key, value.data, value.len);
-    }
-    return ret;
+    if (ret)
+        return ret;
+    disk_cached_offer(table, batch->worker->keys, key, value.data, value.len);
+    disk_fence();
+    answer_found(&batch->answer, batch->first + key, value.data, value.len);
+    return 0;
 }
 
 static int answer_blk(struct batch *batch, const struct disk_read *read, const struct block *block,
@@ -104,6 +112,7 @@ static int run_slice(struct batch *batch, struct key_cursor *cursor, uint32_t n)
     struct disk_worker *worker = batch->worker;
     struct disk_plan *plan = worker->plan;
     const struct disk_sayer sayer = {say, batch};
+    const struct disk_finder finder = {found, batch};
     const struct disk_taker taker = {take, give_up, batch};
     if (disk_is_late(batch->request->deadline_ns))
         return -ETIMEDOUT;
@@ -111,15 +120,18 @@ static int run_slice(struct batch *batch, struct key_cursor *cursor, uint32_t n)
     if (ret)
         return ret;
     disk_plan_begin(plan, table, worker->keys, n, &sayer);
-    do {
-        if (table->blks)
-            disk_plan_blk(plan, table, worker->keys, &sayer);
-        else
-            disk_plan_idx(plan, table, worker->keys, &sayer);
+    if (table->idxs)
+        disk_plan_idx(plan, table, worker->keys, &sayer);
+    else
+        disk_plan_blk(plan, table, worker->keys, &sayer);
+    disk_cached_find(plan, table, worker->keys, &finder);
+    for (;;) {
         disk_plan_reads(plan);
         ret = disk_read_all(table, worker, &taker, batch->request->deadline_ns);
-    } while (!ret && plan->n_todo);
-    return ret;
+        if (ret || plan->n_todo == 0)
+            return ret;
+        disk_plan_blk(plan, table, worker->keys, &sayer);
+    }
 }
 
 static int run_slices(struct batch *batch)

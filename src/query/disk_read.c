@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "query/disk_read.h"
 
+#include "base/hash.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
-    WAIT_EACH = 20, /* results to wait for: an enter of the kernel is shared by so many */
-    LOOK_EACH = 64, /* found blocks until what is queued is handed to the kernel */
+    WAIT_EACH = 20,    /* results to wait for: an enter of the kernel is shared by so many */
+    LOOK_EACH = 64,    /* found blocks until what is queued is handed to the kernel */
+    OFFERS_EACH = 256, /* blocks until the cache is asked again whether it is full */
 };
 
 /* With no deadline: a disk that does nothing at all for so long is not waited for. */
@@ -175,6 +178,39 @@ static int queue(struct run *run, struct disk_read *read)
     return ret;
 }
 
+/* Whether the block was read not long ago; from now on it was. */
+static bool was_seen(struct disk_worker *worker, const struct disk_part *part, uint32_t page)
+{
+    uint64_t hash = hash_u64(page, hash_u64(part->serial, 0));
+    uint32_t *seen = &worker->seen[hash % DISK_SEEN];
+    uint32_t mark = (uint32_t)(hash >> 32) | 1;
+    bool was = *seen == mark;
+    *seen = mark;
+    return was;
+}
+
+static bool is_nearly_full(struct block_cache *cache)
+{
+    struct block_cache_stats stats;
+    block_cache_stats(cache, &stats);
+    return stats.bytes > stats.max_bytes / 8 * 7;
+}
+
+/* A cache with room takes every block; a full one those that are read for the second time, for most
+ * of a large table's blocks never are, and copying them in costs more than it brings. */
+static void offer(struct run *run, const struct disk_read *read, const struct disk_part *part,
+                  const uint8_t *data)
+{
+    struct disk_worker *worker = run->worker;
+    struct block_cache *cache = run->table->shared->cache;
+    if (!cache)
+        return;
+    if (worker->n_offers++ % OFFERS_EACH == 0)
+        worker->is_cache_full = is_nearly_full(cache);
+    if (was_seen(worker, part, read->page) || !worker->is_cache_full)
+        block_cache_insert(cache, part->serial, read->page, data, read->n_pages);
+}
+
 /* What a read brought. 0, -EIO or -EBADMSG when its wants are not all served, else what ends all in
  * *fatal. */
 static int arrived(struct run *run, struct disk_flight *flight, int result, int *fatal)
@@ -182,7 +218,6 @@ static int arrived(struct run *run, struct disk_flight *flight, int result, int 
     struct disk_read *read = &run->plan->reads[flight->read];
     struct disk_part *part = part_of(run, read);
     const struct paged_info *info = disk_part_info(part);
-    struct block_cache *cache = run->table->shared->cache;
     struct block block;
     if (result)
         return -EIO;
@@ -192,8 +227,8 @@ static int arrived(struct run *run, struct disk_flight *flight, int result, int 
     int n_left = hand_over(run, read, &block);
     if (n_left < 0)
         *fatal = n_left;
-    else if (n_left == 0 && cache)
-        block_cache_insert(cache, part->serial, read->page, flight->buf, read->n_pages);
+    else if (n_left == 0)
+        offer(run, read, part, flight->buf);
     return n_left > 0 ? -EBADMSG : 0;
 }
 

@@ -53,8 +53,9 @@ static int worker_init(struct disk_worker *worker, struct err *err)
     worker->free_slots = calloc(worker->pool_pages, sizeof *worker->free_slots);
     worker->keys = calloc(1, sizeof *worker->keys);
     worker->plan = calloc(1, sizeof *worker->plan);
+    worker->seen = calloc(DISK_SEEN, sizeof *worker->seen);
     if (!worker->pool || !worker->flights || !worker->free_flights || !worker->done ||
-        !worker->free_slots || !worker->keys || !worker->plan)
+        !worker->free_slots || !worker->keys || !worker->plan || !worker->seen)
         return err_set(err, -ENOMEM, "no memory for a disk worker");
     flights_clear(worker);
     return reader_make(worker, err);
@@ -96,6 +97,7 @@ void disk_worker_free(struct disk_worker *worker)
     free(worker->kept);
     free(worker->keys);
     free(worker->plan);
+    free(worker->seen);
     free(worker->flights);
     free(worker->free_flights);
     free(worker->done);

@@ -2,7 +2,7 @@
 /*
  * disk_worker: what one thread needs to answer from disk: a reader, buffers, scratch of a batch.
  *
- * Threads: one at a time. Memory: some 2 MiB, more while a large batch runs; disk_worker_free().
+ * Threads: one at a time. Memory: some 3 MiB, more while long values are read; disk_worker_free().
  * Errors: -ENOMEM; a kernel without io_uring is none: reads are plain then.
  */
 #ifndef FKV_QUERY_DISK_WORKER_H

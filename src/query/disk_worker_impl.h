@@ -21,6 +21,7 @@ enum {
     DISK_SLICE = 16384,  /* keys planned, read and answered together */
     DISK_SLOT_PAGES = 4, /* the largest a buffer of the pool may be */
     DISK_SEARCHES = 256, /* bytes keys looked for together */
+    DISK_SEEN = 1 << 16,
     DISK_OWN_MAX =
         64 << 20, /* bytes in flight in buffers outside the pool; one is always allowed */
 };
@@ -109,6 +110,10 @@ struct disk_worker {
 
     struct block_cache *held_in; /* the block that is being answered from: */
     const struct cached_block *held;
+
+    uint32_t *seen; /* DISK_SEEN marks of blocks that were read not long ago */
+    uint32_t n_offers;
+    bool is_cache_full;
 
     struct zstd_decoder *decoder; /* made at first need */
     struct buf value;             /* a decoded value */

@@ -150,6 +150,7 @@ static inline void disk_fixture_release(struct disk_fixture *fixture)
         paged_fixture_release(&fixture->made[i]);
     }
     block_cache_free(fixture->shared.cache);
+    value_cache_free(fixture->shared.values);
     zstd_encoder_free(fixture->encoder);
     buf_release(&fixture->dictionary);
     if (fixture->dir[0])

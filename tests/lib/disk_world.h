@@ -25,6 +25,7 @@ struct disk_world_params {
     bool has_filter;
     bool has_long; /* some varying values of many pages */
     uint64_t cache_bytes;
+    uint64_t values_bytes;
 };
 
 struct disk_world {
@@ -124,6 +125,8 @@ static inline void disk_world_init(struct disk_world *w, const struct disk_world
         world_add_level(w, level);
     if (params->cache_bytes)
         FIXTURE_MUST(block_cache_new(params->cache_bytes, &w->fixture.shared.cache, NULL) == 0);
+    if (params->values_bytes)
+        FIXTURE_MUST(value_cache_new(params->values_bytes, &w->fixture.shared.values, NULL) == 0);
     disk_fixture_table(&w->fixture);
 }
 

@@ -38,6 +38,7 @@ static void answers_as_the_rule_says(enum table_kind kind)
                     .is_compressed = bits & 2,
                     .has_filter = bits & 4,
                     .cache_bytes = bits & 4 ? 8 << 20 : 0,
+                    .values_bytes = (bits & 2) == (bits & 4) / 2 ? 4 << 20 : 0,
                 };
                 disk_world_init(&w, &params);
                 ask_all_ways(&w, worker);
@@ -59,11 +60,72 @@ static void disk_batch__an_idx_table_answers_as_the_rule_says(void **state)
     answers_as_the_rule_says(KIND_IDX);
 }
 
+static void disk_batch__a_value_that_is_cached_costs_no_read(void **state)
+{
+    static const enum table_kind kinds[] = {KIND_BLK, KIND_IDX};
+    for (size_t i = 0; i < 2; i++) {
+        struct disk_world w;
+        struct disk_worker *worker = worker_new(0);
+        const struct disk_world_params params = {.kind = kinds[i],
+                                                 .key_type = KEY_BYTES,
+                                                 .value = "bytes",
+                                                 .n_shards = 2,
+                                                 .n_levels = 3,
+                                                 .is_compressed = true,
+                                                 .values_bytes = 16 << 20};
+        struct value_cache_stats before = {0};
+        struct value_cache_stats after = {0};
+        disk_world_init(&w, &params);
+        assert_int_equal(ask(&w, worker, 0, 1, 3000, BATCH_AS_STORED), 0);
+        value_cache_stats(w.fixture.shared.values, &before);
+        assert_int_equal(ask(&w, worker, 0, 1, 3000, BATCH_AS_STORED), 0);
+        value_cache_stats(w.fixture.shared.values, &after);
+        assert_true(after.n_hits - before.n_hits > 2 * 1500);
+        /* Another table of the same process knows nothing of them. */
+        disk_table_free(w.fixture.table);
+        disk_fixture_table(&w.fixture);
+        uint32_t one = 4;
+        struct asked asked = ask_numbers(&w, worker, &one, 1, BATCH_AS_STORED);
+        value_cache_stats(w.fixture.shared.values, &before);
+        assert_true(before.n_misses > after.n_misses);
+        free(asked.out);
+        disk_world_release(&w);
+        disk_worker_free(worker);
+    }
+}
+
+static void disk_batch__a_full_cache_is_not_bothered_with_what_is_read_once(void **state)
+{
+    struct disk_world w;
+    struct disk_worker *worker = worker_new(0);
+    const struct disk_world_params params = {.kind = KIND_BLK,
+                                             .key_type = KEY_U64,
+                                             .value = "bytes[100]",
+                                             .n_shards = 1,
+                                             .n_levels = 1,
+                                             .n = 100000,
+                                             .cache_bytes = 1 << 20};
+    struct block_cache_stats once = {0};
+    struct block_cache_stats twice = {0};
+    disk_world_init(&w, &params);
+    assert_int_equal(ask(&w, worker, 0, 47, 2100, BATCH_AS_STORED), 0);
+    block_cache_stats(w.fixture.shared.cache, &once);
+    assert_true(once.n_misses > 800);
+    assert_true(once.n_inserted > 100 && once.n_inserted < 600);
+    assert_int_equal(ask(&w, worker, 0, 47, 2100, BATCH_AS_STORED), 0);
+    block_cache_stats(w.fixture.shared.cache, &twice);
+    assert_true(twice.n_inserted - once.n_inserted > 300);
+    disk_world_release(&w);
+    disk_worker_free(worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disk_batch__a_blk_table_answers_as_the_rule_says),
         cmocka_unit_test(disk_batch__an_idx_table_answers_as_the_rule_says),
+        cmocka_unit_test(disk_batch__a_value_that_is_cached_costs_no_read),
+        cmocka_unit_test(disk_batch__a_full_cache_is_not_bothered_with_what_is_read_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
