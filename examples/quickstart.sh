@@ -171,7 +171,18 @@ wait "$reader" || say "the reader saw a failed or mixed batch"
 reader=
 
 # ------------------------------------------------------------------------------------------------
+heading "On disk instead of in memory"
+say "The same input, the same answers, other kinds: blk keeps 2 bytes in memory for 4 KiB on disk, and a filter; idx keeps" \
+    "all keys, in order, and values on disk."
+run fkv build words-blk words.tsv --key bytes --value 'f16[100]' --kind blk --publish
+run rank_words fkv/words-blk words.txt river 4
+run fkv stat words-blk
+run fkv build words-idx words.tsv --key bytes --value 'f16[100]' --kind idx --publish
+run fkv scan words-idx --prefix sun | cut -c1-60
+
+# ------------------------------------------------------------------------------------------------
 heading "Who did what, when and why"
+run fkv ls
 run fkv ls words
 run fkv log
 run fkv status
