@@ -1,13 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/hash.h"
 
+#include "base/hash_wide.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
+enum { WIDE_MIN = 512 }; /* below, a call more is not worth it */
+
 uint64_t hash_bytes(const void *key, size_t len, uint64_t seed)
 {
+#if defined(__x86_64__)
+    if (len >= WIDE_MIN && __builtin_cpu_supports("avx512f"))
+        return hash_wide_avx512(key, len, seed);
+    if (len >= WIDE_MIN && __builtin_cpu_supports("avx2"))
+        return hash_wide_avx2(key, len, seed);
+#endif
     return XXH3_64bits_withSeed(key, len, seed);
 }
 

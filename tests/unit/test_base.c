@@ -4,11 +4,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/hash_wide.h"
 #include "base/json.h"
 #include "base/utf8.h"
 
 #include <errno.h>
 #include <string.h>
+#include <xxhash.h>
 
 static void err__keeps_text_and_code(void **state)
 {
@@ -64,6 +66,26 @@ static void utf8__is_exactly_that(void **state)
         assert_false(utf8_is_text(bad[i], strlen(bad[i])));
     assert_int_equal(utf8_len("𝄞", 4), 4);
     assert_int_equal(utf8_len("𝄞", 3), 0); /* what is not there is not read */
+}
+
+static void hash__bytes_are_those_of_libxxhash_at_every_width(void **state)
+{
+    uint8_t data[8192 + 8];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(hash_u64(i, 3) >> 24);
+    for (size_t len = 1; len <= 8192; len = len < 300 ? len + 1 : len + 61) {
+        for (uint64_t seed = 0; seed < 3; seed++) {
+            const uint8_t *from = data + len % 8;
+            uint64_t expected = XXH3_64bits_withSeed(from, len, seed);
+            assert_true(hash_bytes(from, len, seed) == expected);
+#if defined(__x86_64__)
+            if (__builtin_cpu_supports("avx2"))
+                assert_true(hash_wide_avx2(from, len, seed) == expected);
+            if (__builtin_cpu_supports("avx512f"))
+                assert_true(hash_wide_avx512(from, len, seed) == expected);
+#endif
+        }
+    }
 }
 
 static void hash__u64_is_a_bijection_on_a_sample(void **state)
@@ -129,6 +151,7 @@ int main(void)
         cmocka_unit_test(err__keeps_text_and_code),
         cmocka_unit_test(err__every_code_has_its_exit_status),
         cmocka_unit_test(utf8__is_exactly_that),
+        cmocka_unit_test(hash__bytes_are_those_of_libxxhash_at_every_width),
         cmocka_unit_test(hash__u64_is_a_bijection_on_a_sample),
         cmocka_unit_test(digest__hex_round_trips_and_refuses_other_text),
         cmocka_unit_test(json__getters_name_what_is_wrong),
