@@ -79,7 +79,7 @@ void block_cache_free(struct block_cache *cache)
     free(cache);
 }
 
-static struct cache_shard *shard_of(struct block_cache *cache, uint64_t hash)
+static struct cache_shard *shard_of(const struct block_cache *cache, uint64_t hash)
 {
     return &cache->shards[cache->shard_bits ? hash >> (64 - cache->shard_bits) : 0];
 }
@@ -112,6 +112,18 @@ const struct cached_block *block_cache_find(struct block_cache *cache, uint64_t 
     scope_lock(&shard->lock);
     struct cache_block *block = cache_shard_find(shard, hash, file, page);
     return block ? &block->pub : NULL;
+}
+
+void block_cache_expect(const struct block_cache *cache, uint64_t file, uint64_t page)
+{
+    uint64_t hash = cache_block_hash(file, page);
+    cache_shard_expect(shard_of(cache, hash), hash);
+}
+
+void block_cache_expect_data(const struct block_cache *cache, uint64_t file, uint64_t page)
+{
+    uint64_t hash = cache_block_hash(file, page);
+    cache_shard_expect_data(shard_of(cache, hash), hash);
 }
 
 void block_cache_release(struct block_cache *cache, const struct cached_block *held)

@@ -49,6 +49,14 @@ const struct cached_block *block_cache_find(struct block_cache *cache, uint64_t 
 void block_cache_release(struct block_cache *cache, const struct cached_block *block);
 
 /*
+ * Brings what block_cache_find() will look at nearer to the processor, in two steps with other work
+ * between them: the place in the table, then the block itself. No more than a hint, and no promise
+ * that the block is there.
+ */
+void block_cache_expect(const struct block_cache *cache, uint64_t file, uint64_t page);
+void block_cache_expect_data(const struct block_cache *cache, uint64_t file, uint64_t page);
+
+/*
  * Copies a block in. One that is there already stays as it is. One too large to be worth what it
  * would displace (more than a tenth of a shard) is left out and counted as refused. -ENOMEM: nothing
  * changed, and nothing is lost but speed.

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { MALLOC_EXTRA = 80 }; /* alignment to 64 and the allocator's own words */
+enum {
+    MALLOC_EXTRA = 80, /* alignment to 64 and the allocator's own words */
+    EXPECT_LINES = 7,  /* of 64 bytes: a head, and the hashes of a block of small values */
+};
 
 uint64_t cache_block_charge(uint32_t n_pages)
 {
@@ -204,6 +207,21 @@ struct cache_block *cache_shard_find(struct cache_shard *shard, uint64_t hash, u
     /* The cache's own reference keeps it while the lock is held. */
     atomic_fetch_add_explicit(&block->n_refs, 1, memory_order_relaxed);
     return block;
+}
+
+void cache_shard_expect(const struct cache_shard *shard, uint64_t hash)
+{
+    __builtin_prefetch(&shard->buckets[hash & (shard->n_buckets - 1)]);
+}
+
+/* The pointer may be about to change, or to dangle: nothing is read through it. */
+__attribute__((no_sanitize("thread"))) void cache_shard_expect_data(const struct cache_shard *shard,
+                                                                    uint64_t hash)
+{
+    const struct cache_block *block =
+        __atomic_load_n(&shard->buckets[hash & (shard->n_buckets - 1)], __ATOMIC_RELAXED);
+    for (unsigned line = 0; block && line < EXPECT_LINES; line++)
+        __builtin_prefetch((const char *)block + 64 * line);
 }
 
 void cache_shard_insert(struct cache_shard *shard, uint64_t hash, struct cache_block *block,

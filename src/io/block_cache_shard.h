@@ -8,7 +8,7 @@
  * A ghost is the fingerprint of a block that left the small queue, with the count of pages that had
  * left it by then: it is believed while fewer pages than the main queue holds have left since.
  *
- * Threads: all but init and release want the shard's lock held by the caller. Memory: blocks handed
+ * Threads: all but init, release and the hints want the shard's lock held by the caller. Memory: blocks handed
  * back through `struct cache_list` are the caller's to free, without the lock.
  */
 #ifndef FKV_IO_BLOCK_CACHE_SHARD_H
@@ -80,6 +80,10 @@ void cache_shard_release(struct cache_shard *shard);
 /* The block, with a reference more, or NULL; counted. */
 struct cache_block *cache_shard_find(struct cache_shard *shard, uint64_t hash, uint64_t file,
                                      uint64_t page);
+/* Hints for cache_shard_find(), without the lock: the bucket; then the first block in it, its head
+ * and the hashes behind. */
+void cache_shard_expect(const struct cache_shard *shard, uint64_t hash);
+void cache_shard_expect_data(const struct cache_shard *shard, uint64_t hash);
 /* Takes block (one reference, the cache's) or, when there is such a one, hands it back in *out;
  * blocks that had to go are put there too. */
 void cache_shard_insert(struct cache_shard *shard, uint64_t hash, struct cache_block *block,

@@ -9,6 +9,7 @@
 
 enum {
     WAIT_EACH = 20,    /* results to wait for: an enter of the kernel is shared by so many */
+    LOOK_AHEAD = 16,   /* reads whose blocks in the cache are on their way from memory */
     LOOK_EACH = 64,    /* found blocks until what is queued is handed to the kernel */
     OFFERS_EACH = 256, /* blocks until the cache is asked again whether it is full */
 };
@@ -276,12 +277,30 @@ static int wait_some(struct run *run)
 
 /* ---- all ---- */
 
+/* Asks the memory for what the cache may have of reads to come. */
+static void expect_cached(const struct run *run, uint32_t next)
+{
+    const struct disk_plan *plan = run->plan;
+    const struct block_cache *cache = run->table->shared->cache;
+    if (!cache)
+        return;
+    if (next + LOOK_AHEAD < plan->n_reads) {
+        const struct disk_read *read = &plan->reads[next + LOOK_AHEAD];
+        block_cache_expect(cache, part_of(run, read)->serial, read->page);
+    }
+    if (next + LOOK_AHEAD / 2 < plan->n_reads) {
+        const struct disk_read *read = &plan->reads[next + LOOK_AHEAD / 2];
+        block_cache_expect_data(cache, part_of(run, read)->serial, read->page);
+    }
+}
+
 /* Begins reads until there is no room, or none is left. */
 static int begin_some(struct run *run, uint32_t *next)
 {
     struct disk_plan *plan = run->plan;
     uint32_t n_found = 0;
     while (*next < plan->n_reads && has_room(run->worker, &plan->reads[*next])) {
+        expect_cached(run, *next);
         struct disk_read *read = &plan->reads[(*next)++];
         int ret = take_cached(run, read);
         if (ret < 0)
