@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+/* Less is all for blocks. */
+#define CACHE_SPLIT_MIN (16ULL << 20)
+
 struct disk_parts {
     struct disk_shared shared;
     struct dictionaries dictionaries;
@@ -26,19 +29,33 @@ struct owned_part {
 
 _Static_assert(offsetof(struct owned_part, part) == 0, "disk_part_close() casts");
 
+/*
+ * Values alone take a key's memory to a fraction of its block's, but only short ones are kept, and
+ * neighbours come by blocks: which of the two pays depends on the table. Half each is never far from
+ * the better one.
+ */
+static int make_caches(struct disk_shared *shared, uint64_t max_bytes, struct err *err)
+{
+    uint64_t of_values = max_bytes >= CACHE_SPLIT_MIN ? max_bytes / 2 : 0;
+    int ret = 0;
+    if (of_values)
+        ret = value_cache_new(of_values, &shared->values, err);
+    if (!ret && max_bytes >= BLOCK_CACHE_MIN)
+        ret = block_cache_new(max_bytes - of_values, &shared->cache, err);
+    return ret;
+}
+
 int disk_parts_new(uint64_t block_cache, struct disk_parts **out, struct err *err)
 {
     struct disk_parts *parts = calloc(1, sizeof *parts);
     if (!parts)
         return err_sys(err, -ENOMEM, "the parts on disk");
-    if (block_cache >= BLOCK_CACHE_MIN) {
-        int ret = block_cache_new(block_cache, &parts->shared.cache, err);
-        if (ret) {
-            free(parts);
-            return ret;
-        }
-    }
     dictionaries_init(&parts->dictionaries);
+    int ret = make_caches(&parts->shared, block_cache, err);
+    if (ret) {
+        disk_parts_free(parts);
+        return ret;
+    }
     *out = parts;
     return 0;
 }
@@ -49,6 +66,8 @@ void disk_parts_free(struct disk_parts *parts)
         return;
     if (parts->shared.cache)
         block_cache_free(parts->shared.cache);
+    if (parts->shared.values)
+        value_cache_free(parts->shared.values);
     dictionaries_release(&parts->dictionaries);
     free(parts);
 }

@@ -23,7 +23,7 @@
 
 struct disk_parts;
 
-/* block_cache: bytes of memory for blocks; less than BLOCK_CACHE_MIN: no cache. */
+/* block_cache: bytes of memory for blocks and single values; less than BLOCK_CACHE_MIN: none. */
 int disk_parts_new(uint64_t block_cache, struct disk_parts **out, struct err *err);
 void disk_parts_free(struct disk_parts *parts);
 

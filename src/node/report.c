@@ -108,10 +108,18 @@ static json_t *status_disk(struct node *node)
                   (json_int_t)(stats.bytes + stats.bytes_held), "hits", (json_int_t)stats.n_hits,
                   "misses", (json_int_t)stats.n_misses, "evictions", (json_int_t)stats.n_evicted,
                   "refused", (json_int_t)stats.n_refused);
-    return json_pack("{sI, sI, sI, sI, sO}", "open_parts", (json_int_t)disk_parts_n_open(parts),
+    struct value_cache_stats of_values = {0};
+    if (shared->values)
+        value_cache_stats(shared->values, &of_values);
+    scope_json json_t *values =
+        json_pack("{sI, sI, sI, sI, sI}", "limit", (json_int_t)of_values.max_bytes, "values",
+                  (json_int_t)of_values.n_values, "hits", (json_int_t)of_values.n_hits, "misses",
+                  (json_int_t)of_values.n_misses, "evictions", (json_int_t)of_values.n_evicted);
+    return json_pack("{sI, sI, sI, sI, sO, sO}", "open_parts", (json_int_t)disk_parts_n_open(parts),
                      "bad_blocks", (json_int_t)atomic_load(&shared->n_bad_blocks), "read_errors",
                      (json_int_t)atomic_load(&shared->n_read_errors), "repairs",
-                     (json_int_t)atomic_load(&node->n_repairs), "block_cache", cache);
+                     (json_int_t)atomic_load(&node->n_repairs), "block_cache", cache, "value_cache",
+                     values);
 }
 
 static json_t *status_fetch(struct node *node)

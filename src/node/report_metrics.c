@@ -145,6 +145,9 @@ static int disk(struct node *node, struct buf *out)
     struct block_cache_stats stats = {0};
     if (shared->cache)
         block_cache_stats(shared->cache, &stats);
+    struct value_cache_stats of_values = {0};
+    if (shared->values)
+        value_cache_stats(shared->values, &of_values);
     const struct counter counters[] = {
         {"fkv_block_cache_max_bytes", "gauge", "Memory that cached blocks may take.",
          stats.max_bytes},
@@ -157,6 +160,15 @@ static int disk(struct node *node, struct buf *out)
          stats.n_evicted},
         {"fkv_block_cache_refused_total", "counter", "Blocks too large to be cached.",
          stats.n_refused},
+        {"fkv_value_cache_max_bytes", "gauge", "Memory that cached values may take.",
+         of_values.max_bytes},
+        {"fkv_value_cache_values", "gauge", "Values in the cache of values.", of_values.n_values},
+        {"fkv_value_cache_hits_total", "counter", "Keys answered from the cache of values.",
+         of_values.n_hits},
+        {"fkv_value_cache_misses_total", "counter", "Keys not found in the cache of values.",
+         of_values.n_misses},
+        {"fkv_value_cache_evictions_total", "counter", "Values that went to make room for others.",
+         of_values.n_evicted},
         {"fkv_disk_open_parts", "gauge", "Parts of tables on disk that are open.",
          disk_parts_n_open(parts)},
         {"fkv_disk_bad_blocks_total", "counter", "Blocks whose checksum failed, twice each.",
