@@ -103,6 +103,25 @@ static void load__longer_file_gives_its_front(void **state)
     close(fd);
 }
 
+static void load__range_gives_the_bytes_from_an_offset_on(void **state)
+{
+    struct err err = {0};
+    struct memory memory = {0};
+    const size_t off = CHUNK + 8192;
+    struct seen seen = {.next = off};
+    int fd = make_file("/var/tmp", 3 * CHUNK + 100);
+    size_t len = 2 * CHUNK - 8192 + 100;
+    assert_int_equal(load_range(fd, "f", off, len, CHUNK, see, &seen, &memory, &err), 0);
+    assert_int_equal(seen.n, 2);
+    for (size_t i = 0; i < len; i += 333)
+        assert_int_equal(((uint8_t *)memory.data)[i], (uint8_t)((off + i) * 7 >> 3));
+    memory_release(&memory);
+    assert_int_equal(load_range(fd, "f", off, len + 1, CHUNK, NULL, NULL, &memory, &err), -ENODATA);
+    assert_int_equal(load_range(fd, "f", 100, 4096, CHUNK, NULL, NULL, &memory, &err), -EINVAL);
+    assert_null(memory.data);
+    close(fd);
+}
+
 static void load__check_stops_it_with_its_error(void **state)
 {
     struct err err = {0};
@@ -202,6 +221,7 @@ int main(void)
         cmocka_unit_test(load__gives_the_bytes_whatever_the_length_and_file_system),
         cmocka_unit_test(load__short_file_is_no_data_and_says_where),
         cmocka_unit_test(load__longer_file_gives_its_front),
+        cmocka_unit_test(load__range_gives_the_bytes_from_an_offset_on),
         cmocka_unit_test(load__check_stops_it_with_its_error),
         cmocka_unit_test(load__bad_chunk_length_and_bad_descriptor_are_refused),
         cmocka_unit_test(memory__impossible_amount_is_no_memory),
