@@ -15,8 +15,8 @@
 #include "builder/job.h"
 #include "builder/meter.h"
 #include "builder/run.h"
-#include "builder/value_sample.h"
 #include "builder/shard_writer.h"
+#include "builder/value_sample.h"
 
 struct map_params {
     const struct job *job;
@@ -37,7 +37,7 @@ struct map_output {
     uint64_t rows;
     uint64_t bad_rows;
     struct level_totals totals; /* of good rows */
-    struct value_sample sample;       /* while has_sample */
+    struct value_sample sample; /* while has_sample */
     uint64_t input_bytes;       /* after decompression */
 };
 

@@ -55,7 +55,8 @@ static void version_reader__walks_each_live_key_once(void **state)
     assert_int_equal(version_reader_desc(reader)->n_levels, 3);
     for (uint32_t level = 0; level < 3; level++)
         for (uint32_t shard = 0; shard < 5; shard++)
-            assert_int_equal(any_part_info(version_reader_part(reader, level, shard))->shard, shard);
+            assert_int_equal(any_part_info(version_reader_part(reader, level, shard))->shard,
+                             shard);
     version_reader_close(reader);
     build_fixture_release(&f);
 }
