@@ -78,7 +78,7 @@ static const struct argp_option option_table[] = {
     {"memory", KEY_MEMORY, "SIZE", 0,
      "The most that loaded versions may take (default: half of this machine's)", 1},
     {"block-cache", KEY_BLOCK_CACHE, "SIZE", 0,
-     "Memory for blocks of tables on disk, beyond --memory; 0: none (default: a sixteenth of this "
+     "Memory to cache tables on disk in, beyond --memory; 0: none (default: a sixteenth of this "
      "machine's)",
      1},
     {"cache-limit", KEY_CACHE_LIMIT, "SIZE", 0,
