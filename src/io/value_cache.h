@@ -4,7 +4,7 @@
  *
  * In hash order a hot key shares its block with dozens of cold ones, so a cache of blocks spends most
  * of its memory on what nobody asks for. Of batches over 20 M keys of 100 bytes, Zipf(0.99), with
- * memory of a tenth of the table, 65 % of keys need no read with a cache of blocks and 83 % with
+ * memory of a tenth of the table, 65 % of keys need no read with a cache of blocks and 82 % with
  * this one.
  *
  * A key's place is one set of 4 KiB, which holds as many values as fit. A set with room takes what

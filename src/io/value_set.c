@@ -47,14 +47,21 @@ static bool record_is(const struct value_set *set, uint32_t at, const struct val
     return key->len == 0 || key_is(set, at + SET_RECORD_HEAD + (record_len(head) + 7) / 8, key);
 }
 
-/* The next slot from *i on that has a fingerprint; false at the end. */
+/* The next slot from *i on that has a fingerprint; false at the end. Two a step. */
 static bool next_slot(const struct value_set *set, uint32_t n, uint32_t fingerprint, uint32_t *i,
                       uint32_t *slot)
 {
-    for (; *i < n; ++*i) {
-        *slot = (uint32_t)(set_word(set, SET_SLOTS_AT + *i / 2) >> *i % 2 * 32);
-        if (slot_fingerprint(*slot) == fingerprint)
-            return true;
+    const uint64_t low = (uint64_t)fingerprint << SLOT_FINGERPRINT_SHIFT;
+    const uint64_t both = low << 32 | low;
+    for (uint32_t at = *i & ~1U; at < n; at += 2) {
+        uint64_t word = set_word(set, SET_SLOTS_AT + at / 2);
+        bool has_low = (uint32_t)(word ^ both) >> SLOT_FINGERPRINT_SHIFT == 0 && at >= *i;
+        bool has_high = (word ^ both) >> (32 + SLOT_FINGERPRINT_SHIFT) == 0 && at + 1 < n;
+        if (!has_low && !has_high)
+            continue;
+        *i = has_low ? at : at + 1;
+        *slot = (uint32_t)(has_low ? word : word >> 32);
+        return true;
     }
     return false;
 }
@@ -133,7 +140,7 @@ struct change {
     uint32_t n;
     uint32_t low; /* the lowest record's word */
     uint32_t hand;
-    uint32_t ghost;
+    uint64_t ghost; /* as in the set's word 1 */
     uint32_t slots[SLOTS_MAX];
 };
 
@@ -149,7 +156,7 @@ static void change_begin(struct change *change, struct value_set *set)
     change->n = state_field(state, N_SHIFT);
     change->low = change->n ? state_field(state, LOW_SHIFT) : SET_RECORDS_END;
     change->hand = state_field(state, HAND_SHIFT);
-    change->ghost = state_field(state, GHOST_SHIFT);
+    change->ghost = state & (uint64_t)UINT16_MAX << GHOST_SHIFT;
     for (uint32_t i = 0; i < change->n; i += 2) {
         uint64_t word = set_word(set, SET_SLOTS_AT + i / 2);
         change->slots[i] = (uint32_t)word;
@@ -166,13 +173,14 @@ static void change_end(const struct change *change)
     }
     word_put(change->set, 1,
              (uint64_t)change->n << N_SHIFT | (uint64_t)change->low << LOW_SHIFT |
-                 (uint64_t)change->hand << HAND_SHIFT | (uint64_t)change->ghost << GHOST_SHIFT);
+                 (uint64_t)change->hand << HAND_SHIFT | change->ghost);
 }
 
-static bool has_room(const struct change *change, uint32_t n_words)
+/* Whether a record fits beside n slots and those from `low` on. */
+static bool has_room(uint32_t n, uint32_t low, uint32_t n_words)
 {
-    uint32_t slots_end = SET_SLOTS_AT + (change->n + 2) / 2;
-    return slots_end + n_words <= change->low && change->n < SLOTS_MAX;
+    uint32_t slots_end = SET_SLOTS_AT + (n + 2) / 2;
+    return slots_end + n_words <= low && n < SLOTS_MAX;
 }
 
 /* Takes the record of slot i out: those below it move up. */
@@ -226,6 +234,10 @@ static void record_add(struct change *change, const struct set_key *key, const u
     change->n++;
 }
 
+/* ---- what was turned down ---- */
+
+static const uint64_t each_16 = 0x0001000100010001;
+
 static uint64_t ghost_of(const struct set_key *key)
 {
     return (key->mix >> 16 & UINT16_MAX) | 1;
@@ -234,48 +246,60 @@ static uint64_t ghost_of(const struct set_key *key)
 /* Whether the key was turned down lately; if so, that is forgotten. */
 static bool ghost_take(struct value_set *set, const struct set_key *key)
 {
-    uint64_t ghost = ghost_of(key);
-    for (uint32_t i = 0; i < SET_GHOSTS; i++) {
-        uint32_t word = SET_RECORDS_END + i / 4;
+    for (uint32_t word = SET_RECORDS_END; word < SET_WORDS; word++) {
         uint64_t is = set_word(set, word);
-        if ((is >> i % 4 * 16 & UINT16_MAX) != ghost)
+        uint64_t x = is ^ ghost_of(key) * each_16;
+        /* The lowest bit that is left ends the first 16 bits that are all zero. */
+        uint64_t zero = (x - each_16) & ~x & each_16 << 15;
+        if (zero == 0)
             continue;
-        word_put(set, word, is & ~((uint64_t)UINT16_MAX << i % 4 * 16));
+        uint32_t shift = (uint32_t)__builtin_ctzll(zero) - 15;
+        word_put(set, word, is & ~((uint64_t)UINT16_MAX << shift));
         return true;
     }
     return false;
 }
 
-static void ghost_put(struct change *change, const struct set_key *key)
+static void ghost_put(struct value_set *set, const struct set_key *key)
 {
-    uint32_t i = change->ghost % SET_GHOSTS;
+    uint64_t state = set_word(set, 1);
+    uint32_t i = state_field(state, GHOST_SHIFT) % SET_GHOSTS;
     uint32_t word = SET_RECORDS_END + i / 4;
-    uint64_t rest = set_word(change->set, word) & ~((uint64_t)UINT16_MAX << i % 4 * 16);
-    word_put(change->set, word, rest | ghost_of(key) << i % 4 * 16);
-    change->ghost = i + 1;
+    uint64_t rest = set_word(set, word) & ~((uint64_t)UINT16_MAX << i % 4 * 16);
+    word_put(set, word, rest | ghost_of(key) << i % 4 * 16);
+    state &= ~((uint64_t)UINT16_MAX << GHOST_SHIFT);
+    word_put(set, 1, state | (uint64_t)(i + 1) << GHOST_SHIFT);
+}
+
+/* ---- inserting ---- */
+
+/* Whether a value is to be kept: when there is room, or it was turned down lately. */
+static bool is_welcome(struct value_set *set, const struct set_key *key, uint32_t n_words)
+{
+    uint64_t state = set_word(set, 1);
+    uint32_t n = state_field(state, N_SHIFT);
+    return n == 0 || has_room(n, state_field(state, LOW_SHIFT), n_words) || ghost_take(set, key);
 }
 
 /* The set is owned. */
-static void change_insert(struct change *change, const struct set_key *key, const uint8_t *value,
-                          uint32_t len, struct set_change *out)
+static void record_insert(struct value_set *set, const struct set_key *key, const uint8_t *value,
+                          uint32_t len, uint32_t n_words, struct set_change *out)
 {
-    uint32_t n_words = record_words(record_head(key->key->owner, len, key->key->len));
-    if (!has_room(change, n_words) && !ghost_take(change->set, key)) {
-        ghost_put(change, key);
-        return;
-    }
-    for (; !has_room(change, n_words); out->n_evicted++)
-        evict(change);
-    if (change->hand > change->n)
-        change->hand = change->n;
-    record_add(change, key, value, len);
+    struct change change;
+    change_begin(&change, set);
+    for (; !has_room(change.n, change.low, n_words); out->n_evicted++)
+        evict(&change);
+    if (change.hand > change.n)
+        change.hand = change.n;
+    record_add(&change, key, value, len);
+    change_end(&change);
     out->n_inserted++;
 }
 
 void set_insert(struct value_set *set, const struct set_key *key, const uint8_t *value,
                 uint32_t len, struct set_change *out)
 {
-    struct change change;
+    uint32_t n_words = record_words(record_head(key->key->owner, len, key->key->len));
     uint32_t slot = 0;
     uint64_t sequence = set_word(set, 0);
     if (sequence & 1)
@@ -284,9 +308,10 @@ void set_insert(struct value_set *set, const struct set_key *key, const uint8_t 
                                                  memory_order_acq_rel, memory_order_relaxed))
         return;
     if (set_search(set, key, &slot) == 0) {
-        change_begin(&change, set);
-        change_insert(&change, key, value, len, out);
-        change_end(&change);
+        if (is_welcome(set, key, n_words))
+            record_insert(set, key, value, len, n_words, out);
+        else
+            ghost_put(set, key);
     }
     word_put(set, 0, sequence + 2); /* also when nothing changed: it is rare */
 }

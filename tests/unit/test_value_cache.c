@@ -180,16 +180,17 @@ static void value_cache__full_sets_hold_together(void **state)
 
 static void value_cache__small_values_fill_a_set_with_slots(void **state)
 {
+    enum { N = 1000 };
     struct value_cache *cache = make(CACHE_LEN);
     struct value_cache_stats stats;
     uint64_t n_found = 0;
-    for (uint64_t i = 0; i < 70000; i++) {
-        struct value_key key = key_of(1, i);
+    for (uint64_t i = 0; i < N; i++) {
+        struct value_key key = {.owner = 1, .hash = i}; /* one set: the high bits choose it */
         value_cache_insert(cache, &key, NULL, 0);
         value_cache_insert(cache, &key, NULL, 0);
     }
-    for (uint64_t i = 0; i < 70000; i++) {
-        struct value_key key = key_of(1, i);
+    for (uint64_t i = 0; i < N; i++) {
+        struct value_key key = {.owner = 1, .hash = i};
         uint8_t out[VALUE_CACHE_LEN_MAX];
         uint32_t len = 1;
         if (value_cache_find(cache, &key, out, &len)) {
@@ -199,7 +200,8 @@ static void value_cache__small_values_fill_a_set_with_slots(void **state)
     }
     value_cache_stats(cache, &stats);
     assert_int_equal(stats.n_values, n_found);
-    assert_true(n_found > 255 * 180); /* 20 bytes each, of 4096 */
+    assert_true(n_found > 190); /* 20 bytes each, of 4096 */
+    assert_true(n_found < 205);
     value_cache_free(cache);
 }
 
@@ -230,7 +232,7 @@ static void value_cache__what_is_asked_for_once_does_not_flush_it(void **state)
  * for in half of them. */
 static void value_cache__skewed_requests_are_found(void **state)
 {
-    enum { KEYS = 70000, REQUESTS = 120000 }; /* there is room for a tenth of the keys */
+    enum { KEYS = 70000, REQUESTS = 60000 }; /* there is room for a tenth of the keys */
     struct value_cache *cache = make(CACHE_LEN);
     uint64_t n_hits = 0;
     for (uint64_t i = 0; i < REQUESTS; i++) {
