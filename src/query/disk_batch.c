@@ -113,7 +113,7 @@ static int run_slice(struct batch *batch, struct key_cursor *cursor, uint32_t n)
     struct disk_plan *plan = worker->plan;
     const struct disk_sayer sayer = {say, batch};
     const struct disk_finder finder = {found, batch};
-    const struct disk_taker taker = {take, give_up, batch};
+    const struct disk_taker taker = {take, give_up, batch, .is_in_order = false};
     if (disk_is_late(batch->request->deadline_ns))
         return -ETIMEDOUT;
     int ret = disk_keys_read(worker->keys, &table->schema, batch->request, cursor, batch->first, n);

@@ -2,6 +2,7 @@
 #include "query/disk_read.h"
 
 #include "base/hash.h"
+#include "query/disk_flight.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,74 +45,6 @@ static struct disk_part *part_of(const struct run *run, const struct disk_read *
     return run->table->parts[read->part];
 }
 
-static size_t read_len(const struct disk_read *read)
-{
-    return (size_t)read->n_pages * BLOCK_PAGE;
-}
-
-/* ---- buffers ---- */
-
-static bool is_pooled(const struct disk_worker *worker, const struct disk_read *read)
-{
-    return read->n_pages <= worker->slot_pages && worker->n_free_slots;
-}
-
-/* Whether a read can begin now. One always can when none is under way. */
-static bool has_room(const struct disk_worker *worker, const struct disk_read *read)
-{
-    if (worker->n_flights == worker->depth)
-        return false;
-    return is_pooled(worker, read) || worker->own_bytes == 0 ||
-           worker->own_bytes + read_len(read) <= DISK_OWN_MAX;
-}
-
-static struct disk_flight *flight_begin(struct disk_worker *worker, const struct disk_read *read)
-{
-    uint32_t number = worker->free_flights[worker->depth - worker->n_flights - 1];
-    struct disk_flight *flight = &worker->flights[number];
-    if (is_pooled(worker, read)) {
-        uint32_t page = worker->free_slots[--worker->n_free_slots];
-        flight->buf = worker->pool + (size_t)page * READER_PAGE;
-    } else {
-        flight->buf = aligned_alloc(READER_PAGE, read_len(read));
-        if (!flight->buf)
-            return NULL;
-        flight->is_own = true;
-        worker->own_bytes += read_len(read);
-    }
-    flight->read = (uint32_t)(read - worker->plan->reads);
-    worker->n_flights++;
-    return flight;
-}
-
-static void flight_end(struct disk_worker *worker, struct disk_flight *flight)
-{
-    if (flight->is_own) {
-        free(flight->buf);
-        worker->own_bytes -= read_len(&worker->plan->reads[flight->read]);
-    } else {
-        worker->free_slots[worker->n_free_slots++] =
-            (uint32_t)((size_t)(flight->buf - worker->pool) / READER_PAGE);
-    }
-    *flight = (struct disk_flight){0};
-    worker->n_flights--;
-    worker->free_flights[worker->depth - worker->n_flights - 1] =
-        (uint32_t)(flight - worker->flights);
-}
-
-/* Buffers of the pool as wide as most blocks: few long ones have buffers of their own. */
-static void choose_slots(struct disk_worker *worker)
-{
-    const struct disk_plan *plan = worker->plan;
-    uint64_t n_pages = 0;
-    uint32_t each = 1;
-    for (uint32_t i = 0; i < plan->n_reads; i++)
-        n_pages += plan->reads[i].n_pages;
-    while (each < DISK_SLOT_PAGES && (uint64_t)each * plan->n_reads < n_pages)
-        each *= 2;
-    disk_worker_set_slots(worker, each);
-}
-
 /* ---- one block ---- */
 
 /* What take() says. */
@@ -144,7 +77,8 @@ static int take_cached(struct run *run, struct disk_read *read)
     disk_fence();
     int ret = 0;
     if (worker->held->n_pages == read->n_pages &&
-        !block_view(worker->held->data, read_len(read), &disk_part_info(part)->shape, &block)) {
+        !block_view(worker->held->data, disk_read_len(read), &disk_part_info(part)->shape,
+                    &block)) {
         ret = hand_over(run, read, &block);
         if (ret > 0)
             again(run, read);
@@ -155,7 +89,7 @@ static int take_cached(struct run *run, struct disk_read *read)
     return ret;
 }
 
-static int queue(struct run *run, struct disk_read *read)
+static int queue(struct run *run, const struct disk_read *read, uint32_t n_reads)
 {
     struct disk_worker *worker = run->worker;
     if (run->file == UINT32_MAX || run->part != read->part) {
@@ -165,17 +99,17 @@ static int queue(struct run *run, struct disk_read *read)
             return ret;
         run->part = read->part;
     }
-    struct disk_flight *flight = flight_begin(worker, read);
+    struct disk_flight *flight = disk_flight_begin(worker, read, n_reads);
     if (!flight)
         return -ENOMEM;
     const struct reader_read ask = {.file = run->file,
-                                    .len = (uint32_t)read_len(read),
+                                    .len = (uint32_t)disk_flight_len(flight),
                                     .off = (uint64_t)read->page * BLOCK_PAGE,
                                     .buf = flight->buf,
                                     .tag = (uint64_t)(flight - worker->flights)};
     int ret = reader_queue(worker->reader, &ask);
     if (ret)
-        flight_end(worker, flight);
+        disk_flight_end(worker, flight);
     return ret;
 }
 
@@ -212,24 +146,24 @@ static void offer(struct run *run, const struct disk_read *read, const struct di
         block_cache_insert(cache, part->serial, read->page, data, read->n_pages);
 }
 
-/* What a read brought. 0, -EIO or -EBADMSG when its wants are not all served, else what ends all in
+/* What a read brought, at data. 0, -EIO or -EBADMSG when its wants are not all served, else what ends all in
  * *fatal. */
-static int arrived(struct run *run, struct disk_flight *flight, int result, int *fatal)
+static int arrived(struct run *run, struct disk_read *read, const uint8_t *data, int result,
+                   int *fatal)
 {
-    struct disk_read *read = &run->plan->reads[flight->read];
     struct disk_part *part = part_of(run, read);
     const struct paged_info *info = disk_part_info(part);
     struct block block;
     if (result)
         return -EIO;
-    if (block_open(flight->buf, read_len(read), &info->shape, info->salt, read->page, &block, NULL))
+    if (block_open(data, disk_read_len(read), &info->shape, info->salt, read->page, &block, NULL))
         return -EBADMSG;
     disk_fence();
     int n_left = hand_over(run, read, &block);
     if (n_left < 0)
         *fatal = n_left;
     else if (n_left == 0)
-        offer(run, read, part, flight->buf);
+        offer(run, read, part, data);
     return n_left > 0 ? -EBADMSG : 0;
 }
 
@@ -247,13 +181,26 @@ static int renew(struct run *run)
 {
     struct disk_worker *worker = run->worker;
     for (unsigned i = 0; i < worker->depth; i++)
-        if (worker->flights[i].buf)
-            again(run, &run->plan->reads[worker->flights[i].read]);
+        for (uint32_t j = 0; j < worker->flights[i].n_reads; j++)
+            again(run, &run->plan->reads[worker->flights[i].read + j]);
     run->file = UINT32_MAX;
     int ret = disk_worker_renew_reader(worker);
     if (!ret)
-        choose_slots(worker);
+        disk_flight_prepare(worker, run->taker->is_in_order);
     return ret;
+}
+
+/* All that a flight brought. */
+static int land(struct run *run, const struct disk_flight *flight, int result)
+{
+    struct disk_read *first = &run->plan->reads[flight->read];
+    int fatal = 0;
+    for (uint32_t i = 0; i < flight->n_reads && !fatal; i++) {
+        const uint8_t *data = flight->buf + (size_t)(first[i].page - first->page) * BLOCK_PAGE;
+        if (arrived(run, &first[i], data, result, &fatal))
+            again(run, &first[i]);
+    }
+    return fatal;
 }
 
 static int wait_some(struct run *run)
@@ -261,16 +208,14 @@ static int wait_some(struct run *run)
     struct disk_worker *worker = run->worker;
     unsigned n_min = worker->n_flights < WAIT_EACH ? worker->n_flights : WAIT_EACH;
     unsigned n = 0;
-    int fatal = 0;
     if (reader_wait(worker->reader, n_min, wait_until(run), worker->done, worker->depth, &n))
         return renew(run);
     for (unsigned i = 0; i < n; i++) {
         struct disk_flight *flight = &worker->flights[worker->done[i].tag];
-        if (arrived(run, flight, worker->done[i].result, &fatal))
-            again(run, &run->plan->reads[flight->read]);
-        if (fatal)
-            return fatal;
-        flight_end(worker, flight);
+        int ret = land(run, flight, worker->done[i].result);
+        if (ret)
+            return ret;
+        disk_flight_end(worker, flight);
     }
     return n < n_min ? -ETIMEDOUT : 0;
 }
@@ -294,22 +239,34 @@ static void expect_cached(const struct run *run, uint32_t next)
     }
 }
 
+/* Reads a block that the cache does not have, and perhaps those behind it: *next is moved on. */
+static int begin(struct run *run, struct disk_read *read, uint32_t *next)
+{
+    uint32_t n_reads = 1;
+    if (run->taker->is_in_order)
+        n_reads = disk_flight_n_reads(run->worker, read, 1 + run->plan->n_reads - *next);
+    int ret = queue(run, read, n_reads);
+    *next += n_reads - 1;
+    for (uint32_t i = 0; i < n_reads && ret && ret != -ENOMEM; i++)
+        again(run, &read[i]);
+    return ret == -ENOMEM ? ret : 0;
+}
+
 /* Begins reads until there is no room, or none is left. */
 static int begin_some(struct run *run, uint32_t *next)
 {
     struct disk_plan *plan = run->plan;
     uint32_t n_found = 0;
-    while (*next < plan->n_reads && has_room(run->worker, &plan->reads[*next])) {
+    while (*next < plan->n_reads && disk_flight_has_room(run->worker, &plan->reads[*next])) {
         expect_cached(run, *next);
         struct disk_read *read = &plan->reads[(*next)++];
         int ret = take_cached(run, read);
         if (ret < 0)
             return ret;
-        if (ret == 0 && (ret = queue(run, read))) {
-            if (ret == -ENOMEM)
+        if (ret == 0) {
+            if ((ret = begin(run, read, next)))
                 return ret;
-            again(run, read);
-        } else if (ret && ++n_found % LOOK_EACH == 0) {
+        } else if (++n_found % LOOK_EACH == 0) {
             if (disk_is_late(run->deadline_ns))
                 return -ETIMEDOUT;
             reader_submit(run->worker->reader);
@@ -323,7 +280,7 @@ static int read_alone(struct run *run, struct disk_read *read, int *fatal)
 {
     struct disk_worker *worker = run->worker;
     unsigned n = 0;
-    int ret = queue(run, read);
+    int ret = queue(run, read, 1);
     if (ret) {
         *fatal = ret == -ENOMEM ? ret : 0;
         return -EIO;
@@ -338,9 +295,9 @@ static int read_alone(struct run *run, struct disk_read *read, int *fatal)
         return 0;
     }
     struct disk_flight *flight = &worker->flights[worker->done[0].tag];
-    ret = arrived(run, flight, worker->done[0].result, fatal);
+    ret = arrived(run, read, flight->buf, worker->done[0].result, fatal);
     if (!*fatal)
-        flight_end(worker, flight);
+        disk_flight_end(worker, flight);
     return ret;
 }
 
@@ -373,7 +330,7 @@ int disk_read_all(const struct disk_table *table, struct disk_worker *worker,
                       .file = UINT32_MAX};
     uint32_t next = 0;
     int ret = 0;
-    choose_slots(worker);
+    disk_flight_prepare(worker, taker->is_in_order);
     run.plan->n_again = 0;
     while (!ret && (next < run.plan->n_reads || worker->n_flights)) {
         ret = begin_some(&run, &next);

@@ -23,6 +23,9 @@ struct disk_taker {
     /* No block for these. */
     void (*give_up)(void *context, const struct disk_read *read);
     void *context;
+    /* Most blocks lie one behind the other: neighbours are read as one, without a look at the cache
+     * for each. */
+    bool is_in_order;
 };
 
 /* Runs the n reads of the worker's plan. deadline_ns: CLOCK_MONOTONIC; 0: none. */

@@ -214,7 +214,7 @@ static uint32_t window_size(const struct scan *scan)
 static int read_window(struct scan *scan, uint32_t n_max)
 {
     struct disk_worker *worker = scan->worker;
-    const struct disk_taker taker = {take, give_up, scan};
+    const struct disk_taker taker = {take, give_up, scan, .is_in_order = true};
     int ret = 0;
     scan->n = 0;
     worker->plan->n_wants = 0;

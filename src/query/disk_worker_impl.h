@@ -18,9 +18,10 @@
 #include "query/disk_worker.h"
 
 enum {
-    DISK_SLICE = 16384,  /* keys planned, read and answered together */
-    DISK_SLOT_PAGES = 4, /* the largest a buffer of the pool may be */
-    DISK_SEARCHES = 256, /* bytes keys looked for together */
+    DISK_SLICE = 16384,     /* keys planned, read and answered together */
+    DISK_SLOT_PAGES = 4,    /* the largest a buffer of the pool may be, for single blocks; */
+    DISK_MERGED_PAGES = 16, /* and for neighbours read as one */
+    DISK_SEARCHES = 256,    /* bytes keys looked for together */
     DISK_SEEN = 1 << 16,
     DISK_OWN_MAX =
         64 << 20, /* bytes in flight in buffers outside the pool; one is always allowed */
@@ -45,8 +46,10 @@ struct disk_read {
 /* A read under way. */
 struct disk_flight {
     uint8_t *buf;  /* NULL: none */
-    uint32_t read; /* number in the worker's reads */
-    bool is_own;   /* buf is not of the pool */
+    uint32_t read; /* number in the worker's reads; n_reads from there */
+    uint32_t n_reads;
+    uint32_t n_pages;
+    bool is_own; /* buf is not of the pool */
 };
 
 /* Keys of a slice: private copies, since their owner may change them. */

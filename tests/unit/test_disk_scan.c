@@ -16,6 +16,18 @@ static struct disk_worker *worker_new(void)
     return worker;
 }
 
+/* The worker's reader becomes a plain one with faults. */
+static void make_faulty(struct disk_worker *worker, const struct reader_faults *faults)
+{
+    struct reader *plain = NULL;
+    struct reader *faulty = NULL;
+    const struct reader_params params = {.depth = worker->depth};
+    assert_int_equal(reader_plain_new(&params, &plain, NULL), 0);
+    assert_int_equal(reader_faulty_new(plain, worker->depth, &faulty, NULL), 0);
+    reader_faulty_set(faulty, faults);
+    disk_worker_set_reader(worker, faulty);
+}
+
 /* ---- what a scan must say: the living keys in order ---- */
 
 struct expected {
@@ -334,15 +346,9 @@ static void disk_scan__a_late_disk_ends_at_the_deadline(void **state)
 {
     struct disk_world w;
     struct disk_worker *worker = worker_new();
-    struct reader *plain = NULL;
-    struct reader *faulty = NULL;
-    const struct reader_params reader_params = {.depth = 128};
     const struct reader_faults faults = {
         .fault = READER_LATE, .nth = 1, .n_more = 1000, .late_ns = 3600LL * 1000000000};
-    assert_int_equal(reader_plain_new(&reader_params, &plain, NULL), 0);
-    assert_int_equal(reader_faulty_new(plain, 128, &faulty, NULL), 0);
-    reader_faulty_set(faulty, &faults);
-    disk_worker_set_reader(worker, faulty);
+    make_faulty(worker, &faults);
     disk_world_init(&w, &varied);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -364,12 +370,40 @@ static void disk_scan__a_late_disk_ends_at_the_deadline(void **state)
     disk_worker_free(worker);
 }
 
+/* Long scans read neighbours as one; what fails is read again block by block. */
+static void disk_scan__a_read_that_fails_once_costs_no_record(void **state)
+{
+    static const enum reader_fault kinds[] = {READER_FAIL, READER_SHORT, READER_TORN};
+    static const unsigned depths[] = {1, 4, 128};
+    struct disk_world_params params = varied;
+    struct disk_world w;
+    params.value = "bytes[600]";
+    params.has_long = false;
+    disk_world_init(&w, &params);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        for (size_t d = 0; d < sizeof depths / sizeof depths[0]; d++) {
+            for (unsigned nth = 1; nth < 12; nth += 5) {
+                struct disk_worker *worker = NULL;
+                const struct reader_faults faults = {.fault = kinds[i], .nth = nth};
+                assert_int_equal(disk_worker_new(depths[d], &worker, NULL), 0);
+                make_faulty(worker, &faults);
+                assert_int_equal(
+                    scan_all(&w, worker, n_none, n_none, 5000, 1 << 20, BATCH_AS_STORED), 0);
+                disk_worker_free(worker);
+            }
+        }
+    }
+    assert_false(w.fixture.shared.has_bad);
+    disk_world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disk_scan__gives_living_keys_in_order_once),
         cmocka_unit_test(disk_scan__an_output_too_small_for_one_record_is_told_what_it_needs),
         cmocka_unit_test(disk_scan__zero_records_only_tell_whether_there_are_more),
+        cmocka_unit_test(disk_scan__a_read_that_fails_once_costs_no_record),
         cmocka_unit_test(disk_scan__a_damaged_block_fails_its_records_only),
         cmocka_unit_test(disk_scan__malformed_ranges_and_other_kinds_are_refused),
         cmocka_unit_test(disk_scan__a_bound_may_be_right_behind_the_longest_key),
