@@ -78,7 +78,8 @@ class Cell:
 
     def __init__(self, name):
         self.name = name
-        self.rates, self.reads, self.cpu_us, self.daemon_us, self.hit_rates = [], [], [], [], []
+        self.rates, self.reads, self.cpu_us, self.daemon_us = [], [], [], []
+        self.cached_pct, self.read_pct = [], []  # keys answered from the cache of values; reads, of keys
         self.latency, self.n_batches = {}, 0
 
     def quantile_ms(self, quantile):
@@ -90,25 +91,24 @@ class Cell:
         return max(self.latency) / 1e6
 
 
-def hits_and_misses(node):
-    return node.metric("fkv_block_cache_hits_total") or 0, node.metric("fkv_block_cache_misses_total") or 0
+def value_hits(node):
+    return node.metric("fkv_value_cache_hits_total") or 0
 
 
 def measure(cell, node, worker, seconds, batch=BATCH, clients=1, rate=0.0):
     """One run of a client through node's mount, or in process when node is None."""
-    before = node and (hits_and_misses(node), disk_reads(node.cache), process_clock(node.process.pid))
+    before = node and (value_hits(node), disk_reads(node.cache), process_clock(node.process.pid))
     answer = worker.ask(seconds, batch, clients, rate)
     keys, cpu = answer["keys"], answer["cpu_s"]
     if node:
         daemon = process_clock(node.process.pid) - before[2]
-        reads = disk_reads(node.cache) - before[1]
-        hits, misses = (now - then for now, then in zip(hits_and_misses(node), before[0]))
+        # No key takes two reads but a few absent ones; what is beyond was somebody else's.
+        reads = min(disk_reads(node.cache) - before[1], keys)
         cpu += daemon
         cell.daemon_us.append(1e6 * daemon / keys)
-        # Without a cache no key takes two reads; what is beyond was somebody else's.
-        cell.reads.append(min(reads, keys) / answer["seconds"])
-        if hits + misses:
-            cell.hit_rates.append(hits / (hits + misses))
+        cell.reads.append(reads / answer["seconds"])
+        cell.read_pct.append(100 * reads / keys)
+        cell.cached_pct.append(100 * (value_hits(node) - before[0]) / keys)
     cell.rates.append(keys / answer["seconds"])
     cell.cpu_us.append(1e6 * cpu / keys)
     cell.n_batches += answer["batches"]

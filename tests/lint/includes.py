@@ -39,7 +39,7 @@ FOREIGN = {
     "fuse": ["fuse/"],
     "fuse_lowlevel.h": ["fuse/"],
     "jansson.h": ["src/base/json.h"],
-    "xxhash.h": ["src/base/hash.c"],
+    "xxhash.h": ["src/base/hash.c", "src/base/hash_wide.c"],
     "zstd.h": ["src/codec/", "builder/stream"],
     "zlib.h": ["builder/stream"],
     "liburing.h": ["src/io/"],
