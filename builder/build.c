@@ -298,7 +298,7 @@ static int build_reduce(struct build *build, struct build_result *result, struct
         ret = reduce_shards(build, &plan, result, err);
     map_output_release(&build->map);
     scratch_close(&scratch);
-    /* Readers of many runs have buffers below LARGE_BUFFER, which would stay while parts are read back. */
+    /* What is below LARGE_BUFFER would stay while parts are read back. */
     malloc_trim(0);
     return ret;
 }

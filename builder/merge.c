@@ -15,6 +15,8 @@ enum { READ_MAX = 1 << 20 };
 
 struct merge {
     struct run_reader *readers;
+    /* Of all readers in one piece: buffers one by one would leave the heap in pieces that the next merge cannot use. */
+    uint8_t *buffers;
     bool *is_done;
     uint32_t *losers; /* [1, n): inner nodes; [0]: the winner */
     size_t n;
@@ -81,10 +83,10 @@ struct merge_range merge_range_of(uint32_t shard, uint32_t n_shards)
 }
 
 static int reader_open(struct merge *merge, const struct run *run, struct merge_range range,
-                       size_t cap, struct err *err)
+                       uint8_t *buffer, size_t cap, struct err *err)
 {
     int ret = run_reader_open(&merge->readers[merge->n], run, merge->order.hash_seed, range.first,
-                              range.last, cap, err);
+                              range.last, buffer, cap, err);
     if (ret)
         return ret;
     merge->n++;
@@ -105,14 +107,20 @@ static int readers_open(struct merge *merge, const struct streams *streams, uint
     size_t n_files = 0;
     for (size_t i = 0; i < streams->n_runs; i++)
         n_files += !streams->runs[i].arena;
-    uint64_t cap = n_files ? memory / (n_files * streams->n) : 0;
-    if (cap > READ_MAX)
-        cap = READ_MAX;
+    n_files *= streams->n;
+    uint64_t cap = n_files ? memory / n_files / SCRATCH_ALIGN * SCRATCH_ALIGN : 0;
+    cap = cap < RUN_READ_MIN ? RUN_READ_MIN : cap > READ_MAX ? READ_MAX : cap;
+    if (n_files && !(merge->buffers = aligned_alloc(SCRATCH_ALIGN, n_files * cap)))
+        return err_sys(err, -ENOMEM, "reading %zu sorted runs", streams->n_runs);
+    uint8_t *buffer = merge->buffers;
     for (size_t i = 0; i < streams->n_runs * streams->n; i++) {
-        int ret = reader_open(merge, &streams->runs[i / streams->n],
-                              streams->ranges[i % streams->n], (size_t)cap, err);
+        const struct run *run = &streams->runs[i / streams->n];
+        int ret =
+            reader_open(merge, run, streams->ranges[i % streams->n], buffer, (size_t)cap, err);
         if (ret)
             return ret;
+        if (!run->arena)
+            buffer += cap;
     }
     return 0;
 }
@@ -166,9 +174,8 @@ void merge_close(struct merge *merge)
 {
     if (!merge)
         return;
-    for (size_t i = 0; i < merge->n; i++)
-        run_reader_release(&merge->readers[i]);
     free(merge->readers);
+    free(merge->buffers);
     free(merge->is_done);
     free(merge->losers);
     buf_release(&merge->big);

@@ -231,23 +231,19 @@ int run_reader_next(struct run_reader *reader, struct err *err)
 }
 
 int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
-                    uint64_t first, uint64_t last, size_t cap, struct err *err)
+                    uint64_t first, uint64_t last, uint8_t *buffer, size_t cap, struct err *err)
 {
     *reader = (struct run_reader){.run = run, .hash_seed = hash_seed, .last = last};
     if (run->arena) {
         reader->slot = slot_find(run->arena, first);
         return 0;
     }
-    reader->cap = cap < RUN_READ_MIN ? RUN_READ_MIN : cap / SCRATCH_ALIGN * SCRATCH_ALIGN;
-    reader->buffer = aligned_alloc(SCRATCH_ALIGN, reader->cap);
-    if (!reader->buffer)
-        return err_sys(err, -ENOMEM, "reading sorted runs");
+    reader->buffer = buffer;
+    reader->cap = cap;
     reader->next = run->off + fence_find(run, first);
     /* The fence stands before the first record wanted: read over those between. */
     for (;;) {
         int got = next_in_file(reader, err);
-        if (got < 0)
-            run_reader_release(reader);
         if (got <= 0)
             return got;
         struct record_head head;
@@ -257,12 +253,6 @@ int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t h
     }
     reader->next = reader->record_off;
     return 0;
-}
-
-void run_reader_release(struct run_reader *reader)
-{
-    free(reader->buffer);
-    *reader = (struct run_reader){0};
 }
 
 int run_reader_value(struct run_reader *reader, struct buf *big, struct err *err)

@@ -6,7 +6,7 @@
  * holds in order of key too, for ranges of whole shards of that order: no other range is asked for then.
  *
  * Threads: a writer or reader belongs to one thread; a finished run is immutable.
- * Memory: a writer holds RUN_WRITE_LEN bytes, a reader what it is given, a spilled run 16 bytes a fence.
+ * Memory: a writer holds RUN_WRITE_LEN bytes, a reader nothing, a spilled run 16 bytes a fence.
  * Errors: of the scratch file; -ENOMEM.
  */
 #ifndef FKV_BUILDER_RUN_H
@@ -19,7 +19,7 @@
 enum {
     RUN_FENCE_LEN = 256 << 10,
     RUN_WRITE_LEN = 1 << 20,
-    RUN_READ_MIN = 2 * SCRATCH_ALIGN, /* a reader's buffer is a multiple of SCRATCH_ALIGN */
+    RUN_READ_MIN = 2 * SCRATCH_ALIGN,
 };
 
 struct run_fence {
@@ -76,9 +76,10 @@ struct run_reader {
     uint64_t record_off;   /* in the file */
     struct run_entry view;
 };
+/* buffer[0, cap) is the caller's, aligned to SCRATCH_ALIGN, cap a multiple of it and at least RUN_READ_MIN; a run in memory needs
+ * none. */
 int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
-                    uint64_t first, uint64_t last, size_t cap, struct err *err);
-void run_reader_release(struct run_reader *reader);
+                    uint64_t first, uint64_t last, uint8_t *buffer, size_t cap, struct err *err);
 /* 1 with a record, 0 at the end. The record lives until the next call. */
 int run_reader_next(struct run_reader *reader, struct err *err);
 /* Completes reader->view.entry.value of a record that is longer than the buffer; big keeps it. */

@@ -68,7 +68,7 @@ static void add_value(struct buf *text, const struct shape *shape, uint64_t rand
     /* Now and then one that is longer than a page. */
     unsigned n = random % 97 == 0 ? 700 : random % 9;
     for (unsigned i = 0; i < n; i++)
-        buf_printf(text, "{\"member\":%u}", (unsigned)(random >> i) & 7);
+        buf_printf(text, "{\"member\":%u}", (unsigned)(random >> i % 60) & 7);
 }
 
 /* Rows of a level: all keys for the base, some changed and deleted above it. */
