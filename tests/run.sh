@@ -3,18 +3,19 @@
 #
 # The whole test suite, on a fresh Debian 12 machine, as root:
 #
-#   tests/run.sh            everything, under 20 minutes
+#   tests/run.sh            everything, under 20 minutes on two CPUs
 #   tests/run.sh --long     the soaks too
-#   tests/run.sh --only lint,unit,e2e,nfs,clang,asan,tsan,fuzz     some of the phases
+#   tests/run.sh --only lint,unit,e2e,kinds,nfs,clang,asan,tsan,fuzz     some of the phases
 #
-# e2e includes the tests that are about NFS; the phase nfs runs others again with their store on NFS.
+# e2e runs all end-to-end tests, with tables in memory where the table does not matter; kinds runs those about answers, switches
+# and crashes again with tables on disk, nfs some again with their store on NFS. What compiles is compiled beside tests that wait.
 #
 # Ends with "N passed, N failed, N skipped" and exits non-zero on any failure. What each phase printed is kept
 # in build/test-logs/.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-phases=lint,unit,e2e,nfs,clang,asan,tsan,fuzz
+phases=lint,unit,e2e,kinds,nfs,clang,asan,tsan,fuzz
 export FKV_LONG=0
 fuzz_seconds=6
 # What tells most about a store: who writes to it, races, and crashes.
@@ -58,29 +59,55 @@ check() {
     fi
 }
 
-# build DIR OPTIONS...: a build directory, warnings as errors; its failure is a failed test.
-build() {
-    local dir=$1
-    shift
-    configure_and_compile() {
-        if [ -f "$dir/build.ninja" ]; then
-            meson configure "$dir" "$@"
-        else
-            meson setup "$dir" --werror "$@"
-        fi && ninja -C "$dir"
-    }
-    check "build/$(basename "$dir")" configure_and_compile "$@"
+# compile NAME: the build directory build/NAME, warnings as errors.
+compile() {
+    local dir=build/$1 compiler=gcc options=()
+    case $1 in
+    clang) compiler=clang options=(-Doptimization=0 -Ddebug=false) ;; # for its warnings only
+    asan) options=(-Dbuildtype=debugoptimized "-Db_sanitize=address,undefined" -Db_lundef=false) ;;
+    tsan) options=(-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false) ;;
+    fuzz) compiler=clang options=(-Dbuildtype=debugoptimized -Dfuzz=true -Dtests=false) ;;
+    esac
+    if [ -f "$dir/build.ninja" ]; then
+        meson configure "$dir" "${options[@]}"
+    else
+        CC=$compiler meson setup "$dir" --werror "${options[@]}"
+    fi && ninja -C "$dir"
 }
 
-# unit DIR [PATTERN]: every unit test program; each cmocka test counts.
+# compile_ahead NAME...: these, one after the other, in what time tests leave of the CPUs.
+ahead=
+compile_ahead() {
+    [ $# -gt 0 ] || return
+    export -f compile
+    # shellcheck disable=SC2016
+    setsid chrt -i 0 bash -c 'logs=$1; shift
+        for name in "$@"; do
+            compile "$name" >"$logs/ahead-$name.log" 2>&1
+            touch "$logs/ahead-$name.done"
+        done' compile_ahead "$logs" "$@" &
+    ahead=$!
+    trap 'kill -- -"$ahead" 2>/dev/null' EXIT
+}
+
+# build NAME: its failure is a failed test.
+build() {
+    while [ -n "$ahead" ] && kill -0 "$ahead" 2>/dev/null && [ ! -f "$logs/ahead-$1.done" ]; do sleep 0.2; done
+    check "build/$1" compile "$1"
+}
+
+# unit DIR: every unit test program, as many at a time as there are CPUs; each cmocka test counts.
 unit() {
-    local dir=$1 pattern=${2:-test_} program name log ok bad skip status
-    for program in "$dir"/tests/unit/"$pattern"*; do
+    local dir=$1 program name log ok bad skip status
+    # shellcheck disable=SC2016
+    find "$dir/tests/unit" -maxdepth 1 -name 'test_*' -type f -executable -print0 | sort -z |
+        xargs -0 -P "$(nproc)" -I '{}' bash -c 'log=$1-$(basename "$2"); timeout 600 "$2" >"$log.log" 2>&1; echo $? >"$log.status"' \
+            unit "$logs/$(basename "$dir")" '{}'
+    for program in "$dir"/tests/unit/test_*; do
         [ -x "$program" ] && [ -f "$program" ] || continue
         name=$(basename "$program")
         log=$logs/$(basename "$dir")-$name.log
-        timeout 600 "$program" >"$log" 2>&1
-        status=$?
+        status=$(cat "${log%.log}.status" 2>/dev/null || echo 1)
         ok=$(grep -c '^\[       OK \]' "$log")
         bad=$(grep '^\[  FAILED  \] [a-z]' "$log" | sort -u | wc -l)
         skip=$(grep '^\[  SKIPPED \] [a-z]' "$log" | sort -u | wc -l)
@@ -97,6 +124,7 @@ unit() {
     done
 }
 
+e2e_per_cpu=3
 # e2e DIR NAME PYTEST-ARGUMENTS...: end-to-end tests against the programs of a build directory.
 e2e() {
     local dir=$1 name=$2
@@ -104,8 +132,8 @@ e2e() {
     local log counts status
     log=$logs/e2e-$name.log
     # Tests wait for daemons and time limits more than they compute, and each has its own mounts, ports and files.
-    FKV_BUILD=$PWD/$dir timeout 1500 /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --tb=short -n $(($(nproc) * 2)) \
-        --junitxml="$logs/e2e-$name.xml" "$@" >"$log" 2>&1
+    FKV_BUILD=$PWD/$dir timeout 1500 /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --tb=short -n $(($(nproc) * e2e_per_cpu)) \
+        --dist loadgroup --junitxml="$logs/e2e-$name.xml" "$@" >"$log" 2>&1
     status=$?
     counts=$(/usr/bin/python3 - "$logs/e2e-$name.xml" <<'PYTHON'
 import sys, xml.etree.ElementTree as tree
@@ -145,14 +173,25 @@ export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
 
-if wanted unit || wanted e2e || wanted nfs; then
+if wanted unit || wanted e2e || wanted kinds || wanted nfs; then
     say "release build, gcc"
-    build build/release
+    build release
 fi
+to_compile=()
+for name in clang asan tsan fuzz; do
+    if wanted "$name"; then to_compile+=("$name"); fi
+done
+if [ "${#to_compile[@]}" -gt 0 ]; then compile_ahead "${to_compile[@]}"; fi
 if wanted unit; then unit build/release; fi
 if wanted e2e; then
     say "end to end on real mounts"
     e2e build/release release tests/e2e
+fi
+if wanted kinds; then
+    say "end to end with tables on disk"
+    for kind in blk idx; do
+        FKV_TEST_KIND=$kind FKV_TEST_STORE=dir e2e build/release "$kind" tests/e2e -m kinds
+    done
 fi
 if wanted nfs; then
     say "end to end with the store on NFS"
@@ -161,34 +200,43 @@ if wanted nfs; then
 fi
 if wanted clang; then
     say "clang, warnings as errors"
-    CC=clang build build/clang
+    build clang
 fi
+e2e_per_cpu=2
 if wanted asan; then
     say "AddressSanitizer and UndefinedBehaviorSanitizer"
-    build build/asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+    build asan
     unit build/asan
     e2e build/asan asan tests/e2e -m "not slow"
 fi
 if wanted tsan; then
     say "ThreadSanitizer"
-    build build/tsan -Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false
+    build tsan
     unit build/tsan
     e2e build/tsan tsan tests/e2e -m "concurrent and not slow"
+    if [ "$FKV_LONG" = 1 ]; then FKV_TEST_KIND=blk e2e build/tsan tsan-blk tests/e2e -m "concurrent and kinds and not slow"; fi
 fi
 if wanted fuzz; then
     say "fuzzers, $fuzz_seconds seconds each"
-    CC=clang build build/fuzz -Dbuildtype=debugoptimized -Dfuzz=true -Dtests=false
-    for target in build/fuzz/tests/fuzz/fuzz_*; do
-        [ -x "$target" ] && [ -f "$target" ] || continue
-        name=$(basename "$target")
+    build fuzz
+    # fuzz TARGET: seeds lie beside the fuzzers; a crashing input is kept with the logs.
+    fuzz() {
+        local name corpus dirs
+        name=$(basename "$1")
         corpus=$(mktemp -d)
-        seeds=tests/fuzz/corpus/${name#fuzz_}
-        [ -d "$seeds" ] || seeds=
-        # -artifact_prefix keeps a crashing input with the logs
-        check "fuzz/$name" timeout $((fuzz_seconds * 3 + 60)) "$target" -max_total_time="$fuzz_seconds" \
-            -rss_limit_mb=4096 -artifact_prefix="$logs/$name-" "$corpus" ${seeds:+"$seeds"}
+        dirs=("$corpus")
+        if [ -d "tests/fuzz/corpus/${name#fuzz_}" ]; then dirs+=("tests/fuzz/corpus/${name#fuzz_}"); fi
+        timeout $((fuzz_seconds * 3 + 60)) "$1" -max_total_time="$fuzz_seconds" -rss_limit_mb=4096 -artifact_prefix="$logs/$name-" \
+            "${dirs[@]}" >"$logs/run-$name.log" 2>&1
+        echo $? >"$logs/$name.status"
         rm -rf "$corpus"
-    done
+    }
+    fuzzed() { cat "$logs/run-$1.log" && return "$(cat "$logs/$1.status")"; }
+    export -f fuzz
+    export logs fuzz_seconds
+    mapfile -d '' targets < <(find build/fuzz/tests/fuzz -maxdepth 1 -name 'fuzz_*' -type f -executable -print0 | sort -z)
+    printf '%s\0' "${targets[@]}" | xargs -0 -P "$(nproc)" -I '{}' bash -c 'fuzz "$1"' fuzz '{}'
+    for target in "${targets[@]}"; do check "fuzz/$(basename "$target")" fuzzed "$(basename "$target")"; done
 fi
 
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"

@@ -6,14 +6,19 @@ cd "$(dirname "$0")/../.." || exit
 flags=(-fsyntax-only -Wall -Wextra -Werror -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Isrc -I.)
 read -ra fuse_flags <<<"$(pkg-config --cflags fuse3)"
 bad=0
-count=0
-while read -r header; do
-    count=$((count + 1))
+mapfile -t headers < <(git ls-files 'src/*.h' 'fuse/*.h' 'builder/*.h')
+count=${#headers[@]}
+alone() {
+    local header=$1 cc bad=0
+    shift
     for cc in gcc clang; do
-        "$cc" "${flags[@]}" "${fuse_flags[@]}" -std=gnu11 -include "$header" -x c /dev/null ||
-            { echo "$header does not compile alone with $cc"; bad=1; }
+        "$cc" "$@" -std=gnu11 -include "$header" -x c /dev/null || { echo "$header does not compile alone with $cc"; bad=1; }
     done
-done < <(git ls-files 'src/*.h' 'fuse/*.h' 'builder/*.h')
+    return $bad
+}
+export -f alone
+printf '%s\0' "${headers[@]}" |
+    xargs -0 -P "$(nproc)" -I '{}' bash -c 'alone "$@"' alone '{}' "${flags[@]}" "${fuse_flags[@]}" || bad=1
 for header in src/client/fkv.h src/wire/fkv_protocol.h; do
     gcc -fsyntax-only -std=c99 -pedantic -Wall -Wextra -Werror -include "$header" -x c /dev/null || bad=1
     g++ -fsyntax-only -std=c++98 -Wall -Wextra -Werror -include "$header" -x c++ /dev/null || bad=1

@@ -11,7 +11,7 @@ fault() {
 
 mapfile -t code < <(git ls-files '*.c' '*.h')
 [ "${#code[@]}" -ge 60 ] || fault "expected the whole tree, found only ${#code[@]} C files"
-unformatted=$(printf '%s\0' "${code[@]}" | xargs -0 clang-format --dry-run 2>&1 | grep -oE '^[^:]+' | sort -u)
+unformatted=$(printf '%s\0' "${code[@]}" | xargs -0 -P "$(nproc)" -n 40 clang-format --dry-run 2>&1 | grep -oE '^[^:]+' | sort -u)
 [ -z "$unformatted" ] || fault "not as clang-format would have it: $(tr '\n' ' ' <<<"$unformatted")"
 
 for file in "${code[@]}"; do
