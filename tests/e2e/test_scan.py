@@ -2,6 +2,7 @@
 """Scans of idx tables: every range as a sorted list has it, deltas folded, one version from end to end, by whichever carrier."""
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -12,6 +13,7 @@ import pytest
 from conftest import _make_dir
 from fkvtest import INLINE_MAX, KEY_BYTES, SCAN, WANT_EXACT, Lookup, fails_with, pack_bytes, pack_u64
 from kinds import SHAPES, U64_MAX, Chain
+from test_client import Probe, refusal
 
 CARRIERS = ["shared", "message", "inline"]
 HERE = [pytest.param(name, marks=pytest.mark.xdist_group(f"scan-{name}")) for name in ("u64-varying", "bytes-varying", "u64-f32")]
@@ -240,3 +242,136 @@ def test_scans_among_switches_never_mix(store, make_daemon):
                 assert len(reply.records) == 2000 - max(start, 1) + 1 and not reply.has_more
                 seen.add(reply.served)
         assert seen == {1, 2}
+
+
+# --- libfkv ---
+
+
+def hexed(key):
+    return key.hex() or "-"
+
+
+def entries(lines):
+    """[(key as printed, value)] of client_probe's `more`, and whether the scan has ended."""
+    ended = lines[-1:] == ["end"]
+    pairs = [line.split(" ") for line in (lines[:-1] if ended else lines)]
+    return [(key, None if value == "-" else bytes.fromhex(value)) for key, value in pairs], ended
+
+
+def printed(pairs):
+    return [(str(key) if isinstance(key, int) else key.hex(), value) for key, value in pairs]
+
+
+@pytest.mark.parametrize("transport", ["shared", "message"])
+def test_scans_of_libfkv(scanned, transport):
+    rng = random.Random(transport)
+    u64 = scanned.first() == 0
+    with Probe(scanned.daemon.path(scanned.chain.table("idxz")), transport) as probe:
+        for start, end in scanned.bounds(rng)[:24]:
+            words = ("scan", start, end) if u64 else ("scanb", hexed(start), hexed(end))
+            assert probe.ask(*words, 300) == [f"version {len(scanned.chain.versions)}"]
+            found, ended = entries(probe.ask("more", 1000))
+            assert ended
+            same(found, printed(scanned.truth(start, end)[:300]))
+        words = ("scan", 0, 0) if u64 else ("scanb", "-", "-")
+        probe.ask(*words, 0)
+        found = []
+        while True:
+            some, ended = entries(probe.ask("more", rng.choice((1, 7, 500))))
+            found += some
+            if ended:
+                break
+        same(found, printed(scanned.truth(scanned.first(), None)))
+
+
+def test_prefixes_of_libfkv(scanned):
+    if scanned.first() == 0:
+        with Probe(scanned.daemon.path(scanned.chain.table("idx"))) as probe:  # numbers have none
+            assert refusal(probe.ask, "scanp", "61", 10).code == errno.EINVAL
+        return
+    with Probe(scanned.daemon.path(scanned.chain.table("idx"))) as probe:
+        for prefix in (b"a", b"user/", b"user/0001", b"\xff", b"\xff" * 255, b"\0", b"no such", b"a" * 8):
+            probe.ask("scanp", hexed(prefix), 0)
+            found, ended = entries(probe.ask("more", 100000))
+            same(found, [pair for pair in printed(scanned.truth(b"", None)) if bytes.fromhex(pair[0]).startswith(prefix)])
+            assert ended
+
+
+def test_libfkv_says_why_other_kinds_are_not_scanned(scanned):
+    for variant in ("mem", "blk"):
+        with Probe(scanned.daemon.path(scanned.chain.table(variant))) as probe:
+            words = ("scan", 0, 0, 0) if scanned.first() == 0 else ("scanb", "-", "-", 0)
+
+            def scan():
+                probe.ask(*words)
+                probe.ask("more", 1)
+
+            wrong = refusal(scan)
+            assert wrong.code == errno.ENOTSUP and "idx" in wrong.text, wrong.text
+
+
+@pytest.mark.concurrent
+def test_a_scan_of_libfkv_stays_with_its_version(store, make_daemon):
+    """From its first entry to its last, through switches and a version that the node no longer keeps."""
+    n = 20000
+    store.publish("ads", rows(1, n), "--key", "u64", "--value", "bytes", "--kind", "idx", "--shards", "2")
+    daemon = make_daemon("n1", "--keep", "0")
+    daemon.wait_current("ads", 1)
+    with Probe(daemon.path("ads")) as probe:
+        assert probe.ask("scan", 0, 0, 0) == ["version 1"]
+        found, _ = entries(probe.ask("more", 5))
+        for version in (2, 3, 4):
+            store.publish("ads", rows(version, n))
+            daemon.wait_current("ads", version)
+            found += entries(probe.ask("more", 4000))[0]
+        rest, ended = entries(probe.ask("more", n))
+        assert ended and [value for _, value in found + rest] == [value.encode() for _, value in rows(1, n)]
+        assert probe.ask("scan", 0, 0, 0) == ["version 4"]
+
+
+# --- fkv scan, fkv stat ---
+
+
+def fkv_scan(scanned, variant, *args, statuses=(0,)):
+    return kinds.fkv(scanned.store, "scan", scanned.chain.table(variant), *args, statuses=statuses)
+
+
+def test_fkv_scan_by_mount_and_by_store(scanned):
+    mount = ["--mount", scanned.daemon.mount]
+    dumped = kinds.dump(scanned.store, scanned.chain.table("mem"), len(scanned.chain.versions))
+    u64 = scanned.first() == 0
+    whole = fkv_scan(scanned, "idx", *mount)
+    lines = whole.split(b"\n")[:-1]
+    keys = [key for key, _ in scanned.truth(scanned.first(), None)]
+    assert len(lines) == len(keys) == len(dumped)
+    assert dict(line.split(b"\t", 1) for line in lines) == dumped
+    if u64:
+        assert [int(line.split(b"\t")[0]) for line in lines] == keys
+    assert fkv_scan(scanned, "idxz", *mount) == whole
+    for variant in ("idx", "idxz", "blk", "mem"):
+        assert fkv_scan(scanned, variant, "--direct") == whole, variant
+    ranges = [["--from", keys[100], "--to", keys[150]], ["--from", keys[-1]], ["--to", keys[3]], ["--limit", "7"]] if u64 else \
+             [["--prefix", "user/"], ["--prefix", "user/00010"], ["--from", "a", "--to", "b"], ["--prefix", "nothing begins so"]]
+    for words in ranges:
+        assert fkv_scan(scanned, "idx", *words, *mount) == fkv_scan(scanned, "mem", *words, "--direct"), words
+    if u64:
+        assert fkv_scan(scanned, "idx", *ranges[0], *mount) == b"".join(line + b"\n" for line in lines[100:150])
+
+
+def test_fkv_scan_refuses_other_kinds_with_a_sentence(scanned):
+    for variant in ("mem", "blk"):
+        done = scanned.store.fkv("scan", scanned.chain.table(variant), "--mount", scanned.daemon.mount, check=False)
+    assert done.returncode == 2 and "idx" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_fkv_stat_accounts_for_every_byte(scanned):
+    version = len(scanned.chain.versions)
+    for variant in ("mem", "blk", "idx", "idxz"):
+        table = scanned.chain.table(variant)
+        stat = json.loads(scanned.store.fkv("stat", table, "--json").stdout)
+        directory = os.path.join(scanned.store.path, "tables", table, "v", str(version), "parts")
+        size = sum(os.path.getsize(os.path.join(directory, name)) for name in os.listdir(directory))
+        where = stat["all"]["where"]
+        counts = [row["bytes"] if isinstance(row, dict) else row for row in (where.values() if isinstance(where, dict) else where)]
+        assert sum(counts) == stat["all"]["bytes"] == size, (variant, stat["all"])
+        assert scanned.store.fkv("stat", table, "--shards").stdout

@@ -8,6 +8,9 @@
  *   range FROM N        look up N numbers from FROM, print only those found: "KEY HEX"
  *   count FROM N        the same without printing values
  *   matrix DIM KEY…     rows as decimal numbers
+ *   scan FROM TO LIMIT  begins a scan, u64 bounds; scanb HEX HEX LIMIT: byte bounds; scanp HEX LIMIT: a prefix.
+ *                       "-" is no bytes. "version N"
+ *   more N              the scan's next N entries: "KEY HEX", byte keys in hex, then "end" behind the last
  *   shape               "version N keys N type T dim D len L elem E"
  *   exact V, atleast V, deadline MS, f32 0|1     for the questions that follow
  *   threads N MS        N threads look up 1000 keys over and over: "batches B failed F mixed M"
@@ -170,6 +173,71 @@ static void do_matrix(char *words)
     free(rows);
 }
 
+static size_t parse_hex(const char *word, uint8_t *out)
+{
+    size_t n = 0;
+    for (; word && *word != '-' && word[0] && word[1]; word += 2)
+        if (sscanf(word, "%2hhx", &out[n]) == 1)
+            n++;
+    return n;
+}
+
+static fkv_scan *scan;
+
+static void do_scan(char *words, char form)
+{
+    static uint8_t from[512];
+    static uint8_t to[512];
+    const char *first = strtok(words, " \n");
+    const char *second = form == 'p' ? NULL : strtok(NULL, " \n");
+    const char *limit = strtok(NULL, " \n");
+    fkv_range range = {.limit = limit ? strtoull(limit, NULL, 10) : 0};
+    if (form == 'u') {
+        range.from_u64 = strtoull(first, NULL, 10);
+        range.to_u64 = second ? strtoull(second, NULL, 10) : 0;
+    } else if (form == 'p') {
+        range.prefix = from;
+        range.prefix_len = parse_hex(first, from);
+    } else {
+        range.from = from;
+        range.from_len = parse_hex(first, from);
+        range.to = to;
+        range.to_len = parse_hex(second, to);
+    }
+    fkv_scan_free(scan);
+    scan = NULL;
+    int r = fkv_scan_new(table, &range, current_ask(), &scan);
+    if (r)
+        print_error(r);
+    else
+        printf("version %llu\n", (unsigned long long)fkv_scan_version(scan));
+}
+
+static void do_more(const char *words)
+{
+    unsigned long long n = strtoull(words, NULL, 10);
+    for (; scan && n; n--) {
+        fkv_entry entry;
+        int r = fkv_scan_next(scan, &entry);
+        if (r < 0) {
+            print_error(r);
+            return;
+        }
+        if (!r) {
+            puts("end");
+            return;
+        }
+        if (!entry.key_len)
+            printf("%llu", (unsigned long long)entry.key_u64);
+        for (unsigned i = 0; i < entry.key_len; i++)
+            printf("%02x", ((const uint8_t *)entry.key)[i]);
+        putchar(' ');
+        for (uint32_t i = 0; entry.value && i < entry.value_len; i++)
+            printf("%02x", ((const uint8_t *)entry.value)[i]);
+        puts(entry.value ? "" : "-");
+    }
+}
+
 static void do_shape(void)
 {
     fkv_shape shape;
@@ -259,6 +327,14 @@ static void obey(char *line)
         do_range(words, 0);
     else if (!strcmp(line, "matrix"))
         do_matrix(words);
+    else if (!strcmp(line, "scan"))
+        do_scan(words, 'u');
+    else if (!strcmp(line, "scanb"))
+        do_scan(words, 'b');
+    else if (!strcmp(line, "scanp"))
+        do_scan(words, 'p');
+    else if (!strcmp(line, "more"))
+        do_more(words);
     else if (!strcmp(line, "shape"))
         do_shape();
     else if (!strcmp(line, "exact"))
@@ -302,6 +378,7 @@ int main(int argc, char **argv)
         puts(".");
         fflush(stdout);
     }
+    fkv_scan_free(scan);
     fkv_batch_free(batch);
     fkv_close(table);
     return r != 0;
