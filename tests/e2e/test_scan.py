@@ -361,7 +361,7 @@ def test_fkv_scan_by_mount_and_by_store(scanned):
 def test_fkv_scan_refuses_other_kinds_with_a_sentence(scanned):
     for variant in ("mem", "blk"):
         done = scanned.store.fkv("scan", scanned.chain.table(variant), "--mount", scanned.daemon.mount, check=False)
-    assert done.returncode == 2 and "idx" in done.stderr and done.stderr.count("\n") == 1, done.stderr
+        assert done.returncode == 2 and "idx" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_fkv_stat_accounts_for_every_byte(scanned):
