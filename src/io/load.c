@@ -55,6 +55,20 @@ int memory_alloc(size_t len, struct memory *out, struct err *err)
     return 0;
 }
 
+int memory_alloc_sparse(size_t len, struct memory *out, struct err *err)
+{
+    if (len > SIZE_MAX / 2)
+        return err_set(err, -ENOMEM, "%zu bytes of memory: more than an address space", len);
+    size_t mapped = align_up(len ? len : 1, SMALL_PAGE);
+    void *data = map_anonymous(mapped);
+    if (!data)
+        return err_sys(err, -ENOMEM, "mapping %zu bytes of memory", mapped);
+    /* Where huge pages are "always", this says no to them; where there are none, it fails. */
+    madvise(data, mapped, MADV_NOHUGEPAGE);
+    *out = (struct memory){.data = data, .len = len, .mapped = mapped};
+    return 0;
+}
+
 int memory_protect(const struct memory *memory)
 {
     return mprotect(memory->data, memory->mapped, PROT_READ) ? -errno : 0;

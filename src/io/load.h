@@ -26,6 +26,9 @@ struct memory {
 /* The bytes of memory that content of len bytes takes: len in whole pages. */
 size_t memory_mapped_len(size_t len);
 int memory_alloc(size_t len, struct memory *out, struct err *err);
+/* The same of ordinary pages, whatever the length: for memory that is not filled at once, as the
+ * first touch of each place zeroes one page, and 2 MiB take some 0.1 ms or more. */
+int memory_alloc_sparse(size_t len, struct memory *out, struct err *err);
 /* Content is made read-only: a stray write faults instead of corrupting answers. */
 int memory_protect(const struct memory *memory);
 void memory_release(struct memory *memory);

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20, KEY_LEN_MAX = 255 };
+enum { CACHE_LINE = 64, KEY_LEN_MAX = 255 };
 
 struct value_cache {
     struct memory memory;
@@ -28,11 +28,12 @@ int value_cache_new(uint64_t max_bytes, struct value_cache **out, struct err *er
     struct value_cache *cache = calloc(1, sizeof *cache);
     if (!cache)
         return err_sys(err, -ENOMEM, "value cache");
-    /* A set index has 32 bits; memory comes in huge pages. */
+    /* A set index has 32 bits. */
     uint64_t len = max_bytes < (uint64_t)SET_LEN << 32 ? max_bytes : (uint64_t)SET_LEN << 32;
-    uint64_t unit = len < HUGE_PAGE ? SET_LEN : HUGE_PAGE;
-    len = (len - sizeof *cache) / unit * unit;
-    int ret = memory_alloc(len, &cache->memory, err);
+    len = (len - sizeof *cache) / SET_LEN * SET_LEN;
+    /* Keys are spread over all of it, so each of the first ones touches another place: of huge pages,
+     * a first batch of 1,000 keys would wait for 2 GiB of zeros. */
+    int ret = memory_alloc_sparse(len, &cache->memory, err);
     if (ret) {
         free(cache);
         return ret;

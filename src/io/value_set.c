@@ -95,17 +95,29 @@ void set_prefetch(const struct value_set *set, const struct set_key *key)
         __builtin_prefetch(&set->words[(slot_at(slot) + line * LINE_WORDS) % SET_WORDS]);
 }
 
-/* Counts a hit. The word may have changed since: then another change counts for more. */
-static void slot_hit(struct value_set *set, uint32_t slot, uint32_t at)
+static void word_put(struct value_set *set, uint32_t i, uint64_t word)
 {
+    atomic_store_explicit(&set->words[i], word, memory_order_release);
+}
+
+/* Makes the set the caller's, if it still is as it was at that even number. */
+static bool set_own(struct value_set *set, uint64_t sequence)
+{
+    return atomic_compare_exchange_strong_explicit(&set->words[0], &sequence, sequence + 1,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+void set_count_hit(struct value_set *set, uint64_t sequence, uint32_t slot)
+{
+    uint32_t i = SET_SLOTS_AT + slot / 2;
     uint32_t shift = slot % 2 * 32;
-    uint64_t word = set_word(set, SET_SLOTS_AT + slot / 2);
-    uint32_t one = (uint32_t)(word >> shift);
-    if (slot_at(one) != at || slot_count(one) == SLOT_COUNT_MAX)
+    if (slot_count((uint32_t)(set_word(set, i) >> shift)) == SLOT_COUNT_MAX)
         return;
-    atomic_compare_exchange_strong_explicit(&set->words[SET_SLOTS_AT + slot / 2], &word,
-                                            word + ((uint64_t)1 << (SLOT_AT_BITS + shift)),
-                                            memory_order_acq_rel, memory_order_relaxed);
+    /* Without owning it, the word might be of a value by now: slots give way to long records. */
+    if (!set_own(set, sequence))
+        return;
+    word_put(set, i, set_word(set, i) + ((uint64_t)1 << (SLOT_AT_BITS + shift)));
+    word_put(set, 0, sequence + 2);
 }
 
 bool set_find(struct value_set *set, const struct set_key *key, uint8_t *out, uint32_t *len)
@@ -128,7 +140,7 @@ bool set_find(struct value_set *set, const struct set_key *key, uint8_t *out, ui
     if (set_word(set, 0) != sequence)
         return false;
     *len = value_len;
-    slot_hit(set, slot, at);
+    set_count_hit(set, sequence, slot);
     return true;
 }
 
@@ -143,11 +155,6 @@ struct change {
     uint64_t ghost; /* as in the set's word 1 */
     uint32_t slots[SLOTS_MAX];
 };
-
-static void word_put(struct value_set *set, uint32_t i, uint64_t word)
-{
-    atomic_store_explicit(&set->words[i], word, memory_order_release);
-}
 
 static void change_begin(struct change *change, struct value_set *set)
 {
@@ -302,10 +309,7 @@ void set_insert(struct value_set *set, const struct set_key *key, const uint8_t 
     uint32_t n_words = record_words(record_head(key->key->owner, len, key->key->len));
     uint32_t slot = 0;
     uint64_t sequence = set_word(set, 0);
-    if (sequence & 1)
-        return;
-    if (!atomic_compare_exchange_strong_explicit(&set->words[0], &sequence, sequence + 1,
-                                                 memory_order_acq_rel, memory_order_relaxed))
+    if (sequence & 1 || !set_own(set, sequence))
         return;
     if (set_search(set, key, &slot) == 0) {
         if (is_welcome(set, key, n_words))

@@ -104,4 +104,7 @@ void set_insert(struct value_set *set, const struct set_key *key, const uint8_t 
 
 bool set_find(struct value_set *set, const struct set_key *key, uint8_t *out, uint32_t *len);
 
+/* Counts a hit of a slot that was found at that (even) sequence; nothing when the set has changed since. */
+void set_count_hit(struct value_set *set, uint64_t sequence, uint32_t slot);
+
 #endif

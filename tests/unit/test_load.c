@@ -149,6 +149,8 @@ static void memory__impossible_amount_is_no_memory(void **state)
     struct memory memory = {0};
     assert_int_equal(memory_alloc(SIZE_MAX, &memory, &err), -ENOMEM);
     assert_int_equal(memory_alloc((size_t)1 << 60, &memory, &err), -ENOMEM);
+    assert_int_equal(memory_alloc_sparse(SIZE_MAX, &memory, &err), -ENOMEM);
+    assert_int_equal(memory_alloc_sparse((size_t)1 << 60, &memory, &err), -ENOMEM);
     assert_null(memory.data);
     memory_release(&memory); /* nothing to do */
     memory_release(NULL);

@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/hash.h"
-#include "io/value_cache.h"
+#include "io/value_set.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CACHE_LEN = 1 << 20 };
 
@@ -266,6 +267,75 @@ static void value_cache__sizes_out_of_range_are_refused(void **state)
     value_cache_free(cache);
 }
 
+/* Of a reader who was kept waiting between finding a value and counting that: meanwhile the place of
+ * the slot is that of a long value, each half word of which could be that slot. */
+static void value_cache__a_hit_that_is_counted_late_changes_no_value(void **state)
+{
+    enum { N = 200 };
+    struct value_set *set = aligned_alloc(SET_LEN, SET_LEN);
+    struct value_key keys[N];
+    struct set_change change = {0};
+    uint8_t small[8] = {0};
+    uint8_t large[VALUE_CACHE_LEN_MAX];
+    uint8_t found[VALUE_CACHE_LEN_MAX];
+    uint32_t last = 0;
+    uint32_t at = 0;
+    memset(set, 0, SET_LEN);
+    for (uint64_t i = 0; i < N; i++) {
+        keys[i] = key_of(1, i);
+        const struct set_key key = {&keys[i], value_key_mix(&keys[i])};
+        set_insert(set, &key, small, sizeof small, &change);
+    }
+    for (uint64_t i = 0; i < N; i++) {
+        const struct set_key key = {&keys[i], value_key_mix(&keys[i])};
+        uint32_t slot = 0;
+        uint32_t its = set_search(set, &key, &slot);
+        if (its && slot >= last) {
+            last = slot;
+            at = its;
+        }
+    }
+    assert_true(last > 100);
+    uint64_t sequence = set_word(set, 0);
+    for (size_t i = 0; i < sizeof large; i += sizeof at)
+        memcpy(large + i, &at, sizeof at);
+    struct value_key key = key_of(2, 0);
+    const struct set_key it = {&key, value_key_mix(&key)};
+    for (int i = 0; i < 2; i++)
+        set_insert(set, &it, large, sizeof large, &change);
+    set_count_hit(set, sequence, last);
+    uint32_t len = 0;
+    assert_true(set_find(set, &it, found, &len));
+    assert_int_equal(len, sizeof large);
+    assert_memory_equal(found, large, sizeof large);
+    free(set);
+}
+
+static uint64_t resident_bytes(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*u %llu", &pages), 1);
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A batch does not wait for a large cache to be filled with zeros. */
+static void value_cache__few_values_take_little_of_a_large_cache(void **state)
+{
+    enum { LARGE = 512 << 20, N = 1000 };
+    struct value_cache *cache = make(LARGE);
+    uint64_t before = resident_bytes();
+    for (uint64_t i = 0; i < N; i++) {
+        struct value_key key = key_of(1, i);
+        put(cache, &key, 0);
+        assert_true(has(cache, &key, 0));
+    }
+    assert_true(resident_bytes() < before + LARGE / 8);
+    value_cache_free(cache);
+}
+
 /* ---- many threads on few sets ---- */
 
 enum { THREADS = 4, KEYS_SHARED = 20000, STEPS = 20000 };
@@ -335,6 +405,8 @@ int main(void)
         cmocka_unit_test(value_cache__what_is_asked_for_once_does_not_flush_it),
         cmocka_unit_test(value_cache__skewed_requests_are_found),
         cmocka_unit_test(value_cache__sizes_out_of_range_are_refused),
+        cmocka_unit_test(value_cache__a_hit_that_is_counted_late_changes_no_value),
+        cmocka_unit_test(value_cache__few_values_take_little_of_a_large_cache),
         cmocka_unit_test(value_cache__threads_find_only_what_was_put_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
