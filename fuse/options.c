@@ -28,6 +28,7 @@ enum {
     KEY_THREADS,
     KEY_DISK_THREADS,
     KEY_BLOCK_CACHE,
+    KEY_CACHE_VALUES,
     KEY_LOG_LEVEL,
     KEY_OWN_USER,
 };
@@ -37,7 +38,11 @@ enum {
     POLL_MS_DEFAULT = 250,
     POLL_MS_MAX = 600000,
     KEEP_DEFAULT_CACHED = 3,
-    KEEP_MAX = 1000
+    KEEP_MAX = 1000,
+    /* Values alone take a key's memory to a fraction of its block's, but only short ones are kept, and
+     * neighbours come by blocks: which of the two pays depends on the table. Half each is never far
+     * from the better one. */
+    VALUES_DEFAULT_PERCENT = 50,
 };
 
 /* A gigabit line, and a tenth of a processor here and at the server. */
@@ -81,6 +86,8 @@ static const struct argp_option option_table[] = {
      "Memory to cache tables on disk in, beyond --memory; 0: none (default: a sixteenth of this "
      "machine's)",
      1},
+    {"cache-values", KEY_CACHE_VALUES, "PERCENT", 0,
+     "The share of --block-cache that keeps single values rather than blocks (default 50)", 1},
     {"cache-limit", KEY_CACHE_LIMIT, "SIZE", 0,
      "The most that the cache may take (default: what its disk holds, less 64M)", 1},
     {"fetch-limit", KEY_FETCH_LIMIT, "SIZE", 0,
@@ -263,6 +270,9 @@ static error_t on_option(int key, char *arg, struct argp_state *state)
     case KEY_BLOCK_CACHE:
         node->block_cache = size_of(state, "--block-cache", arg, 0);
         return 0;
+    case KEY_CACHE_VALUES:
+        node->values_percent = (unsigned)number_of(state, "--cache-values", arg, 0, 100);
+        return 0;
     case KEY_OWN_USER:
         options->allow_other = false;
         return 0;
@@ -312,6 +322,7 @@ void options_parse(int argc, char **argv, struct options *out)
         .node = {.cache_dir = "/var/cache/fkv",
                  .memory_budget = memory / 2,
                  .block_cache = memory / 16,
+                 .values_percent = VALUES_DEFAULT_PERCENT,
                  .keep_cached = KEEP_DEFAULT_CACHED,
                  .fetch_limit = FETCH_DEFAULT_LIMIT,
                  .poll_ns = POLL_MS_DEFAULT * INT64_C(1000000)},

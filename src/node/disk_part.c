@@ -29,29 +29,33 @@ struct owned_part {
 
 _Static_assert(offsetof(struct owned_part, part) == 0, "disk_part_close() casts");
 
-/*
- * Values alone take a key's memory to a fraction of its block's, but only short ones are kept, and
- * neighbours come by blocks: which of the two pays depends on the table. Half each is never far from
- * the better one.
- */
-static int make_caches(struct disk_shared *shared, uint64_t max_bytes, struct err *err)
+static uint64_t bytes_of_values(uint64_t max_bytes, unsigned percent)
 {
-    uint64_t of_values = max_bytes >= CACHE_SPLIT_MIN ? max_bytes / 2 : 0;
+    uint64_t bytes = max_bytes >= CACHE_SPLIT_MIN ? max_bytes / 100 * percent : 0;
+    return bytes >= VALUE_CACHE_MIN ? bytes : 0;
+}
+
+static int make_caches(struct disk_shared *shared, uint64_t max_bytes, unsigned values_percent,
+                       struct err *err)
+{
+    uint64_t of_values = bytes_of_values(max_bytes, values_percent);
+    uint64_t of_blocks = values_percent == 100 && of_values ? 0 : max_bytes - of_values;
     int ret = 0;
     if (of_values)
         ret = value_cache_new(of_values, &shared->values, err);
-    if (!ret && max_bytes >= BLOCK_CACHE_MIN)
-        ret = block_cache_new(max_bytes - of_values, &shared->cache, err);
+    if (!ret && of_blocks >= BLOCK_CACHE_MIN)
+        ret = block_cache_new(of_blocks, &shared->cache, err);
     return ret;
 }
 
-int disk_parts_new(uint64_t block_cache, struct disk_parts **out, struct err *err)
+int disk_parts_new(uint64_t block_cache, unsigned values_percent, struct disk_parts **out,
+                   struct err *err)
 {
     struct disk_parts *parts = calloc(1, sizeof *parts);
     if (!parts)
         return err_sys(err, -ENOMEM, "the parts on disk");
     dictionaries_init(&parts->dictionaries);
-    int ret = make_caches(&parts->shared, block_cache, err);
+    int ret = make_caches(&parts->shared, block_cache, values_percent, err);
     if (ret) {
         disk_parts_free(parts);
         return ret;

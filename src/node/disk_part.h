@@ -23,8 +23,12 @@
 
 struct disk_parts;
 
-/* block_cache: bytes of memory for blocks and single values; less than BLOCK_CACHE_MIN: none. */
-int disk_parts_new(uint64_t block_cache, struct disk_parts **out, struct err *err);
+/*
+ * block_cache: bytes of memory for blocks and single values; less than BLOCK_CACHE_MIN: none.
+ * values_percent of them are for values, from 16 MiB on.
+ */
+int disk_parts_new(uint64_t block_cache, unsigned values_percent, struct disk_parts **out,
+                   struct err *err);
 void disk_parts_free(struct disk_parts *parts);
 
 struct disk_shared *disk_parts_shared(struct disk_parts *parts);

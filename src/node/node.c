@@ -175,7 +175,7 @@ int node_open(const struct node_config *config, node_event_fn event, void *conte
     if (!ret)
         ret = draw_instance(node, err);
     if (!ret)
-        ret = part_memory_new(config->block_cache, &node->memory, err);
+        ret = part_memory_new(config->block_cache, config->values_percent, &node->memory, err);
     if (!ret)
         ret = cache_open(config->cache_dir, &node->cache, err);
     if (!ret)

@@ -35,12 +35,13 @@ struct node_config {
     const char *name;      /* as in nodes/<name>.json */
     const char *labels[NODE_LABELS_MAX];
     size_t n_labels;
-    uint64_t memory_budget; /* bytes of loaded parts and tails, all tables together */
-    uint64_t block_cache;   /* bytes of memory for blocks of tables on disk, beyond it; 0: none */
-    uint32_t keep_cached;   /* former versions a table keeps in the disk cache */
-    uint64_t cache_limit;   /* bytes of parts in the disk cache; 0: what the disk holds */
-    uint64_t fetch_limit;   /* bytes a second from the store, all fetches together; 0: no limit */
-    int64_t poll_ns;        /* how often the caller calls node_follow(), for the heartbeat */
+    uint64_t memory_budget;  /* bytes of loaded parts and tails, all tables together */
+    uint64_t block_cache;    /* bytes of memory to cache tables on disk in, beyond it; 0: none */
+    unsigned values_percent; /* of it, for single values rather than blocks; 0 to 100 */
+    uint32_t keep_cached;    /* former versions a table keeps in the disk cache */
+    uint64_t cache_limit;    /* bytes of parts in the disk cache; 0: what the disk holds */
+    uint64_t fetch_limit;    /* bytes a second from the store, all fetches together; 0: no limit */
+    int64_t poll_ns;         /* how often the caller calls node_follow(), for the heartbeat */
 };
 
 enum node_event_kind {

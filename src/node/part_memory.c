@@ -21,7 +21,8 @@ struct part_memory {
     _Atomic(struct grave *) graves;
 };
 
-int part_memory_new(uint64_t block_cache, struct part_memory **out, struct err *err)
+int part_memory_new(uint64_t block_cache, unsigned values_percent, struct part_memory **out,
+                    struct err *err)
 {
     struct part_memory *registry = calloc(1, sizeof *registry);
     struct loaded_part **buckets = calloc(BUCKETS_FIRST, sizeof(struct loaded_part *));
@@ -30,7 +31,7 @@ int part_memory_new(uint64_t block_cache, struct part_memory **out, struct err *
         free(buckets);
         return err_sys(err, -ENOMEM, "the registry of parts");
     }
-    int ret = disk_parts_new(block_cache, &registry->disk, err);
+    int ret = disk_parts_new(block_cache, values_percent, &registry->disk, err);
     if (ret) {
         free(registry);
         free(buckets);

@@ -49,8 +49,10 @@ struct grave {
     void (*free)(struct grave *grave);
 };
 
-/* block_cache: bytes of memory for blocks of parts on disk, beside what parts take; 0: none. */
-int part_memory_new(uint64_t block_cache, struct part_memory **out, struct err *err);
+/* block_cache: bytes of memory to cache parts on disk in, beside what parts take; 0: none.
+ * values_percent: as disk_parts_new(). */
+int part_memory_new(uint64_t block_cache, unsigned values_percent, struct part_memory **out,
+                    struct err *err);
 /* Every part must have been released. */
 void part_memory_free(struct part_memory *registry);
 

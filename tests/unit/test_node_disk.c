@@ -442,6 +442,39 @@ static void disk__parts_share_equal_dictionaries(void **state)
     node_close(node);
 }
 
+static void disk__cache_is_shared_between_blocks_and_values(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        unsigned percent;
+        uint64_t of_values;
+        uint64_t of_blocks;
+    } cases[] = {
+        {0, 50, 0, 0},
+        {1 << 19, 100, 0, 0},
+        {8 << 20, 100, 0, 8 << 20}, /* too little to be shared */
+        {100 << 20, 0, 0, 100 << 20},
+        {100 << 20, 50, 50 << 20, 50 << 20},
+        {100 << 20, 100, 100 << 20, 0},
+        {20 << 20, 1, 0, 20 << 20}, /* too few for a cache of values */
+        {20 << 20, 99, (20 << 20) / 100 * 99, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct disk_parts *parts = NULL;
+        struct block_cache_stats blocks = {0};
+        struct value_cache_stats values = {0};
+        assert_int_equal(disk_parts_new(cases[i].bytes, cases[i].percent, &parts, NULL), 0);
+        const struct disk_shared *shared = disk_parts_shared(parts);
+        if (shared->cache)
+            block_cache_stats(shared->cache, &blocks);
+        if (shared->values)
+            value_cache_stats(shared->values, &values);
+        assert_int_equal(blocks.max_bytes, cases[i].of_blocks);
+        assert_int_equal(values.max_bytes, cases[i].of_values);
+        disk_parts_free(parts);
+    }
+}
+
 /* Serials are never used twice, files of the dead are closed, and their blocks forgotten. */
 static void disk__retired_version_lets_go_of_files_and_blocks(void **state)
 {
@@ -497,6 +530,7 @@ int main(void)
         FAST_TEST(disk__cut_part_is_fetched_again),
         FAST_TEST(disk__part_of_another_place_is_refused_as_published),
         FAST_TEST(disk__parts_share_equal_dictionaries),
+        cmocka_unit_test(disk__cache_is_shared_between_blocks_and_values),
         FAST_TEST(disk__retired_version_lets_go_of_files_and_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
