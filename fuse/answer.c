@@ -129,7 +129,7 @@ static int guard_batch(const struct answer_space *space, struct batch_call *call
     else
         call_batch(call);
     if (ret && call->worker)
-        disk_worker_reset(call->worker); /* it was left in its middle */
+        disk_worker_leave(call->worker); /* it was left in its middle */
     return ret ? ret : call->ret;
 }
 

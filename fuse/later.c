@@ -2,6 +2,7 @@
 #include "fuse/later.h"
 
 #include "fuse/log.h"
+#include "query/disk_worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +22,10 @@ static void run(struct disk_thread *thread, void *context)
     const struct answer_disk disk = {disk_thread_worker(thread, &err), task->job.since_ns};
     if (disk.worker) {
         task->later.run(&task->later, &disk);
+        /* The caller has its answer. Now there is time for a disk that hangs. */
+        handle_close(task->view, task->later.handle);
+        task->later.handle = NULL;
+        disk_worker_reset(disk.worker);
     } else {
         log_error("a thread for lookups on disk: %s", err_text(&err, -ENOMEM));
         fuse_reply_err(task->later.req, ENOMEM);

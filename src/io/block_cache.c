@@ -175,6 +175,18 @@ int block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t page, 
     return 0;
 }
 
+void block_cache_drop(struct block_cache *cache, uint64_t file, uint64_t page)
+{
+    uint64_t hash = cache_block_hash(file, page);
+    struct cache_shard *shard = shard_of(cache, hash);
+    struct cache_list out = {0};
+    {
+        scope_lock(&shard->lock);
+        cache_shard_drop(shard, hash, file, page, &out);
+    }
+    let_go(cache, &out);
+}
+
 void block_cache_drop_file(struct block_cache *cache, uint64_t file)
 {
     for (unsigned i = 0; i < n_shards_of(cache); i++) {

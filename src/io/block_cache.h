@@ -64,6 +64,9 @@ void block_cache_expect_data(const struct block_cache *cache, uint64_t file, uin
 int block_cache_insert(struct block_cache *cache, uint64_t file, uint64_t page, const void *data,
                        uint32_t n_pages);
 
+/* Forgets a block that turned out to be of no use; it is not counted as evicted. */
+void block_cache_drop(struct block_cache *cache, uint64_t file, uint64_t page);
+
 /* Forgets all blocks of a file whose version is gone; they are not counted as evicted. What a batch
  * still under way inserts afterwards goes as all do that nobody asks for. */
 void block_cache_drop_file(struct block_cache *cache, uint64_t file);

@@ -250,6 +250,20 @@ void cache_shard_insert(struct cache_shard *shard, uint64_t hash, struct cache_b
     shard->n_inserted++;
 }
 
+static void drop(struct cache_shard *shard, struct cache_block *block, struct cache_list *out)
+{
+    queue_remove(block->is_main ? &shard->main : &shard->small, block);
+    evict(shard, block, out);
+}
+
+void cache_shard_drop(struct cache_shard *shard, uint64_t hash, uint64_t file, uint64_t page,
+                      struct cache_list *out)
+{
+    struct cache_block *block = *find_link(shard, hash, file, page);
+    if (block)
+        drop(shard, block, out);
+}
+
 void cache_shard_drop_file(struct cache_shard *shard, uint64_t file, uint64_t first, uint64_t end,
                            struct cache_list *out)
 {
@@ -257,10 +271,8 @@ void cache_shard_drop_file(struct cache_shard *shard, uint64_t file, uint64_t fi
         struct cache_block *block = shard->buckets[i];
         while (block) {
             struct cache_block *next = block->next_in_bucket;
-            if (block->file == file) {
-                queue_remove(block->is_main ? &shard->main : &shard->small, block);
-                evict(shard, block, out);
-            }
+            if (block->file == file)
+                drop(shard, block, out);
             block = next;
         }
     }

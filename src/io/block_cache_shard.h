@@ -88,6 +88,9 @@ void cache_shard_expect_data(const struct cache_shard *shard, uint64_t hash);
  * blocks that had to go are put there too. */
 void cache_shard_insert(struct cache_shard *shard, uint64_t hash, struct cache_block *block,
                         struct cache_list *out);
+/* Takes a block out, if it is there. */
+void cache_shard_drop(struct cache_shard *shard, uint64_t hash, uint64_t file, uint64_t page,
+                      struct cache_list *out);
 /* Takes a file's blocks out of buckets [first, end). */
 void cache_shard_drop_file(struct cache_shard *shard, uint64_t file, uint64_t first, uint64_t end,
                            struct cache_list *out);

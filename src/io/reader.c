@@ -88,9 +88,10 @@ int reader_add_file(struct reader *reader, const struct reader_file *file, uint3
     if (file->fd < 0 || file->len > INT64_MAX)
         return err_set(err, -EINVAL, "descriptor %d of %llu bytes is no file to read", file->fd,
                        (unsigned long long)file->len);
-    uint32_t i = 0;
+    uint32_t i = reader->n_taken;
     while (i < reader->n_files && reader->files[i].is_used)
         i++;
+    reader->n_taken = i;
     if (i == reader->n_files) {
         int ret = grow_files(reader, err);
         if (ret)
@@ -116,6 +117,8 @@ int reader_remove_file(struct reader *reader, uint32_t index)
     if (reader->ops->remove_file)
         reader->ops->remove_file(reader, index);
     reader->files[index].is_used = false;
+    if (reader->n_taken > index)
+        reader->n_taken = index;
     return 0;
 }
 

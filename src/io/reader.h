@@ -105,7 +105,8 @@ int reader_wait(struct reader *reader, unsigned n_min, int64_t deadline_ns,
 
 /*
  * Forgets every read under way: no result will come, and no buffer is written to after the return.
- * Reads the disk has begun cannot be taken back: it waits for them, however long the disk takes.
+ * Reads the disk has begun cannot be taken back: it waits for them, however long the disk takes. Files
+ * may have been closed meanwhile.
  */
 void reader_cancel(struct reader *reader);
 

@@ -48,6 +48,7 @@ struct reader {
     uint32_t *free_slots; /* a stack of n_free */
     struct reader_entry *files;
     uint32_t n_files; /* entries, used or not */
+    uint32_t n_taken; /* all of the first so many are used */
     uint32_t cap_files;
 };
 

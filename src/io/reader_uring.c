@@ -13,9 +13,9 @@
 
 #include <errno.h>
 #include <liburing.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     SUBMIT_EACH = 24,   /* reads an enter: fewer cost system calls, more leave the disk idle */
@@ -132,12 +132,21 @@ static unsigned reap(struct uring *uring, struct reader_done *done, unsigned cap
     return n;
 }
 
+static void pause_ns(long ns)
+{
+    const struct timespec ts = {.tv_nsec = ns};
+    nanosleep(&ts, NULL);
+}
+
 /* Submits and waits for n_wait completions or left_ns; interruptions and busy kernels are no errors. */
 static int enter(struct uring *uring, unsigned n_wait, int64_t left_ns)
 {
     struct __kernel_timespec ts = {.tv_sec = left_ns / 1000000000, .tv_nsec = left_ns % 1000000000};
     struct io_uring_cqe *cqe = NULL;
     int ret = io_uring_submit_and_wait_timeout(&uring->ring, &cqe, n_wait, &ts, NULL);
+    /* It has not waited: neither do we ask again at once. */
+    if (ret == -EAGAIN || ret == -EBUSY)
+        pause_ns(100000);
     return ret < 0 && ret != -ETIME && ret != -EINTR && ret != -EAGAIN && ret != -EBUSY ? ret : 0;
 }
 
@@ -193,14 +202,30 @@ static void drop_completions(struct uring *uring)
     }
 }
 
+/* Entries that the kernel has not taken come to nothing: their files may be closed by now. */
+static void void_queued(struct uring *uring)
+{
+    struct io_uring_sq *sq = &uring->ring.sq;
+    for (unsigned i = sq->sqe_tail - io_uring_sq_ready(&uring->ring); i != sq->sqe_tail; i++) {
+        struct io_uring_sqe *sqe = &sq->sqes[i & sq->ring_mask];
+        uint64_t tag = sqe->user_data;
+        io_uring_prep_nop(sqe);
+        io_uring_sqe_set_data64(sqe, tag);
+    }
+}
+
 static void uring_cancel(struct reader *reader)
 {
     struct uring *uring = (struct uring *)reader;
     uring->n_pending = 0;
     bool has_asked = false;
+    int ret = 0;
+    void_queued(uring);
     for (;;) {
         drop_completions(uring);
-        if (uring->n_ring + uring->n_extra == 0)
+        /* A ring that takes nothing any more never answers for what it was not given. */
+        unsigned n_queued = ret ? io_uring_sq_ready(&uring->ring) : 0;
+        if (uring->n_ring + uring->n_extra <= n_queued)
             return;
         /* What is still in the queue goes in first, so that there is room to ask. */
         if (!has_asked && io_uring_submit(&uring->ring) >= 0 &&
@@ -209,8 +234,9 @@ static void uring_cancel(struct reader *reader)
             has_asked = true;
         }
         /* Leaving early would give buffers back that the kernel still writes to. */
-        if (enter(uring, 1, 1000000000))
-            sched_yield();
+        ret = enter(uring, 1, 1000000000);
+        if (ret)
+            pause_ns(1000000);
     }
 }
 

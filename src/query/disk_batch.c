@@ -161,8 +161,8 @@ int disk_batch_run(const struct disk_table *table, struct disk_worker *worker,
         *result = layout;
     if (ret)
         return ret;
-    disk_files_begin(&worker->files, worker->reader, table->shared);
+    disk_worker_begin(worker, table->shared);
     ret = run_slices(&batch);
-    disk_worker_reset(worker);
+    disk_worker_leave(worker);
     return ret ? ret : body_end(&batch.answer, &layout, out_cap, result);
 }

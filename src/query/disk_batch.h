@@ -5,10 +5,10 @@
  *
  * Requests, bodies and errors are those of batch.h. A key whose block cannot be read, or is not what
  * was written, is BATCH_FAILED; such a block was read twice, and is reported to node. A deadline
- * that passes takes back what is in flight: -ETIMEDOUT.
+ * that passes ends it: -ETIMEDOUT, and the caller calls disk_worker_reset() when it has replied.
  *
  * When out can fault (an arena) the caller may leave by siglongjmp() while keys are read or answers
- * written, and calls disk_worker_reset().
+ * written, and calls disk_worker_leave(), and disk_worker_reset() later.
  *
  * Threads: any number of batches on one table, each with a worker of its own. Memory: the worker's.
  * Errors: as batch_run(); -ENOMEM.

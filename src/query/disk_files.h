@@ -22,7 +22,7 @@ struct disk_files {
     struct disk_files_entry *table; /* open addressing; cap is a power of two, half used at most */
     uint32_t cap;
     uint32_t n;
-    const struct disk_shared *shared; /* compared only */
+    const struct disk_shared *shared; /* of the last batch */
     uint64_t n_closed;
 };
 

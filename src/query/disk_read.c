@@ -24,8 +24,9 @@ struct run {
     struct disk_plan *plan;
     const struct disk_taker *taker;
     uint64_t deadline_ns;
-    uint32_t part; /* the last one that was read, */
-    uint32_t file; /* and its file's index; UINT32_MAX: none */
+    bool is_second; /* what is in the plan's `again` is read, and what fails is given up */
+    uint32_t part;  /* the last one that was read, */
+    uint32_t file;  /* and its file's index; UINT32_MAX: none */
 };
 
 static int64_t now_ns(void)
@@ -56,9 +57,16 @@ static int hand_over(struct run *run, struct disk_read *read, const struct block
     return n_left;
 }
 
-static void again(struct run *run, const struct disk_read *read)
+static void failed(struct run *run, const struct disk_read *read, bool is_corrupt)
 {
-    run->plan->again[run->plan->n_again++] = (uint32_t)(read - run->plan->reads);
+    struct disk_plan *plan = run->plan;
+    if (!run->is_second) {
+        plan->again[plan->n_again++] = (uint32_t)(read - plan->reads);
+        return;
+    }
+    disk_part_report(run->table, part_of(run, read), read->page, is_corrupt);
+    disk_fence();
+    run->taker->give_up(run->taker->context, read);
 }
 
 /* 1 when the cache had the block, 0 when it is to be read. */
@@ -80,8 +88,10 @@ static int take_cached(struct run *run, struct disk_read *read)
         !block_view(worker->held->data, disk_read_len(read), &disk_part_info(part)->shape,
                     &block)) {
         ret = hand_over(run, read, &block);
-        if (ret > 0)
-            again(run, read);
+        if (ret > 0) {
+            block_cache_drop(cache, part->serial, read->page);
+            failed(run, read, true);
+        }
         ret = ret < 0 ? ret : 1;
     }
     block_cache_release(cache, worker->held);
@@ -182,7 +192,7 @@ static int renew(struct run *run)
     struct disk_worker *worker = run->worker;
     for (unsigned i = 0; i < worker->depth; i++)
         for (uint32_t j = 0; j < worker->flights[i].n_reads; j++)
-            again(run, &run->plan->reads[worker->flights[i].read + j]);
+            failed(run, &run->plan->reads[worker->flights[i].read + j], false);
     run->file = UINT32_MAX;
     int ret = disk_worker_renew_reader(worker);
     if (!ret)
@@ -197,8 +207,9 @@ static int land(struct run *run, const struct disk_flight *flight, int result)
     int fatal = 0;
     for (uint32_t i = 0; i < flight->n_reads && !fatal; i++) {
         const uint8_t *data = flight->buf + (size_t)(first[i].page - first->page) * BLOCK_PAGE;
-        if (arrived(run, &first[i], data, result, &fatal))
-            again(run, &first[i]);
+        int ret = arrived(run, &first[i], data, result, &fatal);
+        if (ret)
+            failed(run, &first[i], ret == -EBADMSG);
     }
     return fatal;
 }
@@ -243,12 +254,12 @@ static void expect_cached(const struct run *run, uint32_t next)
 static int begin(struct run *run, struct disk_read *read, uint32_t *next)
 {
     uint32_t n_reads = 1;
-    if (run->taker->is_in_order)
+    if (run->taker->is_in_order && !run->is_second)
         n_reads = disk_flight_n_reads(run->worker, read, 1 + run->plan->n_reads - *next);
     int ret = queue(run, read, n_reads);
     *next += n_reads - 1;
     for (uint32_t i = 0; i < n_reads && ret && ret != -ENOMEM; i++)
-        again(run, &read[i]);
+        failed(run, &read[i], false);
     return ret == -ENOMEM ? ret : 0;
 }
 
@@ -275,48 +286,34 @@ static int begin_some(struct run *run, uint32_t *next)
     return 0;
 }
 
-/* 0, or as arrived(); the reader's own failures count as the block's. */
-static int read_alone(struct run *run, struct disk_read *read, int *fatal)
-{
-    struct disk_worker *worker = run->worker;
-    unsigned n = 0;
-    int ret = queue(run, read, 1);
-    if (ret) {
-        *fatal = ret == -ENOMEM ? ret : 0;
-        return -EIO;
-    }
-    if (reader_wait(worker->reader, 1, wait_until(run), worker->done, 1, &n)) {
-        run->file = UINT32_MAX;
-        *fatal = disk_worker_renew_reader(worker);
-        return -EIO;
-    }
-    if (n == 0) {
-        *fatal = -ETIMEDOUT;
-        return 0;
-    }
-    struct disk_flight *flight = &worker->flights[worker->done[0].tag];
-    ret = arrived(run, read, flight->buf, worker->done[0].result, fatal);
-    if (!*fatal)
-        disk_flight_end(worker, flight);
-    return ret;
-}
-
-static int try_again(struct run *run)
+/* The same for those that failed. */
+static int begin_again(struct run *run, uint32_t *next)
 {
     struct disk_plan *plan = run->plan;
-    for (uint32_t i = 0; i < plan->n_again; i++) {
-        struct disk_read *read = &plan->reads[plan->again[i]];
-        int fatal = 0;
-        int ret = read_alone(run, read, &fatal);
-        if (fatal)
-            return fatal;
-        if (!ret)
-            continue;
-        disk_part_report(run->table, part_of(run, read), read->page, ret == -EBADMSG);
-        disk_fence();
-        run->taker->give_up(run->taker->context, read);
+    while (*next < plan->n_again &&
+           disk_flight_has_room(run->worker, &plan->reads[plan->again[*next]])) {
+        struct disk_read *read = &plan->reads[plan->again[(*next)++]];
+        int ret = begin(run, read, next);
+        if (ret)
+            return ret;
     }
     return 0;
+}
+
+static int read_each(struct run *run)
+{
+    const uint32_t *n = run->is_second ? &run->plan->n_again : &run->plan->n_reads;
+    uint32_t next = 0;
+    int ret = 0;
+    while (!ret && (next < *n || run->worker->n_flights)) {
+        ret = run->is_second ? begin_again(run, &next) : begin_some(run, &next);
+        if (!ret && run->worker->n_flights)
+            ret = wait_some(run);
+        /* Reads that fail at once are never waited for. */
+        if (!ret && next < *n && disk_is_late(run->deadline_ns))
+            ret = -ETIMEDOUT;
+    }
+    return ret;
 }
 
 int disk_read_all(const struct disk_table *table, struct disk_worker *worker,
@@ -328,14 +325,9 @@ int disk_read_all(const struct disk_table *table, struct disk_worker *worker,
                       .taker = taker,
                       .deadline_ns = deadline_ns,
                       .file = UINT32_MAX};
-    uint32_t next = 0;
-    int ret = 0;
     disk_flight_prepare(worker, taker->is_in_order);
     run.plan->n_again = 0;
-    while (!ret && (next < run.plan->n_reads || worker->n_flights)) {
-        ret = begin_some(&run, &next);
-        if (!ret && worker->n_flights)
-            ret = wait_some(&run);
-    }
-    return ret ? ret : try_again(&run);
+    int ret = read_each(&run);
+    run.is_second = true;
+    return ret ? ret : read_each(&run);
 }

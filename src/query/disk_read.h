@@ -5,10 +5,11 @@
  *
  * What is in the cache is handed over at once; for the rest, reads are kept in flight up to the
  * worker's depth. A block that cannot be read, fails its checksum, or has entries its taker cannot
- * make sense of, is read once more, alone; then it is counted, node is told, and it is given up.
+ * make sense of, is read once more, alone, when all others have come; then it is counted, node is
+ * told, and it is given up.
  *
- * Threads: as its worker. Memory: the worker's. Errors: -ETIMEDOUT, with nothing under way; what the
- * taker returns; -ENOMEM and the reader's when there is no reader left to read with.
+ * Threads: as its worker. Memory: the worker's. Errors: -ETIMEDOUT, and what the taker returns, with
+ * reads that may be under way until disk_worker_reset(); -ENOMEM and the reader's when there is no reader left to read with.
  */
 #ifndef FKV_QUERY_DISK_READ_H
 #define FKV_QUERY_DISK_READ_H

@@ -362,9 +362,9 @@ int disk_scan_run(const struct disk_table *table, struct disk_worker *worker,
         scan.decode = vector_decoder(schema->elem);
         scan.row_len = (uint32_t)sizeof(float) * schema->dim;
     }
-    disk_files_begin(&worker->files, worker->reader, table->shared);
+    disk_worker_begin(worker, table->shared);
     int ret = run(&scan, request, &is_more);
-    disk_worker_reset(worker);
+    disk_worker_leave(worker);
     if (ret == -ENOSPC)
         *result = (struct batch_result){.len = scan.len};
     if (ret)

@@ -112,11 +112,10 @@ static void trim_buf(struct buf *buf)
         buf_release(buf);
 }
 
-void disk_worker_reset(struct disk_worker *worker)
+void disk_worker_leave(struct disk_worker *worker)
 {
-    if (reader_n_busy(worker->reader))
-        reader_cancel(worker->reader);
-    flights_clear(worker);
+    if (!reader_n_busy(worker->reader))
+        flights_clear(worker);
     if (worker->held)
         block_cache_release(worker->held_in, worker->held);
     worker->held = NULL;
@@ -128,9 +127,25 @@ void disk_worker_reset(struct disk_worker *worker)
     worker->merge = NULL;
 }
 
+void disk_worker_reset(struct disk_worker *worker)
+{
+    if (reader_n_busy(worker->reader))
+        reader_cancel(worker->reader);
+    disk_worker_leave(worker);
+}
+
+void disk_worker_begin(struct disk_worker *worker, const struct disk_shared *shared)
+{
+    if (reader_n_busy(worker->reader))
+        disk_worker_reset(worker);
+    disk_files_begin(&worker->files, worker->reader, shared);
+}
+
 void disk_worker_trim(struct disk_worker *worker)
 {
-    disk_files_clear(&worker->files, worker->reader);
+    disk_worker_reset(worker);
+    if (worker->files.shared)
+        disk_files_begin(&worker->files, worker->reader, worker->files.shared);
 }
 
 const char *disk_worker_reader(const struct disk_worker *worker)

@@ -17,12 +17,21 @@ int disk_worker_new(unsigned depth, struct disk_worker **out, struct err *err);
 /* Cancels what is in flight. NULL is fine. */
 void disk_worker_free(struct disk_worker *worker);
 
-/* After a batch was left in its middle (a page of the arena could not be had): cancels its reads and
- * lets go of what it held. */
+/*
+ * After a batch was left in its middle (a page of the arena could not be had): lets go of what it held.
+ * Reads that are under way stay so: they fill memory of the worker alone.
+ */
+void disk_worker_leave(struct disk_worker *worker);
+
+/*
+ * Takes back what a batch that was left, or that ran out of time, still has under way. It waits for
+ * what the disk has begun, however long that takes: so not before the batch is replied to. The next
+ * batch does it too.
+ */
 void disk_worker_reset(struct disk_worker *worker);
 
-/* Lets go of files that are no longer served. Batches do so too: this is for a worker that has had
- * nothing to do for a while. */
+/* Lets go of files when some are no longer served. Batches do so too: this is for a worker that has
+ * had nothing to do for a while, in the life of the last batch's disk_shared. */
 void disk_worker_trim(struct disk_worker *worker);
 
 /* "uring" or "plain". */

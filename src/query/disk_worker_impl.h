@@ -4,7 +4,7 @@
  *
  * A batch may be left in its middle by siglongjmp(), whenever it touches memory of a client. So
  * whatever must be let go of is written here before, with disk_fence() in between, and
- * disk_worker_reset() finds it. No address of a client's memory stays here after a batch.
+ * disk_worker_leave() finds it. No address of a client's memory stays here after a batch.
  *
  * Threads: one at a time. Memory: the worker's.
  */
@@ -132,6 +132,9 @@ static inline void disk_fence(void)
 {
     __asm__ volatile("" ::: "memory");
 }
+
+/* At the start of a batch. */
+void disk_worker_begin(struct disk_worker *worker, const struct disk_shared *shared);
 
 /* For tests: takes over a reader instead of the worker's. */
 void disk_worker_set_reader(struct disk_worker *worker, struct reader *reader);

@@ -186,6 +186,30 @@ static void block_cache__dropping_a_file_leaves_the_others(void **state)
     block_cache_free(cache);
 }
 
+static void block_cache__a_dropped_block_is_gone_and_the_others_stay(void **state)
+{
+    struct block_cache *cache = open_cache(16 * MIB);
+    struct block_cache_stats stats = {0};
+    for (uint64_t page = 0; page < 100; page++)
+        assert_int_equal(insert(cache, 1, page, 1), 0);
+    const struct cached_block *held = block_cache_find(cache, 1, 50);
+    assert_non_null(held);
+    block_cache_drop(cache, 1, 50);
+    block_cache_drop(cache, 1, 50); /* there is none any more */
+    block_cache_drop(cache, 2, 51);
+    assert_null(block_cache_find(cache, 1, 50));
+    assert_int_equal(held->n_pages, 1);
+    block_cache_release(cache, held);
+    block_cache_stats(cache, &stats);
+    assert_int_equal(stats.n_blocks, 99);
+    assert_int_equal(stats.n_evicted, 0);
+    assert_int_equal(stats.bytes_held, 0);
+    assert_int_equal(count_present(cache, 1, 100), 99);
+    assert_int_equal(insert(cache, 1, 50, 1), 0);
+    assert_int_equal(count_present(cache, 1, 100), 100);
+    block_cache_free(cache);
+}
+
 static void block_cache__blocks_too_large_are_left_out(void **state)
 {
     struct block_cache *cache = open_cache(MIB);
@@ -423,6 +447,7 @@ int main(void)
         cmocka_unit_test(block_cache__memory_is_bounded_and_counted_to_the_byte),
         cmocka_unit_test(block_cache__a_held_block_outlives_its_eviction),
         cmocka_unit_test(block_cache__dropping_a_file_leaves_the_others),
+        cmocka_unit_test(block_cache__a_dropped_block_is_gone_and_the_others_stay),
         cmocka_unit_test(block_cache__blocks_too_large_are_left_out),
         cmocka_unit_test(block_cache__a_scan_of_100_times_its_size_leaves_the_hot_set),
         cmocka_unit_test(block_cache__a_block_wanted_again_soon_after_it_left_is_kept),

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "disk_ask.h"
+#include "query/disk_worker_impl.h"
 
 static void ask_all_ways(const struct disk_world *w, struct disk_worker *worker)
 {
@@ -43,7 +44,7 @@ static void answers_as_the_rule_says(enum table_kind kind)
                 disk_world_init(&w, &params);
                 ask_all_ways(&w, worker);
                 disk_world_release(&w);
-                disk_worker_trim(worker);
+                disk_files_clear(&worker->files, worker->reader);
             }
         }
     }

@@ -218,7 +218,7 @@ static void disk_scan__gives_living_keys_in_order_once(void **state)
                 scan_all(&w, worker, 500, n_none, 17, 100000, BATCH_AS_STORED);
                 scan_all(&w, worker, 1500, 1600, 17, 100000, BATCH_AS_STORED);
                 disk_world_release(&w);
-                disk_worker_trim(worker);
+                disk_files_clear(&worker->files, worker->reader);
             }
         }
     }

@@ -168,13 +168,77 @@ static void disk_batch__a_deadline_takes_back_what_is_under_way(void **state)
     disk_world_init(&w, &blk_params);
     struct reader *faulty = make_faulty(worker, &late);
     assert_int_equal(ask_until(&w, worker, after_ms(50)), -ETIMEDOUT);
+    disk_worker_reset(worker);
     assert_int_equal(reader_n_busy(faulty), 0);
     assert_int_equal(worker->n_flights, 0);
+    /* The next batch does so too. */
+    reader_faulty_set(faulty, &late);
+    assert_int_equal(ask_until(&w, worker, after_ms(50)), -ETIMEDOUT);
+    assert_true(reader_n_busy(faulty) > 0);
     reader_faulty_set(faulty, &none);
     assert_int_equal(ask(&w, worker, 0, 1, 3000, BATCH_AS_STORED), 0);
     assert_int_equal(ask_until(&w, worker, after_ms(60000)), 0);
     assert_int_equal(ask_until(&w, worker, 1), -ETIMEDOUT);
     disk_world_release(&w);
+    disk_worker_free(worker);
+}
+
+/* ---- a disk that hangs ---- */
+
+static unsigned n_cancelled;
+
+static void hung_start(struct reader *reader, uint32_t slot)
+{
+}
+
+static void hung_submit(struct reader *reader)
+{
+}
+
+static int hung_wait(struct reader *reader, unsigned n_min, int64_t deadline_ns,
+                     struct reader_done *done, unsigned cap, unsigned *n_done)
+{
+    while (reader_now_ns() < deadline_ns)
+        usleep(1000);
+    *n_done = 0;
+    return 0;
+}
+
+/* Of a real one this takes as long as the disk. */
+static void hung_cancel(struct reader *reader)
+{
+    n_cancelled++;
+}
+
+static void hung_release(struct reader *reader)
+{
+}
+
+static const struct reader_ops HUNG_OPS = {.name = "hung",
+                                           .start = hung_start,
+                                           .submit = hung_submit,
+                                           .wait = hung_wait,
+                                           .cancel = hung_cancel,
+                                           .release = hung_release};
+
+static void disk_batch__a_disk_that_hangs_keeps_no_caller_beyond_the_deadline(void **state)
+{
+    struct disk_world w;
+    struct disk_worker *worker = worker_new(8);
+    struct reader *hung = calloc(1, sizeof *hung);
+    const struct reader_params params = {.depth = 8};
+    assert_int_equal(reader_init(hung, &HUNG_OPS, &params, NULL), 0);
+    disk_worker_set_reader(worker, hung);
+    disk_world_init(&w, &blk_params);
+    n_cancelled = 0;
+    assert_int_equal(ask_until(&w, worker, after_ms(20)), -ETIMEDOUT);
+    assert_int_equal(n_cancelled, 0);
+    assert_true(worker->n_flights > 0);
+    /* The table may go before the disk answers. */
+    disk_world_release(&w);
+    disk_worker_reset(worker);
+    assert_int_equal(n_cancelled, 1);
+    assert_int_equal(worker->n_flights, 0);
     disk_worker_free(worker);
 }
 
@@ -256,6 +320,9 @@ static void disk_batch__files_are_let_go_of_when_a_part_was_closed(void **state)
     assert_int_equal(ask(&w, worker, 0, 1, 10, BATCH_AS_STORED), 0);
     assert_true(worker->files.n < 6);
     assert_int_equal(ask(&w, worker, 0, 1, 3000, BATCH_AS_STORED), 0);
+    disk_worker_trim(worker); /* nothing was closed: nothing to let go of */
+    assert_int_equal(worker->files.n, 6);
+    w.fixture.shared.n_closed++;
     disk_worker_trim(worker);
     assert_int_equal(worker->files.n, 0);
     assert_int_equal(ask(&w, worker, 0, 1, 3000, BATCH_AS_STORED), 0);
@@ -339,9 +406,10 @@ static void disk_batch__a_worker_left_in_the_middle_can_be_used_again(void **sta
             fail_msg("page %zu was not written to", (size_t)page);
         }
         mprotect(out + page * 4096, 4096, PROT_READ | PROT_WRITE);
+        disk_worker_leave(worker);
+        assert_null(worker->held);
         disk_worker_reset(worker);
         assert_int_equal(worker->n_flights, 0);
-        assert_null(worker->held);
         assert_int_equal(reader_n_busy(worker->reader), 0);
     }
     sigaction(SIGSEGV, &before, NULL);
@@ -418,7 +486,7 @@ static void disk_single__gives_a_value_or_says_why_not(void **state)
     }
     assert_true(n_bad > 0);
     disk_world_release(&w);
-    disk_worker_trim(worker);
+    disk_files_clear(&worker->files, worker->reader);
     params = blk_params;
     params.value = "f16[9]";
     disk_world_init(&w, &params);
@@ -439,6 +507,7 @@ int main(void)
         cmocka_unit_test(disk_batch__reads_that_always_fail_fail_keys_and_are_told),
         cmocka_unit_test(disk_batch__a_damaged_block_fails_its_keys_only),
         cmocka_unit_test(disk_batch__a_file_cut_short_fails_its_keys_only),
+        cmocka_unit_test(disk_batch__a_disk_that_hangs_keeps_no_caller_beyond_the_deadline),
         cmocka_unit_test(disk_batch__a_deadline_takes_back_what_is_under_way),
         cmocka_unit_test(disk_batch__a_broken_reader_is_replaced_within_the_batch),
         cmocka_unit_test(disk_batch__a_plain_reader_does_as_well),

@@ -498,6 +498,50 @@ static void reader__no_buffer_is_written_to_after_a_cancel(void **state)
     }
 }
 
+/* The descriptor of the only ring there is. */
+static int ring_fd(void)
+{
+    for (int fd = 3; fd < 256; fd++) {
+        char name[64];
+        char target[64] = "";
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        ssize_t len = readlink(name, target, sizeof target - 1);
+        if (len > 0 && strstr(target, "io_uring"))
+            return fd;
+    }
+    return -1;
+}
+
+/* Reads that the kernel never took are not waited for. */
+static void reader__a_ring_that_broke_can_be_cancelled_and_freed(void **state)
+{
+    enum { N = 20 };
+    if (!has_uring())
+        skip();
+    struct reader_file file = open_file("/tmp");
+    struct reader *reader = open_reader(reader_uring_new, DEPTH);
+    uint32_t index = add(reader, &file);
+    uint8_t *buf = pages_alloc(N);
+    struct reader_done done[N];
+    unsigned n = 0;
+    int null = open("/dev/null", O_RDONLY);
+    int fd = ring_fd();
+    assert_true(fd >= 0);
+    for (uint64_t i = 0; i < N; i++) {
+        struct reader_read read = {index, PAGE, i * PAGE, buf + i * PAGE, i};
+        assert_int_equal(reader_queue(reader, &read), 0);
+    }
+    assert_int_equal(dup2(null, fd), fd);
+    assert_true(reader_wait(reader, 1, FOREVER, done, N, &n) < 0);
+    assert_int_equal(reader_n_busy(reader), N);
+    reader_cancel(reader);
+    assert_int_equal(reader_n_busy(reader), 0);
+    reader_free(reader);
+    close(null);
+    close(file.fd);
+    free(buf);
+}
+
 static void check_cancel(new_fn new_reader)
 {
     struct reader_file file = open_file("/tmp");
@@ -762,6 +806,7 @@ int main(void)
         cmocka_unit_test(reader__a_deadline_ends_the_wait_and_not_the_read),
         cmocka_unit_test(reader__short_reads_are_gone_on_with),
         cmocka_unit_test(reader__no_buffer_is_written_to_after_a_cancel),
+        cmocka_unit_test(reader__a_ring_that_broke_can_be_cancelled_and_freed),
         cmocka_unit_test(reader__cancelled_reads_never_come_back),
         cmocka_unit_test(reader__a_step_knows_what_the_kernel_may_answer),
         cmocka_unit_test(reader__files_are_opened_direct_or_buffered),
