@@ -14,7 +14,7 @@
 struct entries {
     struct part_entry *at;
     uint8_t *values;
-    char (*keys)[24];
+    char (*keys)[32];
     size_t n;
 };
 
