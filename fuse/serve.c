@@ -7,6 +7,7 @@
 #include "fuse/ops.h"
 #include "fuse/switcher.h"
 #include "fuse/worker.h"
+#include "node/descriptors.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -51,13 +52,13 @@ static int make_parts(struct serve *serve)
     return ret;
 }
 
-/* Half of the descriptors we may have. */
 static uint32_t open_parts_max(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur / 2 > UINT32_MAX)
+    if (getrlimit(RLIMIT_NOFILE, &limit))
         return UINT32_MAX;
-    return (uint32_t)(limit.rlim_cur / 2);
+    uint64_t max = limit.rlim_cur / DESCRIPTORS_WHOLE * DESCRIPTORS_OF_CLIENTS;
+    return max < UINT32_MAX ? (uint32_t)max : UINT32_MAX;
 }
 
 int serve_new(const struct options *options, struct serve **out, struct err *err)

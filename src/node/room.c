@@ -9,6 +9,8 @@
  */
 #include "node/node_impl.h"
 
+#include "node/descriptors.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -101,7 +103,6 @@ static int refuse(struct node *node, uint64_t need, uint64_t used, struct err *e
                    (unsigned long long)(need + used - node->memory_budget));
 }
 
-/* Three quarters of what this process may open is for parts. */
 static int check_descriptors(struct node *node, const struct version_desc *desc, struct err *err)
 {
     struct rlimit limit;
@@ -112,16 +113,17 @@ static int check_descriptors(struct node *node, const struct version_desc *desc,
     for (size_t i = 0; i < desc->n_parts; i++)
         need += part_memory_peek(node->memory, &desc->parts[i].digest) == NULL;
     uint64_t used = disk_parts_n_open(part_memory_disk(node->memory));
-    uint64_t max = limit.rlim_cur / 4 * 3;
+    uint64_t max = limit.rlim_cur / DESCRIPTORS_WHOLE * DESCRIPTORS_OF_PARTS;
     if (need + used <= max)
         return 0;
     return err_set(
         err, -EMFILE,
         "too many open files: its parts on disk need %llu, parts have %llu, and may have "
-        "three quarters of this daemon's limit of %llu: raise the limit (LimitNOFILE= or "
+        "%llu of the %llu that this daemon may open: raise the limit (LimitNOFILE= or "
         "ulimit -n) to %llu, or build with fewer shards",
-        (unsigned long long)need, (unsigned long long)used, (unsigned long long)limit.rlim_cur,
-        (unsigned long long)((need + used) / 3 * 4 + 4));
+        (unsigned long long)need, (unsigned long long)used, (unsigned long long)max,
+        (unsigned long long)limit.rlim_cur,
+        (unsigned long long)((need + used) / DESCRIPTORS_OF_PARTS + 1) * DESCRIPTORS_WHOLE);
 }
 
 enum { DROPS_MAX = 256 };

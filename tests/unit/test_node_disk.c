@@ -255,14 +255,14 @@ static void disk__budget_counts_tails_and_refuses_by_figures(void **state)
     node_close(node);
 }
 
-/* Of 200 descriptors parts may have 150. */
+/* Of 200 descriptors parts may have 125. */
 static void disk__version_of_too_many_files_is_refused(void **state)
 {
     struct node_fixture *fixture = *state;
     struct rlimit limit;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     const struct rlimit low = {200, limit.rlim_max};
-    struct build build = {.kind = KIND_BLK, .tag = 3, .n_keys = 2000, .n_shards = 151};
+    struct build build = {.kind = KIND_BLK, .tag = 3, .n_keys = 2000, .n_shards = 126};
     struct node *node = open_node(fixture, 0);
     enum node_version_state heard = NODE_READY;
     char reason[1024];
@@ -272,7 +272,7 @@ static void disk__version_of_too_many_files_is_refused(void **state)
     assert_int_equal(node_fixture_get(node, "ads", 5), -1);
     assert_true(node_fixture_heard(fixture, "ads", 1, &heard, reason));
     assert_int_equal(heard, NODE_FAILED);
-    assert_non_null(strstr(reason, "need 151"));
+    assert_non_null(strstr(reason, "need 126"));
     assert_non_null(strstr(reason, "LimitNOFILE"));
     assert_int_equal(disk_parts_n_open(part_memory_disk(node->memory)), 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
