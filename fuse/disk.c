@@ -22,12 +22,25 @@ struct disk_thread {
     struct disk_worker *worker; /* only its own thread touches it */
 };
 
-struct disk {
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t more;
-    pthread_cond_t ended;
+/* Jobs of one user, or of a few whose numbers fall together. */
+struct lane {
     struct disk_job *first;
     struct disk_job **last;
+    size_t n_running;
+};
+enum { N_LANES = 64 };
+
+/* How long a thread that could not be started is done without. */
+#define RETRY_NS UINT64_C(1000000000)
+
+struct disk {
+    pthread_mutex_t starting; /* held while a thread is started; before lock */
+    pthread_mutex_t lock;     /* guards all below */
+    pthread_cond_t more;
+    pthread_cond_t ended;
+    struct lane lanes[N_LANES];
+    uint64_t n_added;
+    uint64_t retry_ns;
     size_t n_queued;
     size_t n_idle;
     size_t n_running; /* jobs */
@@ -62,37 +75,70 @@ static int wait_more(struct disk *disk, bool may_hold)
     const struct timespec until = time_in(IDLE_SECONDS);
     int ret = 0;
     disk->n_idle++;
-    while (!disk->first && !disk->stopping && !ret)
+    while (!disk->n_queued && !disk->stopping && !ret)
         ret = may_hold ? pthread_cond_timedwait(&disk->more, &disk->lock, &until)
                        : pthread_cond_wait(&disk->more, &disk->lock);
     disk->n_idle--;
-    return disk->first || disk->stopping ? 0 : -ret;
+    return disk->n_queued || disk->stopping ? 0 : -ret;
 }
 
-/* The next job: 1, 0 when stopping with none left, -ETIMEDOUT when there was none for a while. */
+static struct lane *lane_of(struct disk *disk, uid_t uid)
+{
+    return &disk->lanes[uid % N_LANES];
+}
+
+/* The lane whose job has waited longest, among those that have no more than their share of the
+ * threads, if there are any. Called with the lock held. */
+static struct lane *next_lane(struct disk *disk)
+{
+    size_t share = disk->n_max > 1 ? disk->n_max / 2 : 1;
+    struct lane *best = NULL;
+    bool best_is_over = false;
+    for (struct lane *lane = disk->lanes; lane < disk->lanes + N_LANES; lane++) {
+        bool is_over = lane->n_running >= share;
+        if (!lane->first || (best && is_over && !best_is_over))
+            continue;
+        if (best && is_over == best_is_over && best->first->number < lane->first->number)
+            continue;
+        best = lane;
+        best_is_over = is_over;
+    }
+    return best;
+}
+
+static struct disk_job *take_job(struct disk *disk, struct lane *lane)
+{
+    struct disk_job *job = lane->first;
+    lane->first = job->next;
+    if (!lane->first)
+        lane->last = &lane->first;
+    disk->n_queued--;
+    return job;
+}
+
+/* The next job: 1, 0 when stopping, -ETIMEDOUT when there was none for a while. */
 static int next_job(struct disk_thread *thread, struct disk_job **out)
 {
     struct disk *disk = thread->disk;
     scope_lock(&disk->lock);
     int ret = wait_more(disk, thread->worker != NULL);
-    struct disk_job *job = disk->first;
-    if (!job)
+    struct lane *lane = next_lane(disk);
+    if (!lane || disk->stopping)
         return ret;
-    disk->first = job->next;
-    if (!disk->first)
-        disk->last = &disk->first;
-    disk->n_queued--;
+    *out = take_job(disk, lane);
+    lane->n_running++;
     disk->n_running++;
-    *out = job;
     return 1;
 }
 
 static void run_job(struct disk_thread *thread, struct disk_job *job)
 {
     struct disk *disk = thread->disk;
+    struct lane *lane = lane_of(disk, job->uid);
     histogram_add(&disk->waits, now_ns() - job->since_ns);
-    job->run(thread, job->context);
+    job->run(thread, job->context); /* frees it, perhaps */
     scope_lock(&disk->lock);
+    lane->n_running--;
     disk->n_running--;
 }
 
@@ -164,54 +210,85 @@ int disk_new(size_t n_threads, struct disk **out)
     struct disk *disk = calloc(1, sizeof *disk + n_threads * sizeof disk->threads[0]);
     if (!disk)
         return -ENOMEM;
+    pthread_mutex_init(&disk->starting, NULL);
     pthread_mutex_init(&disk->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&disk->more, &attr);
     pthread_cond_init(&disk->ended, &attr);
     pthread_condattr_destroy(&attr);
-    disk->last = &disk->first;
+    for (struct lane *lane = disk->lanes; lane < disk->lanes + N_LANES; lane++)
+        lane->last = &lane->first;
     disk->n_max = n_threads;
     *out = disk;
     return 0;
 }
 
-/* Called with the lock held. */
+static bool wants_thread(struct disk *disk)
+{
+    scope_lock(&disk->lock);
+    return disk->n_queued >= disk->n_idle && disk->n_started < disk->n_max &&
+           (disk->n_started == 0 || now_ns() >= disk->retry_ns);
+}
+
+/* Only n_max times does it start one, so few callers ever wait here. */
 static int start_thread(struct disk *disk)
 {
+    scope_lock(&disk->starting);
+    if (!wants_thread(disk))
+        return 0; /* somebody else has started it */
     struct disk_thread *thread = &disk->threads[disk->n_started];
     thread->disk = disk;
     int ret = pthread_create(&thread->thread, NULL, run, thread);
-    if (ret)
-        return -ret;
-    disk->n_started++;
-    disk->n_alive++;
-    return 0;
+    pthread_mutex_lock(&disk->lock);
+    if (!ret) {
+        disk->n_started++;
+        disk->n_alive++;
+    } else if (disk->n_started) {
+        disk->retry_ns = now_ns() + RETRY_NS;
+        ret = 0; /* those there are will do */
+    }
+    pthread_mutex_unlock(&disk->lock);
+    return -ret;
 }
 
-int disk_add(struct disk *disk, struct disk_job *job, disk_fn run_fn, void *context)
+int disk_add(struct disk *disk, uid_t uid, struct disk_job *job, disk_fn run_fn, void *context)
 {
-    *job = (struct disk_job){.run = run_fn, .context = context, .since_ns = now_ns()};
+    int ret = wants_thread(disk) ? start_thread(disk) : 0;
+    if (ret)
+        return ret;
+    *job = (struct disk_job){.run = run_fn, .context = context, .uid = uid, .since_ns = now_ns()};
+    struct lane *lane = lane_of(disk, uid);
     scope_lock(&disk->lock);
-    if (disk->n_queued >= disk->n_idle && disk->n_started < disk->n_max) {
-        int ret = start_thread(disk);
-        if (ret && disk->n_started == 0)
-            return ret;
-    }
-    *disk->last = job;
-    disk->last = &job->next;
+    job->number = disk->n_added++;
+    *lane->last = job;
+    lane->last = &job->next;
     disk->n_queued++;
     pthread_cond_signal(&disk->more);
     return 0;
+}
+
+static void refuse_queued(struct disk *disk)
+{
+    struct lane *lane = NULL;
+    pthread_mutex_lock(&disk->lock);
+    disk->stopping = true;
+    pthread_cond_broadcast(&disk->more);
+    while ((lane = next_lane(disk))) {
+        struct disk_job *job = take_job(disk, lane);
+        pthread_mutex_unlock(&disk->lock);
+        job->run(NULL, job->context);
+        pthread_mutex_lock(&disk->lock);
+    }
+    pthread_mutex_unlock(&disk->lock);
 }
 
 static int wait_ended(struct disk *disk)
 {
     const struct timespec until = time_in(STOP_SECONDS);
     int ret = 0;
+    refuse_queued(disk);
     scope_lock(&disk->lock);
-    disk->stopping = true;
-    pthread_cond_broadcast(&disk->more);
     while (disk->n_alive && !ret)
         ret = pthread_cond_timedwait(&disk->ended, &disk->lock, &until);
     return disk->n_alive ? -ETIMEDOUT : 0;
@@ -235,5 +312,6 @@ void disk_free(struct disk *disk)
     pthread_cond_destroy(&disk->ended);
     pthread_cond_destroy(&disk->more);
     pthread_mutex_destroy(&disk->lock);
+    pthread_mutex_destroy(&disk->starting);
     free(disk);
 }

@@ -23,24 +23,66 @@ static void set_caching(enum tree_kind kind, struct fuse_file_info *fi)
     fi->noflush = 1;
 }
 
-void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void open_and_reply(fuse_req_t req, const struct tree_node *node, struct fuse_file_info *fi)
 {
     struct view *view = ops_view(req);
-    struct tree_node node;
     struct handle *handle = NULL;
-    int ret = -ESTALE;
-    if (tree_node_of(ino, &node))
-        ret = may_open(node.kind, fi->flags)
-                  ? handle_open_file(view, &node, fuse_req_ctx(req)->uid, &handle)
-                  : -EROFS;
+    int ret = handle_open_file(view, node, fuse_req_ctx(req)->uid, &handle);
     if (ret) {
         fuse_reply_err(req, -ret);
         return;
     }
     fi->fh = (uint64_t)(uintptr_t)handle;
-    set_caching(node.kind, fi);
+    set_caching(node->kind, fi);
     if (fuse_reply_open(req, fi)) /* the caller is gone, no release will come */
         handle_close(view, handle);
+}
+
+struct part_open {
+    struct disk_job job;
+    fuse_req_t req;
+    struct tree_node node;
+    struct fuse_file_info fi;
+};
+
+static void run_part_open(struct disk_thread *thread, void *context)
+{
+    struct part_open *job = context;
+    if (thread)
+        open_and_reply(job->req, &job->node, &job->fi);
+    else
+        fuse_reply_err(job->req, ECONNABORTED);
+    free(job);
+}
+
+/* The name may have to be read from a disk that hangs. */
+static void open_part_later(fuse_req_t req, const struct tree_node *node,
+                            const struct fuse_file_info *fi)
+{
+    struct part_open *job = malloc(sizeof *job);
+    int ret = -ENOMEM;
+    if (job) {
+        *job = (struct part_open){.req = req, .node = *node, .fi = *fi};
+        ret = disk_add(ops_view(req)->part_reads, fuse_req_ctx(req)->uid, &job->job, run_part_open,
+                       job);
+    }
+    if (!ret)
+        return;
+    free(job);
+    fuse_reply_err(req, -ret);
+}
+
+void ops_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct tree_node node;
+    if (!tree_node_of(ino, &node))
+        fuse_reply_err(req, ESTALE);
+    else if (!may_open(node.kind, fi->flags))
+        fuse_reply_err(req, EROFS);
+    else if (node.kind == TREE_PART)
+        open_part_later(req, &node, fi);
+    else
+        open_and_reply(req, &node, fi);
 }
 
 void ops_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -118,6 +160,11 @@ struct part_read {
 static void run_part_read(struct disk_thread *thread, void *context)
 {
     struct part_read *read = context;
+    if (!thread) {
+        fuse_reply_err(read->req, ECONNABORTED);
+        free(read);
+        return;
+    }
     struct fuse_bufvec vec = FUSE_BUFVEC_INIT(read->size);
     vec.buf[0].flags = (enum fuse_buf_flags)(FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK);
     vec.buf[0].fd = read->fd;
@@ -132,7 +179,8 @@ static void read_part(fuse_req_t req, struct handle *handle, size_t size, off_t 
     int ret = -ENOMEM;
     if (read) {
         *read = (struct part_read){.req = req, .fd = handle->fd, .size = size, .off = off};
-        ret = disk_add(ops_view(req)->part_reads, &read->job, run_part_read, read);
+        ret = disk_add(ops_view(req)->part_reads, fuse_req_ctx(req)->uid, &read->job, run_part_read,
+                       read);
     }
     if (!ret)
         return;
