@@ -17,7 +17,9 @@ static int reader_make(struct disk_worker *worker, struct err *err)
     const struct reader_params params = {.depth = worker->depth,
                                          .pool = worker->pool,
                                          .pool_len = (size_t)worker->pool_pages * READER_PAGE};
-    return reader_new(&params, &worker->reader, err);
+    int ret = reader_uring_new(&params, &worker->reader, NULL);
+    worker->is_makeshift = ret && ret != -ENOTSUP;
+    return ret ? reader_new(&params, &worker->reader, err) : 0;
 }
 
 void disk_worker_set_slots(struct disk_worker *worker, uint32_t n_pages)
@@ -141,9 +143,23 @@ void disk_worker_begin(struct disk_worker *worker, const struct disk_shared *sha
     disk_files_begin(&worker->files, worker->reader, shared);
 }
 
+/* What io_uring lacked, a descriptor or memory, may be there by now. */
+static void make_better_reader(struct disk_worker *worker)
+{
+    struct reader *makeshift = worker->reader;
+    if (reader_make(worker, NULL)) {
+        worker->reader = makeshift;
+        return;
+    }
+    disk_files_forget(&worker->files);
+    reader_free(makeshift);
+}
+
 void disk_worker_trim(struct disk_worker *worker)
 {
     disk_worker_reset(worker);
+    if (worker->is_makeshift)
+        make_better_reader(worker);
     if (worker->files.shared)
         disk_files_begin(&worker->files, worker->reader, worker->files.shared);
 }

@@ -31,7 +31,8 @@ void disk_worker_leave(struct disk_worker *worker);
 void disk_worker_reset(struct disk_worker *worker);
 
 /* Lets go of files when some are no longer served. Batches do so too: this is for a worker that has
- * had nothing to do for a while, in the life of the last batch's disk_shared. */
+ * had nothing to do for a while, in the life of the last batch's disk_shared. One that reads plainly
+ * because a descriptor or memory was short asks for io_uring again. */
 void disk_worker_trim(struct disk_worker *worker);
 
 /* "uring" or "plain". */

@@ -98,7 +98,8 @@ struct disk_kept {
 struct disk_worker {
     unsigned depth;
     struct reader *reader;
-    uint8_t *pool; /* pool_pages whole pages */
+    bool is_makeshift; /* the reader is plain for want of something that may come again */
+    uint8_t *pool;     /* pool_pages whole pages */
     uint32_t pool_pages;
     struct disk_files files;
 

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static const struct disk_world_params blk_params = {.kind = KIND_BLK,
@@ -300,6 +301,33 @@ static void disk_batch__a_plain_reader_does_as_well(void **state)
     disk_worker_free(worker);
 }
 
+/* Without a descriptor for a ring a worker reads plainly, until it has time to ask again. */
+static void disk_batch__a_moment_without_descriptors_makes_no_worker_slow_for_good(void **state)
+{
+    struct disk_world w;
+    struct disk_worker *first = worker_new(8);
+    bool has_uring = !strcmp(disk_worker_reader(first), "uring");
+    disk_worker_free(first);
+    if (!has_uring)
+        skip();
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct disk_worker *worker = worker_new(8);
+    assert_string_equal(disk_worker_reader(worker), "plain");
+    disk_worker_trim(worker);
+    assert_string_equal(disk_worker_reader(worker), "plain");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    disk_world_init(&w, &blk_params);
+    assert_int_equal(ask(&w, worker, 0, 1, 1000, BATCH_AS_STORED), 0);
+    disk_worker_trim(worker);
+    assert_string_equal(disk_worker_reader(worker), "uring");
+    assert_int_equal(ask(&w, worker, 0, 1, 1000, BATCH_AS_STORED), 0);
+    disk_world_release(&w);
+    disk_worker_free(worker);
+}
+
 /* ---- files ---- */
 
 static void disk_batch__files_are_let_go_of_when_a_part_was_closed(void **state)
@@ -511,6 +539,7 @@ int main(void)
         cmocka_unit_test(disk_batch__a_deadline_takes_back_what_is_under_way),
         cmocka_unit_test(disk_batch__a_broken_reader_is_replaced_within_the_batch),
         cmocka_unit_test(disk_batch__a_plain_reader_does_as_well),
+        cmocka_unit_test(disk_batch__a_moment_without_descriptors_makes_no_worker_slow_for_good),
         cmocka_unit_test(disk_batch__files_are_let_go_of_when_a_part_was_closed),
         cmocka_unit_test(disk_batch__a_million_keys_many_of_them_twice),
         cmocka_unit_test(disk_batch__keys_of_one_block_share_a_read),
