@@ -4,20 +4,11 @@
 #include "base/scope.h"
 #include "fuse/answer.h"
 #include "fuse/arena.h"
+#include "fuse/written.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
-
-enum {
-    BODY_GUESS_MIN =
-        64 << 10, /* first try at a written request's body; values that vary may need more */
-    BODY_GUESS_KEY = 256, /* the same, for each key of a table on disk */
-    BODY_TRIES = 4,       /* a table may switch to longer values between tries */
-};
-/* A session may always hold this much, for a small request and a small reply: whatever others hold,
- * few keys can be asked. */
-enum { MESSAGE_SMALL = 80 << 10 };
 
 struct session {
     struct answer_source source;
@@ -30,7 +21,7 @@ struct session {
     bool is_asked;          /* under lock: message.request is whole and not yet answered */
     struct wire_request asked;
     bool is_busy;   /* under lock: a request is being answered in a thread that waits for a disk */
-    size_t running; /* under lock: bytes of that request and its reply, in no message meanwhile */
+    size_t running; /* under lock: bytes of that request, in no message meanwhile */
     size_t charged; /* under lock: our share of stats->message_bytes */
 };
 
@@ -232,78 +223,6 @@ static uint64_t message_room(const struct session *session)
     return room > MESSAGE_SMALL ? room : MESSAGE_SMALL;
 }
 
-/* The most a body may take: what the client accepts, our limit, and what others leave. */
-static uint64_t body_limit(const struct session *session, uint64_t out_len)
-{
-    uint64_t left = message_room(session);
-    uint64_t limit = left < FKV_BODY_MAX ? left : FKV_BODY_MAX;
-    return out_len < limit ? out_len : limit;
-}
-
-/* A written request on its way to its reply. */
-struct written {
-    const struct answer_source *source;
-    const struct answer_disk *disk;
-    struct wire_request request;
-    const struct blob *blob;
-    uint64_t limit; /* of the reply's body */
-};
-
-/* Answers into a new blob of room for the reply and cap bytes of body. */
-static struct blob *answer_message(const struct written *written, size_t cap,
-                                   struct wire_reply *reply)
-{
-    size_t head = sizeof(struct fkv_lookup);
-    struct blob *blob = blob_new(head + cap);
-    if (!blob)
-        return NULL;
-    const struct answer_space space = {.keys = written->blob->data + written->request.keys_off,
-                                       .out = blob->data + head,
-                                       .out_cap = cap};
-    answer_batch(written->source, &written->request, &space, written->disk, reply);
-    memcpy(blob->data, written->blob->data, head);
-    blob->len = head + (reply->error ? 0 : reply->body_len);
-    return blob;
-}
-
-/* Room for a first try. What did not fit is read from disk again, so more is tried there. */
-static uint64_t first_guess(const struct written *written)
-{
-    uint64_t guess = BODY_GUESS_MIN;
-    if (written->disk)
-        guess += (uint64_t)BODY_GUESS_KEY * written->request.n_keys;
-    return guess < written->limit ? guess : written->limit;
-}
-
-/* 0 with a reply, -ENOMEM, DISK_NEEDED. */
-static int answer_written(const struct written *written, struct blob **out)
-{
-    struct wire_reply reply = {0};
-    struct blob *blob = NULL;
-    uint64_t out_len = written->request.out_len;
-    uint64_t cap = first_guess(written);
-    for (int i = 0; i < BODY_TRIES; i++) {
-        blob_unref(blob);
-        blob = answer_message(written, cap, &reply);
-        if (!blob || reply.error != -ENOSPC || reply.body_len > written->limit)
-            break;
-        cap = reply.body_len;
-    }
-    if (!blob)
-        return -ENOMEM;
-    if (reply.error == DISK_NEEDED) {
-        blob_unref(blob);
-        return DISK_NEEDED;
-    }
-    /* When others hold the memory, neither fewer keys nor more room would help. */
-    uint64_t own_limit = out_len < FKV_BODY_MAX ? out_len : FKV_BODY_MAX;
-    if (reply.error == -ENOSPC && reply.body_len <= own_limit)
-        reply.error = -ENOMEM;
-    wire_reply_encode(&reply, blob->data);
-    *out = blob;
-    return 0;
-}
-
 /* Decodes the request that is now whole. */
 static int take_request(struct session *session, struct err *err)
 {
@@ -330,14 +249,15 @@ int session_write(struct session *session, const void *data, size_t len, struct 
     return ret;
 }
 
-static struct written written_of(const struct session *session, const struct answer_disk *disk)
+static struct written written_of(struct session *session, const struct answer_disk *disk)
 {
     return (struct written){
         .source = &session->source,
         .disk = disk,
+        .stats = session->stats,
+        .user = session->user,
         .request = session->asked,
         .blob = session->message.request,
-        .limit = body_limit(session, session->asked.out_len),
     };
 }
 
@@ -352,9 +272,10 @@ static int set_reply(struct session *session, int ret, struct blob *reply, struc
  * meanwhile. */
 static int answer_now(struct session *session, struct err *err)
 {
-    const struct written written = written_of(session, NULL);
+    struct written written = written_of(session, NULL);
     struct blob *reply = NULL;
-    int ret = answer_written(&written, &reply);
+    int ret = written_answer(&written, &reply);
+    written_release(&written);
     if (ret == DISK_NEEDED)
         return ret;
     session->is_asked = false;
@@ -370,7 +291,7 @@ static void begin_answer(struct session *session, const struct answer_disk *disk
     *request = scope_take(session->message.request);
     session->is_asked = false;
     session->is_busy = true;
-    session->running = (*request)->cap + first_guess(out);
+    session->running = (*request)->cap;
     charge_message(session);
 }
 
@@ -382,9 +303,10 @@ static int answer_later(struct session *session, const struct answer_disk *disk,
     struct blob *reply = NULL;
     begin_answer(session, disk, &written, &request);
     pthread_mutex_unlock(&session->lock);
-    int ret = answer_written(&written, &reply);
+    int ret = written_answer(&written, &reply);
     blob_unref(request);
     pthread_mutex_lock(&session->lock);
+    written_release(&written); /* what is kept is charged with the message */
     session->is_busy = false;
     session->running = 0;
     if (!session->message.request)

@@ -8,8 +8,8 @@
  * waiting is fine.
  *
  * Threads: any number of calls at once; the lock guards the arena pointer and the message, and is
- * never held over a batch on shared memory, or over one that waits for a disk. Memory: session_close() after the last call returned
- * (the kernel's release).
+ * never held over a batch on shared memory, or over one that waits for a disk.
+ * Memory: session_close() after the last call returned (the kernel's release).
  * Errors: negative errno for what cannot be answered at all (the system call fails with it):
  * -EPROTO, -E2BIG, -EINVAL (also without an arena), -EBUSY and -ECANCELED for reads of one file that
  * others read or write meanwhile, DISK_NEEDED. All else is in the reply's error.

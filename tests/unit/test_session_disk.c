@@ -236,6 +236,40 @@ static void session__a_written_request_is_answered_from_disk(void **state)
     session_close(session);
 }
 
+/* What a reply takes is charged, and no more than it needs once it is there. */
+static void session__a_written_request_takes_what_its_user_has_left(void **state)
+{
+    struct world *world = *state;
+    static uint8_t message[1 << 14];
+    struct session *session = open_session(world);
+    struct quota_user *user = quota_join(world->quota, 1000);
+    struct message_piece piece = {0};
+    uint64_t left = quota_left(user, QUOTA_MESSAGE_BYTES);
+    struct fkv_lookup head;
+    size_t len = compose(message, N_KEYS + 500, 0); /* a body of 98 KB, a first try of 450 KB */
+    assert_int_equal(session_write(session, message, len, NULL), 0);
+    assert_int_equal(session_read(session, 100, &world->disk, &piece, NULL), 0);
+    blob_unref(piece.blob);
+    assert_in_range(left - quota_left(user, QUOTA_MESSAGE_BYTES), 97 * N_KEYS, 99 * N_KEYS + len);
+    assert_int_equal(session_write(session, message, len, NULL), 0);
+    uint64_t others = quota_left(user, QUOTA_MESSAGE_BYTES);
+    assert_true(quota_take(user, QUOTA_MESSAGE_BYTES, others));
+    assert_int_equal(session_read(session, sizeof head, &world->disk, &piece, NULL), 0);
+    memcpy(&head, piece.data, sizeof head);
+    blob_unref(piece.blob);
+    assert_int_equal(head.error, -ENOMEM);
+    quota_change(user, QUOTA_MESSAGE_BYTES, others, 0);
+    assert_int_equal(session_write(session, message, len, NULL), 0);
+    assert_int_equal(session_read(session, sizeof head, &world->disk, &piece, NULL), 0);
+    memcpy(&head, piece.data, sizeof head);
+    blob_unref(piece.blob);
+    assert_int_equal(head.error, 0);
+    session_close(session);
+    assert_int_equal(quota_left(user, QUOTA_MESSAGE_BYTES), left);
+    assert_int_equal(metric_get(&world->stats->message_bytes), 0);
+    quota_leave(user);
+}
+
 static void session__a_deadline_counts_the_time_spent_waiting(void **state)
 {
     struct world *world = *state;
@@ -449,6 +483,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(session__a_written_request_is_answered_from_disk, setup_blk,
                                         teardown),
+        cmocka_unit_test_setup_teardown(session__a_written_request_takes_what_its_user_has_left,
+                                        setup_blk, teardown),
         cmocka_unit_test_setup_teardown(session__a_deadline_counts_the_time_spent_waiting,
                                         setup_blk, teardown),
         cmocka_unit_test_setup_teardown(session__info_tells_of_a_table_on_disk, setup_idx,
