@@ -46,8 +46,9 @@ void handle_ref(struct handle *handle);
  * files were open. */
 void handle_close_all(struct view *view);
 
-/* The bytes of a file that is wholly in memory (all but parts, lookup files and values on disk). When they had to be
- * made for this call, *made has them, for the caller to free; NULL and a length without memory. */
+/* The bytes of a file that is wholly in memory (all but parts, lookup files and values on disk).
+ * When they had to be made for this call, *made has them, for the caller to free; NULL and a length
+ * without memory. */
 const uint8_t *handle_bytes(const struct handle *handle, size_t *len, uint8_t **made);
 
 #endif

@@ -8,8 +8,8 @@
  * A ghost is the fingerprint of a block that left the small queue, with the count of pages that had
  * left it by then: it is believed while fewer pages than the main queue holds have left since.
  *
- * Threads: all but init, release and the hints want the shard's lock held by the caller. Memory: blocks handed
- * back through `struct cache_list` are the caller's to free, without the lock.
+ * Threads: all but init, release and the hints want the shard's lock held by the caller.
+ * Memory: blocks handed back through `struct cache_list` are the caller's to free, without the lock.
  */
 #ifndef FKV_IO_BLOCK_CACHE_SHARD_H
 #define FKV_IO_BLOCK_CACHE_SHARD_H

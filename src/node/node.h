@@ -90,8 +90,8 @@ struct table *node_table_find(struct node *node, const char *name);
 
 /*
  * The node-local switch (ln -sfn v/<id> current): pins this machine to id, flips at once when it is
- * loaded, else loads it from the cache first, before what else is to be loaded. Survives restarts, needs no store. id 0
- * takes the pin off (rm current).
+ * loaded, else loads it from the cache first, before what else is to be loaded. Survives restarts,
+ * needs no store. id 0 takes the pin off (rm current).
  * -ENOENT: not on this machine; -ENOMEM: over budget; -EBADMSG: bad in the cache; -ETIMEDOUT.
  */
 int node_switch_local(struct node *node, struct table *table, uint64_t id, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * part_memory: the parts in memory (of those on disk: their tails), by digest, shared by all versions that hold them: a delta costs
- * its own parts only.
+ * part_memory: the parts in memory (of those on disk: their tails), by digest, shared by all
+ * versions that hold them: a delta costs its own parts only.
  *
  * A part leaves memory when the last version that holds it is freed. Versions die in whatever
  * thread drops the last pin, often one that answers lookups; returning gigabytes to the kernel
