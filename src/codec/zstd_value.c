@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#define ZDICT_STATIC_LINKING_ONLY /* for the trainer with parameters; the library exports it */
 #include <zdict.h>
 #include <zstd.h>
 
@@ -22,6 +23,11 @@ enum {
     WINDOW_LOG = 24, /* any value is one segment */
     TRAINED_MIN = 8, /* samples that a dictionary can be made of */
     DICTIONARY_MIN = 256,
+
+    /* What the trainer looks for: pieces of so many bytes, by how often each 8 bytes occur. */
+    TRAIN_PIECE = 400,
+    TRAIN_MATCH = 8,
+    TRAIN_TABLE_LOG = 18,
 };
 
 struct zstd_decoder {
@@ -186,15 +192,25 @@ int zstd_value_encode(struct zstd_encoder *encoder, const void *value, size_t le
     return buf_add(out, value, len);
 }
 
+/*
+ * ZDICT_trainFromBuffer() tries many parameters, which takes ten times as long and gains a percent
+ * at most. It also trains on three quarters of the samples and does not see when these have fewer
+ * bytes than one match (libzstd 1.5.4): then it reads beyond them. Here all samples are trained on.
+ */
 int zstd_train(const void *samples, const size_t *lens, unsigned n, size_t cap, struct buf *out,
                struct err *err)
 {
+    ZDICT_fastCover_params_t params = {
+        .k = TRAIN_PIECE, .d = TRAIN_MATCH, .f = TRAIN_TABLE_LOG, .accel = 1};
+    size_t total = 0;
     buf_clear(out);
-    if (n < TRAINED_MIN || cap < DICTIONARY_MIN)
+    for (unsigned i = 0; i < n; i++)
+        total += lens[i];
+    if (n < TRAINED_MIN || cap < DICTIONARY_MIN || total < DICTIONARY_MIN)
         return 0;
     if (buf_reserve(out, cap))
         return err_sys(err, -ENOMEM, "dictionary of %zu bytes", cap);
-    size_t len = ZDICT_trainFromBuffer(out->data, cap, samples, lens, n);
+    size_t len = ZDICT_trainFromBuffer_fastCover(out->data, cap, samples, lens, n, params);
     out->len = ZDICT_isError(len) ? 0 : len;
     return 0;
 }

@@ -154,6 +154,32 @@ static void zstd_value__too_few_samples_make_no_dictionary(void **state)
     buf_release(&out);
 }
 
+/* Samples of which most, or all in the part that is trained on, have hardly a byte. */
+static void zstd_value__tiny_and_empty_samples_make_no_trouble(void **state)
+{
+    struct buf out = {0};
+    size_t lens[100];
+    char bytes[2600];
+    memset(bytes, 'v', sizeof bytes);
+    for (unsigned n = 7; n <= 20; n++) {
+        for (unsigned i = 0; i < n; i++)
+            lens[i] = 1;
+        assert_int_equal(zstd_train(bytes, lens, n, 4096, &out, NULL), 0);
+        assert_int_equal(out.len, 0);
+    }
+    for (unsigned i = 0; i < 100; i++)
+        lens[i] = i < 75 ? 0 : 104;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)('a' + hash_u64(i % 104, 1) % 26);
+    assert_int_equal(zstd_train(bytes, lens, 100, 4096, &out, NULL), 0);
+    assert_true(out.len <= 4096);
+    memset(lens, 0, sizeof lens);
+    lens[99] = 300; /* one has it all */
+    assert_int_equal(zstd_train(bytes, lens, 100, 4096, &out, NULL), 0);
+    assert_true(out.len <= 4096);
+    buf_release(&out);
+}
+
 /* Any byte of a stored value changed: an error, or as many bytes as it says, and none beyond. */
 static void zstd_value__damaged_bytes_stay_within(void **state)
 {
@@ -210,6 +236,7 @@ int main(void)
         cmocka_unit_test(zstd_value__a_dictionary_makes_small_values_smaller),
         cmocka_unit_test(zstd_value__the_same_value_gives_the_same_bytes),
         cmocka_unit_test(zstd_value__too_few_samples_make_no_dictionary),
+        cmocka_unit_test(zstd_value__tiny_and_empty_samples_make_no_trouble),
         cmocka_unit_test(zstd_value__damaged_bytes_stay_within),
         cmocka_unit_test(zstd_value__wrong_arguments_are_refused),
     };
