@@ -61,8 +61,9 @@ static int disk_open(struct base_probe *probe, const struct base_probe_params *p
 int base_probe_open(struct base_probe *probe, const struct base_probe_params *params,
                     const struct part_desc *desc, uint64_t n_wanted, struct err *err)
 {
-    /* Only parts on disk have a tail. */
-    bool is_whole = desc->tail_len == 0 || desc->len <= params->whole_max;
+    /* Only parts on disk have a tail. Beside one beyond heap_max, mapping the part takes less. */
+    bool is_whole =
+        desc->tail_len == 0 || desc->len <= params->whole_max || desc->tail_len > params->heap_max;
     *probe = (struct base_probe){0};
     int ret = part_file_path(params->dir, desc, probe->path, err);
     if (!ret && !is_whole)

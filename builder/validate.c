@@ -88,7 +88,7 @@ static int walk_live(const struct version_reader *build, struct figures *sum)
     return rc;
 }
 
-static void walk_tombstones(const struct version_reader *build, struct figures *sum)
+static int walk_tombstones(const struct version_reader *build, struct figures *sum)
 {
     const struct version_desc *desc = version_reader_desc(build);
     for (uint32_t shard = 0; shard < desc->schema.n_shards; shard++) {
@@ -96,11 +96,15 @@ static void walk_tombstones(const struct version_reader *build, struct figures *
         struct any_cursor cursor = {0};
         struct part_entry entry;
         struct part_entry found;
-        while (any_part_next(part, &cursor, &entry) > 0) {
+        int rc;
+        while ((rc = any_part_next(part, &cursor, &entry)) > 0) {
             if (entry.tombstone && version_reader_find_stored(build, &entry, &found) == 1)
                 sum->n_undead++;
         }
+        if (rc)
+            return rc;
     }
+    return 0;
 }
 
 #define FINDING(f, ok, ...)                                                                        \
@@ -205,9 +209,10 @@ int validate_run(struct store *store, const struct version_reader *build,
     struct validate_report out = {.passed = true};
     struct figures sum = {0};
     int rc = walk_live(build, &sum);
+    if (!rc)
+        rc = walk_tombstones(build, &sum);
     if (rc < 0)
         return err_set(err, rc, "reading every key back failed");
-    walk_tombstones(build, &sum);
     judge_walk(desc, &sum, limits, out.findings);
     judge_change(sum.n_live, last, limits, &out.findings[RULE_ROW_CHANGE]);
     rc = judge_schema(store, &desc->schema, table ? table->name : "", last, limits,

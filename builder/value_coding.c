@@ -24,14 +24,6 @@ void value_coding_release(struct value_coding *coding)
     *coding = (struct value_coding){0};
 }
 
-static uint64_t sample_len(const struct value_sample *sample)
-{
-    uint64_t len = 0;
-    for (size_t i = 0; i < sample->n; i++)
-        len += sample->values[i].len;
-    return len;
-}
-
 static int train(const struct value_sample *sample, struct buf *dictionary, struct err *err)
 {
     struct buf all = {0};
@@ -39,8 +31,8 @@ static int train(const struct value_sample *sample, struct buf *dictionary, stru
     scope_free size_t *lens = calloc(sample->n + 1, sizeof *lens);
     int ret = lens ? 0 : -ENOMEM;
     for (size_t i = 0; i < sample->n && !ret; i++) {
-        /* Longer values are compressed without. */
-        if (sample->values[i].len >= SAMPLE_VALUE_MAX)
+        /* Longer values are compressed without; empty ones teach nothing. */
+        if (sample->values[i].len == 0 || sample->values[i].full_len > ZSTD_DICTIONARY_VALUE_MAX)
             continue;
         ret = buf_add(&all, sample->values[i].data, sample->values[i].len);
         lens[n++] = sample->values[i].len;
@@ -51,31 +43,44 @@ static int train(const struct value_sample *sample, struct buf *dictionary, stru
     return ret;
 }
 
+/* The length of a value as it would be stored; of a long one, by what its beginning comes to. */
+static int try_value(struct zstd_encoder *encoder, struct zstd_encoder *plain,
+                     const struct sampled_value *value, struct buf *stored, double *stored_len)
+{
+    bool is_long = value->full_len > ZSTD_DICTIONARY_VALUE_MAX;
+    int ret = zstd_value_encode(is_long ? plain : encoder, value->data, value->len, stored);
+    *stored_len += value->len ? (double)stored->len * value->full_len / value->len : 1;
+    return ret;
+}
+
 /* The share of its length that is left of the whole level. */
 static int try_coding(const struct value_sample *sample, const struct schema *schema,
                       const struct value_totals *totals, int level, const struct buf *dictionary,
                       double *ratio, struct err *err)
 {
     struct zstd_encoder *encoder = NULL;
+    struct zstd_encoder *plain = NULL;
     struct buf stored = {0};
-    uint64_t raw_len = sample_len(sample);
-    uint64_t stored_len = 0;
+    double raw_len = 0;
+    double stored_len = 0;
     int ret = zstd_encoder_new(level, dictionary->data, dictionary->len, &encoder, err);
+    if (!ret && (ret = zstd_encoder_new(level, NULL, 0, &plain, err)))
+        zstd_encoder_free(encoder);
     if (ret)
         return ret;
     for (size_t i = 0; i < sample->n && !ret; i++) {
-        ret = zstd_value_encode(encoder, sample->values[i].data, sample->values[i].len, &stored);
-        stored_len += stored.len;
+        ret = try_value(encoder, plain, &sample->values[i], &stored, &stored_len);
+        raw_len += sample->values[i].full_len;
     }
     zstd_encoder_free(encoder);
+    zstd_encoder_free(plain);
     buf_release(&stored);
     if (ret)
         return err_sys(err, ret, "compressing a sample");
     double lengths = schema_value_is_fixed(schema) ? LENGTH_LEN * (double)totals->n_values : 0;
     double dictionaries = (double)dictionary->len * totals->n_shards;
-    *ratio = raw_len ? (double)stored_len / (double)raw_len +
-                           (lengths + dictionaries) / (double)totals->len
-                     : 1;
+    *ratio =
+        raw_len > 0 ? stored_len / raw_len + (lengths + dictionaries) / (double)totals->len : 1;
     return 0;
 }
 

@@ -79,7 +79,8 @@ static bool is_above_all(const struct value_sample *sample, const struct sampled
 
 int value_sample_add(struct value_sample *sample, const struct part_entry *entry, uint64_t seq)
 {
-    struct sampled_value value = {.hash = entry->hash, .seq = seq, .len = entry->value_len};
+    struct sampled_value value = {
+        .hash = entry->hash, .seq = seq, .len = entry->value_len, .full_len = entry->value_len};
     if (entry->tombstone || is_above_all(sample, &value))
         return 0;
     if (value.len > SAMPLE_VALUE_MAX)

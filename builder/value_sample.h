@@ -24,7 +24,8 @@ enum {
 struct sampled_value {
     uint64_t hash;
     uint64_t seq;
-    uint32_t len;
+    uint32_t len;      /* of data */
+    uint32_t full_len; /* of the value */
     uint8_t *data;
 };
 
