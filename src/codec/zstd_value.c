@@ -193,8 +193,8 @@ int zstd_value_encode(struct zstd_encoder *encoder, const void *value, size_t le
 }
 
 /*
- * ZDICT_trainFromBuffer() tries many parameters, which takes several times as long and gains about a percent
- * at most. It also trains on three quarters of the samples and does not see when these have fewer
+ * ZDICT_trainFromBuffer() tries many parameters, which takes several times as long and gains about
+ * a percent. It also trains on three quarters of the samples and does not see when these have fewer
  * bytes than one match (libzstd 1.5.4): then it reads beyond them. Here all samples are trained on.
  */
 int zstd_train(const void *samples, const size_t *lens, unsigned n, size_t cap, struct buf *out,
