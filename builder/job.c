@@ -60,8 +60,10 @@ static int storing_check(const struct job *job, struct err *err)
                        "%s: a table of kind mem has neither blocks nor compressed values; build "
                        "it with --kind blk or idx",
                        job->block_pages ? "--block-pages" : "--compress");
-    if (kind && kind != KIND_BLK && job->no_filter)
-        return err_set(err, -EINVAL, "--no-filter: only a table of kind blk has a filter");
+    if (job->no_filter &&
+        (kind == KIND_MEM || (kind == KIND_IDX && job->schema.key_type == KEY_U64)))
+        return err_set(err, -EINVAL,
+                       "--no-filter: only a table of kind blk, or idx of bytes keys, has a filter");
     if (job->compress_level < 0 || job->compress_level > 19)
         return err_set(err, -EINVAL, "--compress: expected a level of 1 to 19, found %d",
                        job->compress_level);

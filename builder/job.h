@@ -52,8 +52,8 @@ struct job {
     enum duplicate_policy duplicates;
     /* Of tables on disk; a `mem` table keeps its values as they are. */
     enum compress_policy compress;
-    int compress_level; /* 1 to 19; 0: ZSTD_VALUE_LEVEL */
-    bool no_filter; /* blk, level 0: an absent key costs a read, and a key a byte of memory less */
+    int compress_level;   /* 1 to 19; 0: ZSTD_VALUE_LEVEL */
+    bool no_filter;       /* blk, idx of bytes keys: none in level 0; a byte of memory a key less */
     uint32_t block_pages; /* of 4 KiB, that values are packed into; 0: chosen by their length */
     uint64_t max_bad;     /* rows that may be rejected */
     uint64_t memory;      /* bytes, at least JOB_MEMORY_MIN */

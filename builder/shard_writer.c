@@ -168,20 +168,29 @@ static uint64_t mem_memory(uint64_t n_entries, uint64_t len)
     return (bytes < partition ? bytes : partition) + 2 * n_entries;
 }
 
-/* The index of blocks, the filter and its partition under way. */
+/* The filter and its partition under way. */
+static uint64_t filter_memory(uint64_t n_entries)
+{
+    return n_entries * 5 / 4 + (8 << 20);
+}
+
+/* The index of blocks, and the filter. */
 static uint64_t blk_memory(const struct job *job, bool is_delta, uint64_t n_entries, uint64_t len)
 {
-    uint64_t filter = is_delta || !job->no_filter ? n_entries * 5 / 4 + (8 << 20) : 0;
+    uint64_t filter = is_delta || !job->no_filter ? filter_memory(n_entries) : 0;
     return (len + 16 * n_entries) / BLOCK_PAGE * 5 / 2 + filter;
 }
 
-/* All keys as they will stand in the part; bytes keys as if they had nothing in common. */
-static uint64_t idx_memory(const struct schema *schema, uint64_t n_entries, uint64_t key_len,
-                           uint64_t len)
+/* All keys as they will stand in the part, bytes keys as if they had nothing in common; their hashes
+ * too until the filter is made. */
+static uint64_t idx_memory(const struct job *job, const struct schema *schema, uint64_t n_entries,
+                           uint64_t key_len, uint64_t len)
 {
     uint64_t keys = key_len + 3 * n_entries;
     if (schema->key_type == KEY_U64 && n_entries)
         keys = (uint64_t)((double)n_entries * (67 - log2((double)n_entries)) / 8);
+    else if (job->is_delta || !job->no_filter)
+        keys += 8 * n_entries + filter_memory(n_entries);
     return keys + n_entries / 8 + len / BLOCK_PAGE * 4;
 }
 
@@ -205,7 +214,7 @@ uint64_t shard_writer_memory(const struct job *job, const struct schema *schema,
         return WRITER_FIXED + blk_memory(job, job->is_delta, n, len) +
                value_memory(job, totals->value_max);
     case KIND_IDX:
-        return WRITER_FIXED + idx_memory(schema, n, key_len, len) +
+        return WRITER_FIXED + idx_memory(job, schema, n, key_len, len) +
                value_memory(job, totals->value_max);
     }
     return WRITER_FIXED;

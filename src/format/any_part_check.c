@@ -118,7 +118,9 @@ static int key_check(const struct any_part *part, struct walk *walk, struct err 
 {
     const struct part_info *info = any_part_info(part);
     const struct idx_cursor *cursor = &walk->cursor;
+    const struct idx *parts[1] = {part->idx};
     uint64_t rank = IDX_NONE;
+    uint64_t admitted = 0;
     uint64_t hash = 0;
     bool ascends = true;
     int ret = 0;
@@ -143,6 +145,9 @@ static int key_check(const struct any_part *part, struct walk *walk, struct err 
         return no_rank(walk, "it is not found by a lookup", err);
     if (mph_partition(hash, info->n_shards) != info->shard)
         return no_rank(walk, "it belongs to another shard", err);
+    idx_filter(parts, 1, &hash, 1, &admitted);
+    if (admitted == IDX_NONE)
+        return no_rank(walk, "the filter denies it", err);
     return 0;
 }
 

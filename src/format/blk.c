@@ -3,7 +3,6 @@
 
 #include "base/hash.h"
 #include "format/blk_index.h"
-#include "format/filter.h"
 #include "format/paged_view.h"
 
 #include <errno.h>
@@ -42,23 +41,6 @@ static int buckets_check(const struct blk *blk, const char *name, struct err *er
     return 0;
 }
 
-static int filter_decode(const struct paged_tail *tail, struct blk *blk, struct err *err)
-{
-    const struct part_info *part = &blk->info.part;
-    const uint8_t *places = NULL;
-    struct paged_bytes bytes = {0};
-    int ret =
-        paged_section_of(tail, BLK_FILTER_PLACES, "filter's places",
-                         part->n_partitions * (uint64_t)sizeof(struct filter_entry), &places, err);
-    if (ret || (ret = paged_section(tail, BLK_FILTER, "filter", &bytes, err)))
-        return ret;
-    blk->filter_len = bytes.len + part->n_partitions * (uint64_t)sizeof(struct filter_entry);
-    if (part->n_partitions == 0)
-        return 0;
-    return filter_open((const struct filter_entry *)places, part->n_partitions, bytes.data,
-                       bytes.len, part->shard, part->n_shards, tail->name, &blk->filter, err);
-}
-
 static int index_decode(const struct paged_tail *tail, struct blk *blk, struct err *err)
 {
     const struct part_info *part = &tail->info.part;
@@ -76,10 +58,10 @@ static int index_decode(const struct paged_tail *tail, struct blk *blk, struct e
     if (ret ||
         (ret = paged_section_of(tail, BLK_FENCES, "fences", 2 * tail->info.n_pages, &blk->fences,
                                 err)) ||
-        (ret = paged_section(tail, BLK_DICTIONARY, "dictionary", &blk->dictionary, err)) ||
+        (ret = paged_section(tail, PAGED_DICTIONARY, "dictionary", &blk->dictionary, err)) ||
         (ret = buckets_check(blk, tail->name, err)))
         return ret;
-    return filter_decode(tail, blk, err);
+    return paged_filter_open(tail, &blk->filter, &blk->filter_len, err);
 }
 
 int blk_open(const void *memory, uint64_t tail_len, uint64_t part_len, const char *name,

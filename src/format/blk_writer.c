@@ -9,7 +9,6 @@
 #include "format/blk_writer.h"
 
 #include "format/blk_index.h"
-#include "format/filter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +22,6 @@ struct blk_writer {
     uint32_t n_buckets_told; /* buckets whose first page is known */
     struct buf buckets;      /* le32 each */
     struct buf fences;       /* le16 each */
-    struct filter_builder *filter;
 };
 
 /* Buckets for about as many pages as there will be. */
@@ -56,15 +54,6 @@ int blk_writer_new(const struct paged_params *params, struct part_sink sink,
     writer->base.n_buckets = buckets_for(params, writer->base.info.block_pages);
     writer->n_total = writer->base.n_buckets * n_shards;
     writer->first_bucket = writer->base.n_buckets * params->shard;
-    if (params->has_filter || params->level > 0) {
-        uint32_t n_partitions = filter_partitions(params->n_entries, n_shards);
-        writer->base.info.part.n_partitions = n_partitions;
-        writer->filter = filter_builder_new(n_partitions, params->shard, n_shards);
-        if (!writer->filter) {
-            blk_writer_free(writer);
-            return err_sys(err, -ENOMEM, "part writer");
-        }
-    }
     *out = writer;
     return 0;
 }
@@ -76,7 +65,6 @@ void blk_writer_free(struct blk_writer *writer)
     paged_writer_release(&writer->base);
     buf_release(&writer->buckets);
     buf_release(&writer->fences);
-    filter_builder_free(writer->filter);
     free(writer);
 }
 
@@ -167,8 +155,8 @@ static int entry_add(struct blk_writer *writer, const struct part_entry *entry, 
     struct blk_step step = blk_step_of(entry->hash, writer->n_total);
     if (packer->n == 0 || step.bucket != writer->step.bucket || step.fence != writer->step.fence)
         ret = group_begin(writer, step, err);
-    if (!ret && writer->filter)
-        ret = filter_builder_add(writer->filter, entry->hash, err);
+    if (!ret && writer->base.filter)
+        ret = filter_builder_add(writer->base.filter, entry->hash, err);
     if (ret)
         return ret;
     if ((ret = pack(writer, entry)))
@@ -193,23 +181,19 @@ int blk_writer_add(struct blk_writer *writer, const struct part_entry *entry, st
 static int finish(struct blk_writer *writer, struct err *err)
 {
     static const struct buf none;
-    const struct buf *places = &none;
-    const struct buf *bytes = &none;
     struct paged_writer *base = &writer->base;
     int ret = base->packer.n ? block_write(writer, base->packer.n, err) : 0;
     if (ret)
         return ret;
     if (buckets_tell(writer, base->n_buckets, base->packer.n_pages))
         return err_sys(err, -ENOMEM, "part writer");
-    if (writer->filter && (ret = filter_builder_finish(writer->filter, &places, &bytes, err)))
-        return ret;
     if ((ret = paged_tail_begin(base, err)) ||
         (ret = paged_tail_section(base, BLK_BUCKETS, &writer->buckets, err)) ||
-        (ret = paged_tail_section(base, BLK_FENCES, &writer->fences, err)) ||
-        (ret = paged_tail_section(base, BLK_FILTER_PLACES, places, err)) ||
-        (ret = paged_tail_section(base, BLK_FILTER, bytes, err)) ||
-        (ret = paged_tail_section(base, BLK_NONE, &none, err)))
+        (ret = paged_tail_section(base, BLK_FENCES, &writer->fences, err)))
         return ret;
+    for (unsigned i = BLK_FENCES + 1; i < PAGED_DICTIONARY; i++)
+        if ((ret = paged_tail_section(base, i, &none, err)))
+            return ret;
     return paged_tail_end(base, err);
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { GROUP = 32 };
+
 struct idx {
     struct paged_info info;
     uint64_t n;
@@ -16,8 +18,10 @@ struct idx {
     uint32_t pages_each;      /* pages of every block but the last, when per_block is not 0 */
     struct elias_fano starts; /* the rank that the block of each page begins with */
     const uint8_t *tomb_bits; /* NULL in level 0 */
+    struct filter filter;
     struct paged_bytes dictionary;
     uint64_t keys_len;
+    uint64_t filter_len;
     uint64_t places_len;
 };
 
@@ -81,8 +85,9 @@ static int index_decode(const struct paged_tail *tail, struct idx *idx, struct e
     const uint8_t *tomb_bits = NULL;
     int ret =
         paged_section_of(tail, IDX_TOMBSTONES, "tombstone bits", n_tomb_bytes, &tomb_bits, err);
-    if (ret || (ret = paged_section(tail, IDX_DICTIONARY, "dictionary", &idx->dictionary, err)) ||
-        (ret = keys_decode(tail, idx, err)) || (ret = starts_decode(tail, idx, err)))
+    if (ret || (ret = paged_section(tail, PAGED_DICTIONARY, "dictionary", &idx->dictionary, err)) ||
+        (ret = keys_decode(tail, idx, err)) || (ret = starts_decode(tail, idx, err)) ||
+        (ret = paged_filter_open(tail, &idx->filter, &idx->filter_len, err)))
         return ret;
     idx->tomb_bits = idx->info.part.level ? tomb_bits : NULL;
     idx->places_len += n_tomb_bytes;
@@ -109,6 +114,9 @@ int idx_open(const void *memory, uint64_t tail_len, uint64_t part_len, const cha
 
 void idx_free(struct idx *idx)
 {
+    if (!idx)
+        return;
+    filter_release(&idx->filter);
     free(idx);
 }
 
@@ -137,7 +145,31 @@ uint64_t idx_places_len(const struct idx *idx)
     return idx->places_len;
 }
 
+uint64_t idx_filter_len(const struct idx *idx)
+{
+    return idx->filter_len;
+}
+
 /* ---- lookups ---- */
+
+void idx_filter(const struct idx *const *parts, uint32_t n_shards, const uint64_t *hashes,
+                uint32_t n, uint64_t *ranks)
+{
+    struct filter_probe probes[GROUP];
+    bool has_filter[GROUP];
+    for (uint32_t first = 0; first < n; first += GROUP) {
+        uint32_t n_group = n - first < GROUP ? n - first : GROUP;
+        for (uint32_t i = 0; i < n_group; i++) {
+            uint64_t hash = hashes[first + i];
+            const struct filter *filter = &parts[mph_partition(hash, n_shards)]->filter;
+            has_filter[i] = filter->places;
+            if (has_filter[i])
+                probes[i] = filter_aim(filter, hash);
+        }
+        for (uint32_t i = 0; i < n_group; i++)
+            ranks[first + i] = has_filter[i] && !filter_may_have(&probes[i]) ? IDX_NONE : 0;
+    }
+}
 
 void idx_find_u64(const struct idx *idx, const uint64_t *keys, uint32_t n, uint64_t *ranks)
 {

@@ -39,8 +39,18 @@ uint64_t idx_n(const struct idx *idx);
 /* Bytes in memory: of the keys, and of what leads from ranks to blocks (tombstone bits too). */
 uint64_t idx_keys_len(const struct idx *idx);
 uint64_t idx_places_len(const struct idx *idx);
+/* And of the filter; 0 without one. */
+uint64_t idx_filter_len(const struct idx *idx);
 
 #define IDX_NONE EF_NONE
+
+/*
+ * What the filters of a level's shards say of n placement hashes, which saves a search of most absent
+ * keys: ranks[i] is IDX_NONE for a key that is not there, 0 for one to look for. A part without a
+ * filter denies none.
+ */
+void idx_filter(const struct idx *const *parts, uint32_t n_shards, const uint64_t *hashes,
+                uint32_t n, uint64_t *ranks);
 
 /* The ranks of n u64 keys, IDX_NONE for an absent one. Misses of memory overlap, so give many. */
 void idx_find_u64(const struct idx *idx, const uint64_t *keys, uint32_t n, uint64_t *ranks);

@@ -13,6 +13,7 @@ struct idx_writer {
     struct fc_builder bytes;
     struct ef_builder starts;
     struct buf tomb_bits;
+    struct buf hashes;  /* for the filter: u64 each */
     uint64_t n_written; /* entries in blocks */
 };
 
@@ -39,6 +40,7 @@ void idx_writer_free(struct idx_writer *writer)
     fc_builder_release(&writer->bytes);
     ef_builder_release(&writer->starts);
     buf_release(&writer->tomb_bits);
+    buf_release(&writer->hashes);
     free(writer);
 }
 
@@ -101,6 +103,8 @@ static int key_add(struct idx_writer *writer, const struct part_entry *entry)
         if (!ret && entry->tombstone)
             writer->tomb_bits.data[rank / 8] |= (uint8_t)(1 << (rank % 8));
     }
+    if (!ret && writer->base.filter)
+        ret = buf_add(&writer->hashes, &entry->hash, sizeof entry->hash);
     if (ret)
         return ret;
     return writer->base.schema.key_type == KEY_U64
@@ -129,6 +133,39 @@ int idx_writer_add(struct idx_writer *writer, const struct part_entry *entry, st
     return writer->base.failed;
 }
 
+/* Sorts by bits 0 to `bit`, the highest first, where the hashes are. They are random: each bit halves
+ * them. */
+static void hashes_sort(uint64_t *hashes, size_t n, int bit)
+{
+    while (n > 1 && bit >= 0) {
+        size_t n_low = 0;
+        for (size_t i = 0; i < n; i++) {
+            uint64_t hash = hashes[i];
+            if (hash >> bit & 1)
+                continue;
+            hashes[i] = hashes[n_low];
+            hashes[n_low++] = hash;
+        }
+        bit--;
+        hashes_sort(hashes, n_low, bit);
+        hashes += n_low;
+        n -= n_low;
+    }
+}
+
+/* The filter takes hashes in their own order. */
+static int filter_fill(struct idx_writer *writer, struct err *err)
+{
+    uint64_t *hashes = (uint64_t *)(void *)writer->hashes.data;
+    size_t n = writer->hashes.len / sizeof *hashes;
+    int ret = 0;
+    hashes_sort(hashes, n, 63);
+    for (size_t i = 0; i < n && !ret; i++)
+        ret = filter_builder_add(writer->base.filter, hashes[i], err);
+    buf_release(&writer->hashes);
+    return ret;
+}
+
 static int finish(struct idx_writer *writer, struct err *err)
 {
     struct paged_writer *base = &writer->base;
@@ -148,7 +185,8 @@ static int finish(struct idx_writer *writer, struct err *err)
         (ret = paged_tail_section(base, IDX_KEYS, bytes, err)) ||
         (ret = paged_tail_section(base, IDX_STARTS_PLACES, &writer->starts.firsts, err)) ||
         (ret = paged_tail_section(base, IDX_STARTS, &writer->starts.bytes, err)) ||
-        (ret = paged_tail_section(base, IDX_TOMBSTONES, &writer->tomb_bits, err)))
+        (ret = paged_tail_section(base, IDX_TOMBSTONES, &writer->tomb_bits, err)) ||
+        (ret = filter_fill(writer, err)))
         return ret;
     return paged_tail_end(base, err);
 }

@@ -6,8 +6,9 @@
  * their placement hash, of which the shard is checked. Values are given as they shall be stored,
  * as to blk_writer. The writer appends to a sink strictly front to back and needs memory for one
  * block and for all keys as they will stand in the part: for random u64 keys 46.4 bits less the
- * logarithm (to base 2) of their millions, for bytes keys what front coding leaves. The bytes depend on
- * the entries and the parameters only; n_entries, n_bytes and has_filter play no role.
+ * logarithm (to base 2) of their millions, for bytes keys what front coding leaves; and for the filter,
+ * which only bytes keys may have, 8 bytes a key until it is made. The bytes depend on the entries and
+ * the parameters only; n_bytes plays no role, nor do n_entries and has_filter for u64 keys.
  *
  * Threads: one at a time. Errors: as blk_writer's; -E2BIG only for more than 2^32 pages.
  */

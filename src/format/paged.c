@@ -164,6 +164,24 @@ int paged_section_of(const struct paged_tail *tail, unsigned i, const char *what
     return 0;
 }
 
+int paged_filter_open(const struct paged_tail *tail, struct filter *filter, uint64_t *len,
+                      struct err *err)
+{
+    const struct part_info *part = &tail->info.part;
+    uint64_t places_len = part->n_partitions * (uint64_t)sizeof(struct filter_entry);
+    const uint8_t *places = NULL;
+    struct paged_bytes bytes = {0};
+    int ret =
+        paged_section_of(tail, PAGED_FILTER_PLACES, "filter's places", places_len, &places, err);
+    if (ret || (ret = paged_section(tail, PAGED_FILTER, "filter", &bytes, err)))
+        return ret;
+    *len = places_len + bytes.len;
+    if (part->n_partitions == 0)
+        return 0;
+    return filter_open((const struct filter_entry *)places, part->n_partitions, bytes.data,
+                       bytes.len, part->shard, part->n_shards, tail->name, filter, err);
+}
+
 int paged_key_order(const struct part_entry *a, const struct part_entry *b)
 {
     size_t common = a->key_len < b->key_len ? a->key_len : b->key_len;

@@ -17,18 +17,14 @@
 #include "format/block_layout.h"
 #include "format/part_layout.h"
 
-enum { PAGED_SECTIONS = 6 };
+enum { PAGED_SECTIONS = 8 };
 
 /* Keys and tombstones of a part: more than its 2^32 pages can hold of any that have a value. */
 #define PAGED_ENTRIES_MAX (1ULL << 40)
 
 enum blk_section {
-    BLK_BUCKETS = 0,       /* le32 a bucket, and one more: the first page of a later block */
-    BLK_FENCES = 1,        /* le16 a page */
-    BLK_FILTER_PLACES = 2, /* struct filter_entry a partition; empty without a filter */
-    BLK_FILTER = 3,        /* fingerprints */
-    BLK_NONE = 4,          /* empty */
-    BLK_DICTIONARY = 5,
+    BLK_BUCKETS = 0, /* le32 a bucket, and one more: the first page of a later block */
+    BLK_FENCES = 1,  /* le16 a page; sections 2 to 4 are empty */
 };
 
 enum idx_section {
@@ -37,7 +33,13 @@ enum idx_section {
     IDX_STARTS_PLACES = 2, /* directory of the starts; empty when blocks hold a fixed number */
     IDX_STARTS = 3,        /* the rank that the block of each page begins with */
     IDX_TOMBSTONES = 4,    /* a bit a rank, above level 0 */
-    IDX_DICTIONARY = 5,
+};
+
+/* Of both. */
+enum paged_section {
+    PAGED_DICTIONARY = 5,
+    PAGED_FILTER_PLACES = 6, /* struct filter_entry a partition; empty without a filter */
+    PAGED_FILTER = 7,        /* fingerprints */
 };
 
 /* The footer, padded with zero bytes to PART_FOOTER_LEN. Its first members are those of a `mem`
@@ -67,6 +69,6 @@ struct paged_footer {
     uint8_t tail_digest[DIGEST_LEN]; /* XXH3-128 of the tail before the footer */
     le64 checksum;                   /* hash_checksum() of the footer before this member */
 };
-_Static_assert(sizeof(struct paged_footer) == 232, "on-disk size");
+_Static_assert(sizeof(struct paged_footer) == 264, "on-disk size");
 
 #endif

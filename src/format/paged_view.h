@@ -7,6 +7,7 @@
 #ifndef FKV_FORMAT_PAGED_VIEW_H
 #define FKV_FORMAT_PAGED_VIEW_H
 
+#include "format/filter.h"
 #include "format/paged.h"
 #include "format/paged_layout.h"
 
@@ -29,5 +30,9 @@ int paged_section(const struct paged_tail *tail, unsigned i, const char *what,
 /* The same, of exactly len bytes. */
 int paged_section_of(const struct paged_tail *tail, unsigned i, const char *what, uint64_t len,
                      const uint8_t **out, struct err *err);
+
+/* The part's filter, to be released, and its bytes; no places and 0 when it has none. */
+int paged_filter_open(const struct paged_tail *tail, struct filter *filter, uint64_t *len,
+                      struct err *err);
 
 #endif

@@ -10,6 +10,20 @@ static uint32_t pages_wanted(const struct block_shape *shape)
     return len ? block_pages_for(len + (shape->has_hashes ? 8 : 0)) : 1;
 }
 
+/* u64 keys of `idx` have none: it would add a quarter and more to their memory. */
+static int filter_begin(struct paged_writer *writer, const struct paged_params *params,
+                        struct err *err)
+{
+    const struct schema *schema = params->schema;
+    bool is_wanted = params->has_filter || params->level > 0;
+    if (!is_wanted || (writer->info.kind == PAGED_IDX && schema->key_type == KEY_U64))
+        return 0;
+    uint32_t n = filter_partitions(params->n_entries, schema->n_shards);
+    writer->info.part.n_partitions = n;
+    writer->filter = filter_builder_new(n, params->shard, schema->n_shards);
+    return writer->filter ? 0 : err_sys(err, -ENOMEM, "part writer");
+}
+
 int paged_writer_init(struct paged_writer *writer, const struct paged_params *params,
                       enum paged_kind kind, struct part_sink sink, struct err *err)
 {
@@ -41,7 +55,7 @@ int paged_writer_init(struct paged_writer *writer, const struct paged_params *pa
         hash_u64((uint64_t)params->level << 32 | params->shard, schema->hash_seed);
     if (buf_add(&writer->dictionary, params->dictionary.data, params->dictionary.len))
         return err_sys(err, -ENOMEM, "part writer");
-    return 0;
+    return filter_begin(writer, params, err);
 }
 
 void paged_writer_release(struct paged_writer *writer)
@@ -49,6 +63,7 @@ void paged_writer_release(struct paged_writer *writer)
     part_out_release(&writer->out);
     block_packer_release(&writer->packer);
     buf_release(&writer->dictionary);
+    filter_builder_free(writer->filter);
 }
 
 int paged_entry_check(const struct paged_writer *writer, const struct part_entry *entry,
@@ -142,13 +157,26 @@ static void footer_encode(const struct paged_writer *writer, struct paged_footer
     store_le64(&footer->records_len, info->records_len);
 }
 
+static int filter_end(struct paged_writer *writer, struct err *err)
+{
+    static const struct buf none;
+    const struct buf *places = &none;
+    const struct buf *bytes = &none;
+    int ret = 0;
+    if (writer->filter && (ret = filter_builder_finish(writer->filter, &places, &bytes, err)))
+        return ret;
+    ret = paged_tail_section(writer, PAGED_FILTER_PLACES, places, err);
+    return ret ? ret : paged_tail_section(writer, PAGED_FILTER, bytes, err);
+}
+
 int paged_tail_end(struct paged_writer *writer, struct err *err)
 {
     static const uint8_t zeros[PART_FOOTER_LEN];
     struct paged_footer *footer = &writer->footer;
     struct digest digest;
-    int ret = paged_tail_section(writer, BLK_DICTIONARY, &writer->dictionary, err);
-    if (ret || (ret = part_out_pad(&writer->out, PART_ALIGN, err)))
+    int ret = paged_tail_section(writer, PAGED_DICTIONARY, &writer->dictionary, err);
+    if (ret || (ret = filter_end(writer, err)) ||
+        (ret = part_out_pad(&writer->out, PART_ALIGN, err)))
         return ret;
     part_out_digest_end(&writer->out, &digest);
     memcpy(footer->tail_digest, digest.b, DIGEST_LEN);

@@ -9,6 +9,7 @@
 #define FKV_FORMAT_PAGED_WRITER_H
 
 #include "format/block_packer.h"
+#include "format/filter.h"
 #include "format/paged.h"
 #include "format/paged_layout.h"
 
@@ -22,7 +23,7 @@ struct paged_params {
     uint64_t n_entries;
     uint64_t n_bytes;
     uint32_t block_pages;          /* 0: as block_pages_for() says for fixed values, else 1 */
-    bool has_filter;               /* `blk` in level 0; above, there always is one */
+    bool has_filter;               /* in level 0; above, there always is one. Not in `idx` of u64 */
     enum compression compression;  /* of the values that are given; their lengths vary if any */
     struct paged_bytes dictionary; /* copied; empty without */
 };
@@ -34,7 +35,8 @@ struct paged_writer {
     struct part_out out;
     struct block_packer packer;
     struct buf dictionary;
-    struct paged_footer footer; /* its sections, as they are written */
+    struct filter_builder *filter; /* NULL: none; its hashes come from the owner */
+    struct paged_footer footer;    /* its sections, as they are written */
     bool has_prev;
     struct part_entry prev; /* its key in prev_key */
     uint8_t prev_key[KEY_BYTES_MAX];
@@ -54,7 +56,8 @@ int paged_repeated(const struct part_entry *entry, struct err *err);
 /* Counts an entry that was taken and keeps its key for the next one's check. */
 void paged_writer_took(struct paged_writer *writer, const struct part_entry *entry);
 
-/* Between the last block and the first section; then sections, by number; then the end. */
+/* Between the last block and the first section; then the kind's sections, all of them and in order;
+ * then the end, with those of both kinds. */
 int paged_tail_begin(struct paged_writer *writer, struct err *err);
 int paged_tail_section(struct paged_writer *writer, unsigned i, const struct buf *content,
                        struct err *err);

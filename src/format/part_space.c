@@ -59,12 +59,12 @@ static int measure_paged(const struct paged_footer *footer, uint64_t len, const 
     part[SPACE_HEADS] = sizeof(struct block_head) * info.n_blocks +
                         (info.shape.record_len ? 0 : block_end_len(&info.shape, 1) * n);
     part[SPACE_VALUES] = info.records_len;
-    part[SPACE_DICTIONARY] = sections[is_blk ? BLK_DICTIONARY : IDX_DICTIONARY];
+    part[SPACE_DICTIONARY] = sections[PAGED_DICTIONARY];
+    part[SPACE_FILTER] = sections[PAGED_FILTER_PLACES] + sections[PAGED_FILTER];
     part[SPACE_FOOTER] = PART_FOOTER_LEN;
     if (is_blk) {
         part[SPACE_KEYS] = sizeof(uint64_t) * n;
         part[SPACE_INDEX] = sections[BLK_BUCKETS] + sections[BLK_FENCES];
-        part[SPACE_FILTER] = sections[BLK_FILTER_PLACES] + sections[BLK_FILTER];
         part[SPACE_TOMBSTONES] = info.shape.has_tombstones ? (n + 7) / 8 : 0;
     } else {
         part[SPACE_KEYS] = sections[IDX_KEYS_PLACES] + sections[IDX_KEYS];

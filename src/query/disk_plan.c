@@ -108,25 +108,38 @@ static void search_u64(struct disk_plan *plan, const struct idx *idx, const stru
     idx_find_u64(idx, plan->sought + first, n, plan->ranks + first);
 }
 
-static void search_bytes(struct disk_plan *plan, const struct idx *idx,
-                         const struct disk_keys *keys, uint32_t first, uint32_t n)
+/* Asks the filters of a level; search_bytes() passes over those that they deny. */
+static void ask_filters(struct disk_plan *plan, const struct disk_table *table,
+                        const struct disk_keys *keys, uint32_t level)
 {
-    while (n) {
-        uint32_t n_group = n < DISK_SEARCHES ? n : DISK_SEARCHES;
-        for (uint32_t i = 0; i < n_group; i++) {
-            uint32_t key = plan->open[first + i];
-            plan->searches[i] =
+    uint32_t n_shards = table->schema.n_shards;
+    for (uint32_t i = 0; i < plan->n_open; i++)
+        plan->sought[i] = keys->hash[plan->open[i]];
+    idx_filter(table->idxs + (size_t)level * n_shards, n_shards, plan->sought, plan->n_open,
+               plan->ranks);
+}
+
+static void search_bytes(struct disk_plan *plan, const struct idx *idx,
+                         const struct disk_keys *keys, uint32_t first, uint32_t end)
+{
+    uint32_t asked[DISK_SEARCHES];
+    for (uint32_t i = first; i < end;) {
+        uint32_t n = 0;
+        for (; i < end && n < DISK_SEARCHES; i++) {
+            uint32_t key = plan->open[i];
+            if (plan->ranks[i] == IDX_NONE)
+                continue;
+            plan->searches[n] =
                 (struct fc_search){.key = keys->bytes.data + keys->off[key], .len = keys->len[key]};
+            asked[n++] = i;
         }
-        idx_search_bytes(idx, plan->searches, n_group);
-        for (uint32_t i = 0; i < n_group; i++) {
-            const struct fc_search *search = &plan->searches[i];
-            plan->ranks[first + i] = search->ret        ? RANK_BAD
-                                     : search->is_equal ? search->rank
-                                                        : IDX_NONE;
+        idx_search_bytes(idx, plan->searches, n);
+        for (uint32_t j = 0; j < n; j++) {
+            const struct fc_search *search = &plan->searches[j];
+            plan->ranks[asked[j]] = search->ret        ? RANK_BAD
+                                    : search->is_equal ? search->rank
+                                                       : IDX_NONE;
         }
-        first += n_group;
-        n -= n_group;
     }
 }
 
@@ -160,7 +173,7 @@ static uint32_t plan_part(struct disk_plan *plan, const struct disk_table *table
     if (table->schema.key_type == KEY_U64)
         search_u64(plan, idx, keys, first, end - first);
     else
-        search_bytes(plan, idx, keys, first, end - first);
+        search_bytes(plan, idx, keys, first, end);
     for (uint32_t i = first; i < end; i++)
         if (!settle(plan, table, part, plan->open[i], plan->ranks[i], sayer))
             plan->open[n_kept++] = plan->open[i];
@@ -174,6 +187,8 @@ void disk_plan_idx(struct disk_plan *plan, const struct disk_table *table,
     open_by_shard(plan, &table->schema, keys);
     for (uint32_t level = table->n_levels; level-- > 0 && plan->n_open;) {
         uint32_t n_kept = 0;
+        if (table->schema.key_type == KEY_BYTES)
+            ask_filters(plan, table, keys, level);
         for (uint32_t first = 0; first < plan->n_open;) {
             uint32_t end = run_end(plan, &table->schema, keys, first);
             uint32_t part = part_number(table, level, keys->hash[plan->open[first]]);

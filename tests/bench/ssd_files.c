@@ -98,6 +98,7 @@ static void add_part(struct sums *sums, const struct disk_part *part)
     } else {
         sums->keys += idx_keys_len(part->idx);
         sums->places += idx_places_len(part->idx);
+        sums->filter += idx_filter_len(part->idx);
     }
 }
 

@@ -24,7 +24,8 @@ static void template_make(struct template *t, enum key_type key_type, const char
     static const uint8_t bytes[9000] = "0123456789";
     struct paged_info info;
     t->schema = fixture_schema(key_type, value, 1);
-    struct paged_params params = {.schema = &t->schema, .level = level};
+    struct paged_params params = {
+        .schema = &t->schema, .level = level, .n_entries = n, .has_filter = key_type == KEY_BYTES};
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *data = level && i % 9 == 0 ? NULL : bytes;
         uint32_t len = value_len ? value_len : i % 100 ? i % 5 : sizeof bytes;
@@ -68,8 +69,11 @@ static void ask(const struct paged_fixture *fixture)
     uint64_t keys[N_ASKED];
     uint64_t ranks[N_ASKED];
     bool is_u64 = fixture->info.part.key_type == KEY_U64;
+    const struct idx *parts[1] = {fixture->idx};
     for (uint32_t i = 0; i < N_ASKED; i++)
         keys[i] = i % 3 ? hash_u64(i * 131, 1) : i * 131;
+    /* Any number will do as a hash. */
+    idx_filter(parts, 1, keys, N_ASKED, ranks);
     if (is_u64)
         idx_find_u64(fixture->idx, keys, N_ASKED, ranks);
     for (uint32_t i = 0; i < N_ASKED; i++) {

@@ -436,6 +436,16 @@ static void any_part__idx_keys_out_of_order_are_found_out(void **state)
     assert_found_out(&f, "key ");
 }
 
+static void any_part__an_idx_filter_that_denies_a_key_is_found_out(void **state)
+{
+    struct forgery f = forgery_make(KIND_IDX, KEY_BYTES);
+    const struct paged_footer *footer = (const struct paged_footer *)footer_of(&f);
+    uint64_t len = load_le64(&footer->sections[PAGED_FILTER].len);
+    assert_true(len > 400);
+    memset(section_of(&f, PAGED_FILTER), 0x5A, len);
+    assert_found_out(&f, "the filter denies it");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +460,7 @@ int main(void)
         cmocka_unit_test(any_part__an_index_that_leads_elsewhere_is_found_out),
         cmocka_unit_test(any_part__tombstones_of_idx_are_counted),
         cmocka_unit_test(any_part__idx_keys_out_of_order_are_found_out),
+        cmocka_unit_test(any_part__an_idx_filter_that_denies_a_key_is_found_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

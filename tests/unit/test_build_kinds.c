@@ -107,7 +107,7 @@ static struct version_reader *make_chain(struct build_fixture *f, const struct s
         if (kind != KIND_MEM) {
             job.compress = shape->compress;
             job.block_pages = shape->block_pages;
-            job.no_filter = kind == KIND_BLK && shape->no_filter;
+            job.no_filter = shape->no_filter && (kind == KIND_BLK || shape->key_type == KEY_BYTES);
         }
         struct build_result result = must_build(f, &job);
         version = build_fixture_publish(f, &result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "format/filter.h"
 #include "format/paged_layout.h"
 #include "paged_entries.h"
 
@@ -94,6 +95,82 @@ static void round_trip(enum key_type key_type, const char *value, uint32_t (*len
     assert_int_equal(idx_place(fixture.idx, n, &place), -EBADMSG);
     paged_fixture_release(&fixture);
     entries_free(&e);
+}
+
+/* Keys of two shards, of which each has its filter, in some partitions. */
+static void idx__the_filter_denies_absent_keys_alone(void **state)
+{
+    enum { N = 4000, N_SHARDS = 2 };
+    struct schema schema = fixture_schema(KEY_BYTES, "bytes[8]", N_SHARDS);
+    struct entries e = entries_make(&schema, N, len_fixed_8);
+    struct paged_fixture fixtures[N_SHARDS] = {0};
+    const struct idx *parts[N_SHARDS];
+    uint64_t hashes[N];
+    uint64_t ranks[N];
+    uint32_t n_admitted = 0;
+    /* Forged hashes that are alike. */
+    e.at[1].hash = e.at[2].hash = e.at[3].hash = e.at[0].hash;
+    for (uint32_t s = 0; s < N_SHARDS; s++) {
+        struct paged_params params = {
+            .schema = &schema, .shard = s, .n_entries = 5 * FILTER_KEYS, .has_filter = true};
+        paged_fixture_idx(&fixtures[s], &params, e.at, N);
+        parts[s] = fixtures[s].idx;
+        assert_true(fixtures[s].info.part.n_partitions > 1);
+        assert_in_range(idx_filter_len(parts[s]), N / N_SHARDS, 8 * N);
+    }
+    for (size_t i = 0; i < N; i++)
+        hashes[i] = e.at[i].hash;
+    idx_filter(parts, N_SHARDS, hashes, N, ranks);
+    for (size_t i = 0; i < N; i++)
+        assert_int_equal(ranks[i], 0);
+    for (size_t i = 0; i < N; i++)
+        hashes[i] = hash_u64(i, 77);
+    idx_filter(parts, N_SHARDS, hashes, N, ranks);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(ranks[i] == 0 || ranks[i] == IDX_NONE);
+        n_admitted += ranks[i] == 0;
+    }
+    assert_in_range(n_admitted, 1, N / 100);
+    for (uint32_t s = 0; s < N_SHARDS; s++)
+        paged_fixture_release(&fixtures[s]);
+    entries_free(&e);
+}
+
+/* u64 keys have none, others none when it is not wanted; above level 0 it always is. */
+static void idx__a_part_without_a_filter_denies_nothing(void **state)
+{
+    static const struct {
+        enum key_type key_type;
+        uint32_t level;
+        bool is_wanted;
+        bool has;
+    } cases[] = {
+        {KEY_U64, 0, true, false},  {KEY_U64, 1, true, false},   {KEY_BYTES, 0, false, false},
+        {KEY_BYTES, 0, true, true}, {KEY_BYTES, 1, false, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct schema schema = fixture_schema(cases[i].key_type, "bytes[8]", 1);
+        struct entries e = entries_make(&schema, 100, len_fixed_8);
+        struct paged_params params = {.schema = &schema,
+                                      .level = cases[i].level,
+                                      .n_entries = 100,
+                                      .has_filter = cases[i].is_wanted};
+        struct paged_fixture fixture = {0};
+        uint64_t hashes[100];
+        uint64_t ranks[100];
+        uint32_t n_denied = 0;
+        paged_fixture_idx(&fixture, &params, e.at, e.n);
+        const struct idx *parts[1] = {fixture.idx};
+        for (size_t j = 0; j < e.n; j++)
+            hashes[j] = hash_u64(j, 77);
+        idx_filter(parts, 1, hashes, 100, ranks);
+        for (size_t j = 0; j < e.n; j++)
+            n_denied += ranks[j] == IDX_NONE;
+        assert_int_equal(n_denied > 0, cases[i].has);
+        assert_int_equal(idx_filter_len(fixture.idx) > 0, cases[i].has);
+        paged_fixture_release(&fixture);
+        entries_free(&e);
+    }
 }
 
 static void idx__values_of_every_kind_round_trip(void **state)
@@ -282,14 +359,16 @@ static void idx__bytes_are_those_of_format_1(void **state)
         uint32_t level;
         const char *digest;
     } golden[] = {
-        {KEY_U64, "bytes[8]", len_fixed_8, 0, "2de74ed86d7d7d155bcb77a0c69a9e8a"},
-        {KEY_U64, "bytes", len_wild, 1, "dd6184f778c02ec629e51582f5ac5636"},
-        {KEY_BYTES, "bytes", len_varied, 0, "6ddc7771b45d8992ec7102b1d714fe79"},
+        {KEY_U64, "bytes[8]", len_fixed_8, 0, "d6da345061e9497c0bb776fa2b93cdb1"},
+        {KEY_U64, "bytes", len_wild, 1, "2b03017b0b56c53d83eab0e09abcfa0f"},
+        {KEY_BYTES, "bytes", len_varied, 0, "adb36db1008733ed41f75fba6478ac1a"},
+        {KEY_BYTES, "bytes[8]", len_fixed_8, 1, "0d6fd873961c912c8b58552ebd74c3e0"},
     };
     for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
         struct schema schema = fixture_schema(golden[i].key_type, golden[i].value, 2);
         struct entries e = entries_make(&schema, 2000, golden[i].len);
-        struct paged_params params = {.schema = &schema, .shard = 1, .level = golden[i].level};
+        struct paged_params params = {
+            .schema = &schema, .shard = 1, .level = golden[i].level, .n_entries = 1000};
         struct buf bytes = {0};
         struct digest digest;
         char hex[DIGEST_HEX_LEN + 1];
@@ -306,6 +385,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idx__values_of_every_kind_round_trip),
+        cmocka_unit_test(idx__the_filter_denies_absent_keys_alone),
+        cmocka_unit_test(idx__a_part_without_a_filter_denies_nothing),
         cmocka_unit_test(idx__every_small_count_works),
         cmocka_unit_test(idx__the_longest_value_is_one_block),
         cmocka_unit_test(idx__keys_with_a_prefix_follow_one_another),
