@@ -6,8 +6,11 @@
 int key_cursor_init(struct key_cursor *cursor, const struct batch_request *request)
 {
     uint64_t ends_len = 4 * (uint64_t)request->n_keys;
+    *cursor = (struct key_cursor){0};
     if (request->keys_len < ends_len)
         return -EPROTO;
+    if (request->keys_len == 0)
+        return 0; /* keys may be NULL */
     *cursor = (struct key_cursor){
         .ends = request->keys,
         .bytes = request->keys + ends_len,
