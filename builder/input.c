@@ -39,6 +39,9 @@ static const struct input_format_ops *format_ops(enum input_format format)
         return &input_csv;
     case INPUT_JSONL:
         return &input_jsonl;
+    case INPUT_RECORD:
+    case INPUT_PARQUET:
+    case INPUT_SQL:
     case INPUT_AUTO:
         break;
     }

@@ -41,6 +41,16 @@ struct input_options {
     size_t row_len_max; /* longer rows are bad */
 };
 
+/* Rows that begin within a range of a file's bytes. Only plain files are cut; a compressed one is one piece. */
+struct input_piece {
+    const char *path;
+    uint64_t begin;
+    uint64_t end; /* UINT64_MAX: the file's */
+    bool
+        is_exact; /* a row begins at `begin`; else the first one behind it is looked for, and may be guessed */
+    uint64_t rows_before; /* lines (records) of the file before begin; UINT64_MAX: not known */
+};
+
 enum field_form {
     FIELD_ABSENT, /* the row has no such field */
     FIELD_TEXT,   /* bytes, escapes resolved */

@@ -18,8 +18,11 @@
 enum input_format {
     INPUT_AUTO, /* by the file's name: .tsv .csv .jsonl .ndjson, then .zst or .gz */
     INPUT_TSV,
-    INPUT_CSV,   /* RFC 4180 */
-    INPUT_JSONL, /* {"key": …, "value": …}; a delta may say {"key": …, "deleted": true} */
+    INPUT_CSV,     /* RFC 4180 */
+    INPUT_JSONL,   /* {"key": …, "value": …}; a delta may say {"key": …, "deleted": true} */
+    INPUT_RECORD,  /* FeatureKV's record format */
+    INPUT_PARQUET, /* through DuckDB */
+    INPUT_SQL,     /* the input is a query, not a file; through DuckDB */
 };
 
 enum duplicate_policy {
@@ -34,6 +37,18 @@ enum compress_policy {
     COMPRESS_ZSTD,
 };
 
+/* What of the schema the job says itself; the rest is the last version's, see inherit.h. */
+struct schema_given {
+    bool kind;
+    bool key;
+    bool value;
+    bool shards;
+    bool seed;
+    bool owner;
+    bool group;
+    bool mode;
+};
+
 struct job {
     const char *table;
     const char *task; /* name of the staging directory; NULL: made from time and pid */
@@ -45,8 +60,12 @@ struct job {
         key_column; /* TSV/CSV column (1-based number or, with header, a name); JSON member. NULL: 1 / "key" */
     const char *value_column; /* NULL: 2 / "value" */
     struct schema schema;     /* n_shards 0: chosen from the input's size */
+    struct schema_given given;
     bool is_delta;
-    uint64_t base; /* of a delta; 0: the newest version that may carry one */
+    uint64_t base;  /* of a delta; 0: the newest version that may carry one */
+    bool diff_base; /* the inputs hold the whole table; the delta is what differs from the base */
+    double
+        min_distance; /* of a delta of vectors: keys whose vector lies no farther (L2) from the base's are left out; 0: none */
     bool
         tombstones_file_mode; /* delta TSV/CSV: a row with a key only (no value field) deletes the key */
     enum duplicate_policy duplicates;

@@ -131,7 +131,7 @@ static error_t parse_storing(int key, char *arg, struct argp_state *state)
     case OPTION_KIND:
         if (table_kind_from_name(arg, &job->schema.kind, &err))
             argp_error(state, "--kind: %s", err.text);
-        args->has_kind = true;
+        args->job.given.kind = true;
         return 0;
     case OPTION_COMPRESS:
         need_compress(state, arg, job);
@@ -156,32 +156,32 @@ static error_t parse_schema(int key, char *arg, struct argp_state *state)
     case OPTION_KEY:
         if (key_type_from_name(arg, &schema->key_type, &err))
             argp_error(state, "--key: %s", err.text);
-        args->has_key = true;
+        args->job.given.key = true;
         return 0;
     case OPTION_VALUE:
         if (schema_set_value(schema, arg, &err))
             argp_error(state, "--value: %s", err.text);
-        args->has_value = true;
+        args->job.given.value = true;
         return 0;
     case OPTION_SHARDS:
         schema->n_shards = arg_need_u32(state, "--shards", arg, 1, SHARDS_MAX);
-        args->has_shards = true;
+        args->job.given.shards = true;
         return 0;
     case OPTION_SEED:
         schema->hash_seed = need_base(state, "--hash-seed", arg, 16, UINT64_MAX);
-        args->has_seed = true;
+        args->job.given.seed = true;
         return 0;
     case OPTION_OWNER:
         take_name(state, "--owner", arg, schema->owner);
-        args->has_owner = true;
+        args->job.given.owner = true;
         return 0;
     case OPTION_GROUP:
         take_name(state, "--group", arg, schema->group);
-        args->has_group = true;
+        args->job.given.group = true;
         return 0;
     case OPTION_MODE:
         schema->mode = (uint32_t)need_base(state, "--mode", arg, 8, 0777);
-        args->has_mode = true;
+        args->job.given.mode = true;
         return 0;
     default:
         return parse_storing(key, arg, state);

@@ -19,14 +19,6 @@ struct build_args {
     const char **inputs;
     const char *base;
     bool publish;
-    bool has_kind;
-    bool has_key;
-    bool has_value;
-    bool has_shards;
-    bool has_seed;
-    bool has_owner;
-    bool has_group;
-    bool has_mode;
 };
 
 void build_args_parse(int argc, char **argv, const char **inputs, struct build_args *out);

@@ -6,58 +6,13 @@
 #include "builder/cli/cli.h"
 #include "builder/cli/cmd.h"
 #include "builder/cli/text.h"
-#include "builder/layout.h"
+#include "builder/inherit.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A table built before keeps its shape unless the flags say otherwise. */
-static int inherit_schema(const struct session *session, struct build_args *args, struct err *err)
-{
-    const struct table_state *table =
-        state_find_table(manifest_state(session->manifest), args->job.table);
-    uint64_t id = table ? table_state_newest(table) : 0;
-    if (!id && !(args->has_key && args->has_value))
-        return err_set(err, -EINVAL,
-                       "table %s has no version yet to take its shape from: say --key TYPE and "
-                       "--value TYPE, for example --key u64 --value 'f32[64]'",
-                       args->job.table);
-    if (!id)
-        return 0;
-    struct version_desc desc = {0};
-    char dir[LAYOUT_PATH_MAX];
-    layout_version_dir(table->name, id, dir);
-    int rc =
-        version_desc_read(session->store, dir, &table_state_find(table, id)->digest, &desc, err);
-    if (rc)
-        return err_wrap(err, rc, "reading the shape of %s version %" PRIu64, table->name, id);
-    struct schema *schema = &args->job.schema;
-    struct schema was = desc.schema;
-    version_desc_release(&desc);
-    if (!args->has_kind)
-        schema->kind = was.kind;
-    if (!args->has_key)
-        schema->key_type = was.key_type;
-    if (!args->has_value) {
-        schema->elem = was.elem;
-        schema->dim = was.dim;
-        schema->value_len = was.value_len;
-    }
-    if (!args->has_seed)
-        schema->hash_seed = was.hash_seed;
-    if (!args->has_shards && args->job.is_delta)
-        schema->n_shards = was.n_shards;
-    if (!args->has_owner)
-        memcpy(schema->owner, was.owner, sizeof schema->owner);
-    if (!args->has_group)
-        memcpy(schema->group, was.group, sizeof schema->group);
-    if (!args->has_mode)
-        schema->mode = was.mode;
-    return 0;
-}
 
 static json_t *compression_json(const struct build_result *r)
 {
@@ -161,7 +116,7 @@ static int build(struct session *session, struct build_args *args, struct build_
     if (!rc && args->base)
         rc = session_version(session, args->job.table, args->base, &base, err);
     if (!rc)
-        rc = inherit_schema(session, args, err);
+        rc = inherit_schema(session->store, manifest_state(session->manifest), &args->job, err);
     if (rc)
         return rc;
     args->job.base = base ? base->version : 0;
