@@ -76,7 +76,7 @@ static int worker_spill(struct worker *worker, struct err *err)
     if (!worker->has_spilled) {
         ret = scratch_open(worker->scratch, map->params->job->scratch, true, err);
         if (!ret)
-            ret = run_writer_init(&worker->writer, worker->scratch, err);
+            ret = run_writer_init(&worker->writer, &worker->scratch->file, err);
         worker->has_spilled = !ret;
     }
     if (!ret)

@@ -15,6 +15,7 @@
 #include "builder/job.h"
 #include "builder/meter.h"
 #include "builder/run.h"
+#include "builder/scratch.h"
 #include "builder/shard_writer.h"
 #include "builder/value_sample.h"
 

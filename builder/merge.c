@@ -105,12 +105,16 @@ static int readers_open(struct merge *merge, const struct streams *streams, uint
                         struct err *err)
 {
     size_t n_files = 0;
-    for (size_t i = 0; i < streams->n_runs; i++)
+    uint64_t align = 1; /* the coarsest of all files suits all */
+    for (size_t i = 0; i < streams->n_runs; i++) {
         n_files += !streams->runs[i].arena;
+        if (!streams->runs[i].arena && streams->runs[i].file->align > align)
+            align = streams->runs[i].file->align;
+    }
     n_files *= streams->n;
-    uint64_t cap = n_files ? memory / n_files / SCRATCH_ALIGN * SCRATCH_ALIGN : 0;
-    cap = cap < RUN_READ_MIN ? RUN_READ_MIN : cap > READ_MAX ? READ_MAX : cap;
-    if (n_files && !(merge->buffers = aligned_alloc(SCRATCH_ALIGN, n_files * cap)))
+    uint64_t cap = n_files ? memory / n_files / align * align : 0;
+    cap = cap < 2 * align ? 2 * align : cap > READ_MAX ? READ_MAX : cap;
+    if (n_files && !(merge->buffers = aligned_alloc(align, n_files * cap)))
         return err_sys(err, -ENOMEM, "reading %zu sorted runs", streams->n_runs);
     uint8_t *buffer = merge->buffers;
     for (size_t i = 0; i < streams->n_runs * streams->n; i++) {
@@ -244,14 +248,14 @@ static int merge_group(const struct run *runs, size_t n, const struct run_order 
 }
 
 int merge_down(struct run *runs, size_t *n_runs, size_t n_max, const struct run_order *order,
-               uint64_t memory, struct scratch *scratch, struct err *err)
+               uint64_t memory, struct run_file *file, struct err *err)
 {
     struct run_writer writer;
     if (n_max < 2)
         n_max = 2;
     if (*n_runs <= n_max)
         return 0;
-    int ret = run_writer_init(&writer, scratch, err);
+    int ret = run_writer_init(&writer, file, err);
     while (!ret && *n_runs > n_max) {
         size_t n_out = 0;
         for (size_t i = 0; i < *n_runs && !ret; i += n_max) {

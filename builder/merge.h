@@ -34,8 +34,8 @@ int merge_next(struct merge *merge, const struct run_entry **out, struct err *er
 /* Completes the value of the entry that merge_next() gave. */
 int merge_value(struct merge *merge, struct err *err);
 
-/* Merges groups of runs until at most n_max are left, writing to `scratch`. runs[0, *n_runs) shrinks; the old ones are released. */
+/* Merges groups of runs until at most n_max are left, writing to `file`. runs[0, *n_runs) shrinks; the old ones are released. */
 int merge_down(struct run *runs, size_t *n_runs, size_t n_max, const struct run_order *order,
-               uint64_t memory, struct scratch *scratch, struct err *err);
+               uint64_t memory, struct run_file *file, struct err *err);
 
 #endif

@@ -15,10 +15,10 @@ void run_release(struct run *run)
 
 /* ---- writing ---- */
 
-int run_writer_init(struct run_writer *writer, struct scratch *scratch, struct err *err)
+int run_writer_init(struct run_writer *writer, struct run_file *file, struct err *err)
 {
-    *writer = (struct run_writer){.scratch = scratch, .off = scratch->len};
-    writer->buffer = aligned_alloc(SCRATCH_ALIGN, RUN_WRITE_LEN);
+    *writer = (struct run_writer){.file = file, .off = file->len};
+    writer->buffer = aligned_alloc(file->align, RUN_WRITE_LEN);
     return writer->buffer ? 0 : err_sys(err, -ENOMEM, "writing sorted runs");
 }
 
@@ -32,7 +32,7 @@ void run_writer_release(struct run_writer *writer)
 static int writer_flush(struct run_writer *writer, size_t len, struct err *err)
 {
     writer->fill = 0;
-    return len ? scratch_append(writer->scratch, writer->buffer, len, err) : 0;
+    return len ? writer->file->ops->append(writer->file, writer->buffer, len, err) : 0;
 }
 
 static int writer_put(struct run_writer *writer, const void *data, size_t len, struct err *err)
@@ -80,18 +80,18 @@ int run_writer_add(struct run_writer *writer, const struct record_head *head, co
 
 int run_writer_finish(struct run_writer *writer, struct run *out, struct err *err)
 {
-    size_t padded = align_up(writer->fill, SCRATCH_ALIGN);
+    size_t padded = align_up(writer->fill, writer->file->align);
     memset(writer->buffer + writer->fill, 0, padded - writer->fill);
     int ret = writer_flush(writer, padded, err);
     if (ret)
         return ret;
-    *out = (struct run){.scratch = writer->scratch,
+    *out = (struct run){.file = writer->file,
                         .off = writer->off,
                         .len = writer->len,
                         .fences = (struct run_fence *)(void *)writer->fences.data,
                         .n_fences = writer->fences.len / sizeof(struct run_fence)};
     writer->fences = (struct buf){0};
-    writer->off = writer->scratch->len;
+    writer->off = writer->file->len;
     writer->len = 0;
     return 0;
 }
@@ -159,10 +159,10 @@ static uint64_t fence_find(const struct run *run, uint64_t first)
 static int reader_fill(struct run_reader *reader, uint64_t off, struct err *err)
 {
     const struct run *run = reader->run;
-    uint64_t begin = off & ~(uint64_t)(SCRATCH_ALIGN - 1);
-    uint64_t end = align_up(run->off + run->len, SCRATCH_ALIGN);
+    uint64_t begin = off & ~(uint64_t)(run->file->align - 1);
+    uint64_t end = align_up(run->off + run->len, run->file->align);
     size_t len = end - begin < reader->cap ? (size_t)(end - begin) : reader->cap;
-    int ret = scratch_read(run->scratch, begin, reader->buffer, len, err);
+    int ret = run->file->ops->read(run->file, begin, reader->buffer, len, err);
     if (ret)
         return ret;
     reader->file_off = begin;
@@ -194,7 +194,7 @@ static int next_in_file(struct run_reader *reader, struct err *err)
     memcpy(&head, reader->buffer + (off - reader->file_off), sizeof head);
     size_t len = record_len(&head);
     /* With the record's start at the front, the buffer may still be too short: then the value waits until it is asked for. */
-    uint64_t room = reader->cap - (off & (SCRATCH_ALIGN - 1));
+    uint64_t room = reader->cap - (off & (reader->run->file->align - 1));
     reader->is_whole = len <= room;
     if (reader->is_whole) {
         ret = reader_need(reader, off, len, err);
@@ -259,15 +259,17 @@ int run_reader_value(struct run_reader *reader, struct buf *big, struct err *err
 {
     if (reader->is_whole)
         return 0;
-    uint64_t begin = reader->record_off & ~(uint64_t)(SCRATCH_ALIGN - 1);
-    uint64_t end = align_up(reader->next, SCRATCH_ALIGN);
+    const struct run_file *file = reader->run->file;
+    uint32_t align = file->align;
+    uint64_t begin = reader->record_off & ~(uint64_t)(align - 1);
+    uint64_t end = align_up(reader->next, align);
     /* Room to align the memory as direct I/O wants it. */
     buf_clear(big);
-    int ret = buf_reserve(big, (size_t)(end - begin) + SCRATCH_ALIGN);
+    int ret = buf_reserve(big, (size_t)(end - begin) + align);
     if (ret)
         return err_sys(err, ret, "reading a value of %u bytes", reader->view.entry.value_len);
-    uint8_t *aligned = (uint8_t *)align_up((uintptr_t)big->data, SCRATCH_ALIGN);
-    ret = scratch_read(reader->run->scratch, begin, aligned, (size_t)(end - begin), err);
+    uint8_t *aligned = (uint8_t *)align_up((uintptr_t)big->data, align);
+    ret = file->ops->read(file, begin, aligned, (size_t)(end - begin), err);
     if (ret)
         return ret;
     record_view(aligned + (reader->record_off - begin), reader->hash_seed, &reader->view);

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run: entries in order, in memory (a sorted arena) or spilled (a stretch of a scratch file). Readers do not tell them apart.
+ * run: entries in order, in memory (a sorted arena) or spilled (a stretch of a file). Readers do not tell them apart.
  *
  * A spilled run keeps a fence every RUN_FENCE_LEN bytes, so that a shard's share of it, a range of hashes, is found at once. That
  * holds in order of key too, for ranges of whole shards of that order: no other range is asked for then.
  *
  * Threads: a writer or reader belongs to one thread; a finished run is immutable.
  * Memory: a writer holds RUN_WRITE_LEN bytes, a reader nothing, a spilled run 16 bytes a fence.
- * Errors: of the scratch file; -ENOMEM.
+ * Errors: of the file; -ENOMEM.
  */
 #ifndef FKV_BUILDER_RUN_H
 #define FKV_BUILDER_RUN_H
 
 #include "base/buf.h"
 #include "builder/arena.h"
-#include "builder/scratch.h"
+#include "builder/run_file.h"
 
 enum {
     RUN_FENCE_LEN = 256 << 10,
     RUN_WRITE_LEN = 1 << 20,
-    RUN_READ_MIN = 2 * SCRATCH_ALIGN,
 };
 
 struct run_fence {
@@ -28,8 +27,8 @@ struct run_fence {
 };
 
 struct run {
-    const struct arena *arena;     /* in memory, or */
-    const struct scratch *scratch; /* in a file at [off, off + len) */
+    const struct arena *arena;   /* in memory, or */
+    const struct run_file *file; /* in a file at [off, off + len) */
     uint64_t off;
     uint64_t len;
     struct run_fence *fences;
@@ -38,16 +37,22 @@ struct run {
 
 void run_release(struct run *run);
 
-/* Appends one run to a scratch file. */
+/* The shortest buffer to read it with; 0 for a run in memory. */
+static inline size_t run_read_min(const struct run *run)
+{
+    return run->arena ? 0 : 2 * (size_t)run->file->align;
+}
+
+/* Appends one run to a file. */
 struct run_writer {
-    struct scratch *scratch;
+    struct run_file *file;
     uint8_t *buffer;
     size_t fill;
     uint64_t off; /* where the run starts in the file */
     uint64_t len; /* bytes added */
     struct buf fences;
 };
-int run_writer_init(struct run_writer *writer, struct scratch *scratch, struct err *err);
+int run_writer_init(struct run_writer *writer, struct run_file *file, struct err *err);
 void run_writer_release(struct run_writer *writer);
 /* A whole record; value may lie elsewhere than head and key. */
 int run_writer_add(struct run_writer *writer, const struct record_head *head, const uint8_t *key,
@@ -76,7 +81,7 @@ struct run_reader {
     uint64_t record_off;   /* in the file */
     struct run_entry view;
 };
-/* buffer[0, cap) is the caller's, aligned to SCRATCH_ALIGN, cap a multiple of it and at least RUN_READ_MIN; a run in memory needs
+/* buffer[0, cap) is the caller's, aligned to run->file->align, cap a multiple of it and at least run_read_min(); a run in memory needs
  * none. */
 int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
                     uint64_t first, uint64_t last, uint8_t *buffer, size_t cap, struct err *err);

@@ -29,6 +29,19 @@ static int open_unlinked(const char *dir)
     return fd;
 }
 
+static int append_run(struct run_file *file, const void *data, size_t len, struct err *err)
+{
+    return scratch_append((struct scratch *)file, data, len, err);
+}
+
+static int read_run(const struct run_file *file, uint64_t off, void *data, size_t len,
+                    struct err *err)
+{
+    return scratch_read((const struct scratch *)file, off, data, len, err);
+}
+
+static const struct run_file_ops scratch_ops = {.append = append_run, .read = read_run};
+
 int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struct err *err)
 {
     dir = scratch_dir(dir);
@@ -42,7 +55,8 @@ int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struc
     int flags = is_direct ? fcntl(fd, F_GETFL) : -1;
     if (flags >= 0)
         (void)fcntl(fd, F_SETFL, flags | O_DIRECT);
-    *scratch = (struct scratch){.fd = fd, .dir = dir};
+    *scratch = (struct scratch){
+        .file = {.ops = &scratch_ops, .align = SCRATCH_ALIGN}, .fd = fd, .dir = dir};
     return 0;
 }
 
@@ -58,17 +72,17 @@ int scratch_append(struct scratch *scratch, const void *data, size_t len, struct
     size_t done = 0;
     while (done < len) {
         ssize_t n = pwrite(scratch->fd, (const char *)data + done, len - done,
-                           (off_t)(scratch->len + done));
+                           (off_t)(scratch->file.len + done));
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             return err_sys(err, n ? -errno : -EIO,
                            "%s: writing sorted runs at byte %llu (choose another directory with "
                            "--scratch, or spill less with more --memory)",
-                           scratch->dir, (unsigned long long)(scratch->len + done));
+                           scratch->dir, (unsigned long long)(scratch->file.len + done));
         done += (size_t)n;
     }
-    scratch->len += len;
+    scratch->file.len += len;
     return 0;
 }
 

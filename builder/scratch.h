@@ -11,7 +11,7 @@
 #ifndef FKV_BUILDER_SCRATCH_H
 #define FKV_BUILDER_SCRATCH_H
 
-#include "base/err.h"
+#include "builder/run_file.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,8 +20,8 @@
 enum { SCRATCH_ALIGN = 4096 };
 
 struct scratch {
+    struct run_file file; /* how runs see it; its len is the file's */
     int fd;
-    uint64_t len;
     const char *dir; /* borrowed */
 };
 

@@ -6,6 +6,7 @@
 #include "builder/engine.h"
 #include "builder/merge.h"
 #include "builder/run.h"
+#include "builder/scratch.h"
 #include "temp_dir.h"
 
 #include <errno.h>
@@ -196,7 +197,7 @@ static void merge__streams_of_several_shards_are_one(void **state)
     uint64_t seed = 21;
     size_t n_runs = 5;
     assert_int_equal(scratch_open(&scratch, dir, true, NULL), 0);
-    assert_int_equal(run_writer_init(&writer, &scratch, NULL), 0);
+    assert_int_equal(run_writer_init(&writer, &scratch.file, NULL), 0);
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(arena_init(&arenas[i], 8 << 20), 0);
         for (uint64_t k = 0; k < 20000; k++)
@@ -229,7 +230,7 @@ static void merge__streams_of_several_shards_are_one(void **state)
             assert_int_equal(n, 100000);
         }
         if (!is_merged)
-            assert_int_equal(merge_down(runs, &n_runs, 2, &order, 1 << 20, &scratch, NULL), 0);
+            assert_int_equal(merge_down(runs, &n_runs, 2, &order, 1 << 20, &scratch.file, NULL), 0);
         assert_true(n_runs <= 5);
     }
     assert_true(n_runs <= 2);
@@ -270,7 +271,7 @@ static void runs_make(struct runs *r, size_t n_runs, size_t n_each, size_t value
     uint64_t seed = 7;
     *r = (struct runs){.n_runs = n_runs};
     assert_int_equal(scratch_open(&r->scratch, dir, true, NULL), 0);
-    assert_int_equal(run_writer_init(&writer, &r->scratch, NULL), 0);
+    assert_int_equal(run_writer_init(&writer, &r->scratch.file, NULL), 0);
     for (size_t i = 0; i < n_runs; i++) {
         struct arena *arena = &r->arenas[i];
         assert_int_equal(arena_init(arena, n_each * (value_max + 64) + 4096), 0);
@@ -384,7 +385,7 @@ static void merge__fewer_runs_hold_the_same(void **state)
     struct merge_range all = {0, UINT64_MAX};
     runs_make(&r, 37, 500, 100, true);
     merge_read(&r, all, 0, &before);
-    assert_int_equal(merge_down(r.runs, &r.n_runs, 4, &by_hash, 0, &r.scratch, NULL), 0);
+    assert_int_equal(merge_down(r.runs, &r.n_runs, 4, &by_hash, 0, &r.scratch.file, NULL), 0);
     assert_true(r.n_runs <= 4);
     assert_int_equal(merge_read(&r, all, 0, &after), 37 * 500);
     assert_true(before == after);
