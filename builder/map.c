@@ -64,6 +64,15 @@ static int runs_add(struct map *map, const struct run *run, struct err *err)
     return 0;
 }
 
+static int spill_begin(struct worker *worker, struct err *err)
+{
+    const struct map_params *params = worker->map->params;
+    if (params->spill)
+        return run_writer_init(&worker->writer, &params->spill->file, err);
+    int ret = scratch_open(worker->scratch, params->job->scratch, true, err);
+    return ret ? ret : run_writer_init(&worker->writer, &worker->scratch->file, err);
+}
+
 /* Sorts the arena, writes it as a run and empties it. */
 static int worker_spill(struct worker *worker, struct err *err)
 {
@@ -74,9 +83,7 @@ static int worker_spill(struct worker *worker, struct err *err)
         return 0;
     arena_sort(worker->arena, &map->params->order);
     if (!worker->has_spilled) {
-        ret = scratch_open(worker->scratch, map->params->job->scratch, true, err);
-        if (!ret)
-            ret = run_writer_init(&worker->writer, &worker->scratch->file, err);
+        ret = spill_begin(worker, err);
         worker->has_spilled = !ret;
     }
     if (!ret)
@@ -84,6 +91,11 @@ static int worker_spill(struct worker *worker, struct err *err)
     if (ret)
         return ret;
     arena_clear(worker->arena);
+    if (map->params->spill) {
+        ret = spill_writer_add(map->params->spill, &run, err);
+        run_release(&run);
+        return ret;
+    }
     ret = runs_add(map, &run, err);
     if (ret)
         run_release(&run);
@@ -199,7 +211,7 @@ static int worker_main(void *context, uint32_t number, struct err *err)
     int ret = worker_start(&worker, &fault);
     if (!ret)
         ret = worker_loop(&worker, &seq, &fault);
-    if (!ret && worker.has_spilled)
+    if (!ret && (worker.has_spilled || map->params->spill))
         ret = worker_spill(&worker, &fault);
     else if (!ret)
         arena_sort(worker.arena, &map->params->order);
@@ -210,7 +222,7 @@ static int worker_main(void *context, uint32_t number, struct err *err)
         map_fail(map, ret, seq, &fault);
         feed_stop(map->feed, seq == UINT64_MAX ? 0 : (uint32_t)(seq >> SEQ_LINE_BITS));
     }
-    if (worker.has_spilled)
+    if (worker.has_spilled || map->params->spill)
         arena_release(worker.arena);
     run_writer_release(&worker.writer);
     row_parser_release(&worker.parser);

@@ -17,6 +17,7 @@
 #include "builder/run.h"
 #include "builder/scratch.h"
 #include "builder/shard_writer.h"
+#include "builder/spill.h"
 #include "builder/value_sample.h"
 
 struct map_params {
@@ -27,6 +28,8 @@ struct map_params {
     uint32_t n_workers;
     size_t arena_len;
     size_t block_len;
+    struct spill_writer *
+        spill; /* all runs go there, n_workers being 1; NULL: to scratch files, or they stay in memory */
 };
 
 struct map_output {

@@ -181,6 +181,13 @@ static int reader_need(struct run_reader *reader, uint64_t off, size_t len, stru
     return reader_fill(reader, off, err);
 }
 
+/* Runs have checksums or never left this process, but what wrote them may be at fault. */
+static int bad_record(uint64_t off, struct err *err)
+{
+    return err_set(err, -EBADMSG, "sorted runs: expected a record at byte %llu, found none",
+                   (unsigned long long)off);
+}
+
 static int next_in_file(struct run_reader *reader, struct err *err)
 {
     uint64_t end = reader->run->off + reader->run->len;
@@ -191,8 +198,12 @@ static int next_in_file(struct run_reader *reader, struct err *err)
     if (ret)
         return ret;
     struct record_head head;
+    if (end - off < sizeof head)
+        return bad_record(off, err);
     memcpy(&head, reader->buffer + (off - reader->file_off), sizeof head);
     size_t len = record_len(&head);
+    if (len > end - off || head.value_len > VALUE_LEN_MAX)
+        return bad_record(off, err);
     /* With the record's start at the front, the buffer may still be too short: then the value waits until it is asked for. */
     uint64_t room = reader->cap - (off & (reader->run->file->align - 1));
     reader->is_whole = len <= room;

@@ -77,20 +77,31 @@ static bool is_above_all(const struct value_sample *sample, const struct sampled
     return sample->cost >= SAMPLE_LEN && is_below(&sample->values[0], value);
 }
 
-int value_sample_add(struct value_sample *sample, const struct part_entry *entry, uint64_t seq)
+int value_sample_put(struct value_sample *sample, const struct sampled_value *from)
 {
-    struct sampled_value value = {
-        .hash = entry->hash, .seq = seq, .len = entry->value_len, .full_len = entry->value_len};
-    if (entry->tombstone || is_above_all(sample, &value))
+    struct sampled_value value = *from;
+    if (is_above_all(sample, &value))
         return 0;
-    if (value.len > SAMPLE_VALUE_MAX)
-        value.len = SAMPLE_VALUE_MAX;
     value.data = malloc((size_t)value.len + 1);
     if (!value.data)
         return -ENOMEM;
     if (value.len)
-        memcpy(value.data, entry->value, value.len);
+        memcpy(value.data, from->data, value.len);
     return take(sample, value);
+}
+
+int value_sample_add(struct value_sample *sample, const struct part_entry *entry, uint64_t seq)
+{
+    struct sampled_value value = {.hash = entry->hash,
+                                  .seq = seq,
+                                  .len = entry->value_len,
+                                  .full_len = entry->value_len,
+                                  .data = (uint8_t *)(uintptr_t)entry->value};
+    if (entry->tombstone)
+        return 0;
+    if (value.len > SAMPLE_VALUE_MAX)
+        value.len = SAMPLE_VALUE_MAX;
+    return value_sample_put(sample, &value);
 }
 
 int value_sample_merge(struct value_sample *sample, struct value_sample *from)

@@ -37,6 +37,8 @@ struct value_sample {
 };
 
 int value_sample_add(struct value_sample *sample, const struct part_entry *entry, uint64_t seq);
+/* The same of a value sampled elsewhere; its data is copied. */
+int value_sample_put(struct value_sample *sample, const struct sampled_value *value);
 /* Moves what belongs there from `from`, which is left empty. */
 int value_sample_merge(struct value_sample *sample, struct value_sample *from);
 /* Puts values in order of (hash, seq); nothing is added any more. */
