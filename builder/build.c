@@ -203,7 +203,7 @@ static int build_merge_down(struct build *build, const struct reduce_plan *plan,
     if (ret)
         return ret;
     return merge_down(build->map.runs, &build->map.n_runs, plan->n_runs_max, &build->order,
-                      plan->read_memory, &scratch->file, err);
+                      MERGE_ALL, plan->read_memory, &scratch->file, err);
 }
 
 static uint64_t runs_len(const struct map_output *map)

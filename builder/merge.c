@@ -235,11 +235,11 @@ static int merge_copy(struct merge *merge, struct run_writer *writer, struct err
 }
 
 static int merge_group(const struct run *runs, size_t n, const struct run_order *order,
-                       uint64_t memory, struct run_writer *writer, struct run *out, struct err *err)
+                       struct merge_range range, uint64_t memory, struct run_writer *writer,
+                       struct run *out, struct err *err)
 {
     struct merge *merge = NULL;
-    struct merge_range all = {0, UINT64_MAX};
-    struct streams streams = {.runs = runs, .n_runs = n, .ranges = &all, .n = 1};
+    struct streams streams = {.runs = runs, .n_runs = n, .ranges = &range, .n = 1};
     int ret = merge_new(&streams, *order, memory, &merge, err);
     if (!ret)
         ret = merge_copy(merge, writer, err);
@@ -248,7 +248,7 @@ static int merge_group(const struct run *runs, size_t n, const struct run_order 
 }
 
 int merge_down(struct run *runs, size_t *n_runs, size_t n_max, const struct run_order *order,
-               uint64_t memory, struct run_file *file, struct err *err)
+               struct merge_range range, uint64_t memory, struct run_file *file, struct err *err)
 {
     struct run_writer writer;
     if (n_max < 2)
@@ -261,7 +261,7 @@ int merge_down(struct run *runs, size_t *n_runs, size_t n_max, const struct run_
         for (size_t i = 0; i < *n_runs && !ret; i += n_max) {
             size_t n = *n_runs - i < n_max ? *n_runs - i : n_max;
             struct run merged = {0};
-            ret = merge_group(runs + i, n, order, memory, &writer, &merged, err);
+            ret = merge_group(runs + i, n, order, range, memory, &writer, &merged, err);
             if (ret)
                 break;
             for (size_t k = 0; k < n; k++)

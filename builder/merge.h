@@ -21,6 +21,8 @@ struct merge_range {
     uint64_t last;
 };
 
+#define MERGE_ALL ((struct merge_range){0, UINT64_MAX})
+
 /* The hashes of a shard. */
 struct merge_range merge_range_of(uint32_t shard, uint32_t n_shards);
 
@@ -34,8 +36,9 @@ int merge_next(struct merge *merge, const struct run_entry **out, struct err *er
 /* Completes the value of the entry that merge_next() gave. */
 int merge_value(struct merge *merge, struct err *err);
 
-/* Merges groups of runs until at most n_max are left, writing to `file`. runs[0, *n_runs) shrinks; the old ones are released. */
+/* Merges groups of runs until at most n_max are left, writing what lies in `range` to `file`; of runs in order of key a range is
+ * whole shards of that order. runs[0, *n_runs) shrinks; the old ones are released. */
 int merge_down(struct run *runs, size_t *n_runs, size_t n_max, const struct run_order *order,
-               uint64_t memory, struct run_file *file, struct err *err);
+               struct merge_range range, uint64_t memory, struct run_file *file, struct err *err);
 
 #endif

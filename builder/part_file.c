@@ -26,7 +26,7 @@ int part_file_create(struct part_file *file, struct store *store, const char *di
                      uint32_t shard, struct err *err)
 {
     char path[PART_PATH_MAX];
-    *file = (struct part_file){.dir = dir, .shard = shard, .level = level};
+    *file = (struct part_file){.store = store, .dir = dir, .shard = shard, .level = level};
     if (snprintf(path, sizeof path, "%s/parts/L%02u-S%04u.part", dir, level, shard) >=
         PART_PATH_MAX)
         return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
@@ -74,6 +74,17 @@ struct part_sink part_file_sink(struct part_file *file)
     return (struct part_sink){.append = part_file_append, .context = file};
 }
 
+/* The name holds the digest: what is there under it was written by an attempt that died, or that another host gave up on. */
+static int commit_once(struct part_file *file, const char *path, struct err *err)
+{
+    struct err why = {0};
+    struct store_stat st;
+    int ret = store_writer_commit(scope_take(file->writer), &why);
+    if (ret == -EEXIST && !store_stat(file->store, path, &st, NULL) && st.len == file->len)
+        return 0;
+    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
 int part_file_commit(struct part_file *file, const struct part_info *info, struct part_desc *out,
                      struct err *err)
 {
@@ -91,7 +102,7 @@ int part_file_commit(struct part_file *file, const struct part_info *info, struc
     if (!ret)
         ret = store_writer_rename(file->writer, path, err);
     if (!ret)
-        ret = store_writer_commit(scope_take(file->writer), err);
+        ret = commit_once(file, path, err);
     if (ret)
         return ret;
     desc.chunks = (struct digest *)(void *)file->chunks.data;

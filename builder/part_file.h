@@ -21,6 +21,7 @@
 enum { PART_PATH_MAX = STORE_PATH_MAX };
 
 struct part_file {
+    struct store *store;
     struct store_writer *writer;
     const char *dir; /* borrowed */
     uint32_t shard;

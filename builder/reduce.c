@@ -185,3 +185,14 @@ int reduce_run(struct engine *engine, const struct reduce_params *params, struct
                                      .values_stored_len = reduce.values_stored_len};
     return 0;
 }
+
+int reduce_shard(const struct reduce_params *params, struct meter *meter, uint32_t number,
+                 struct part_desc *parts, struct reduce_totals *totals, struct err *err)
+{
+    struct reduce reduce = {.params = params, .meter = meter, .parts = parts};
+    int ret = shard_main(&reduce, number, err);
+    totals->n_duplicates += reduce.n_duplicates;
+    totals->values_len += reduce.values_len;
+    totals->values_stored_len += reduce.values_stored_len;
+    return ret;
+}

@@ -37,4 +37,9 @@ struct reduce_totals {
 int reduce_run(struct engine *engine, const struct reduce_params *params, struct meter *meter,
                struct part_desc *parts, struct reduce_totals *totals, struct err *err);
 
+/* One shard of it, in this thread: parts[number] is filled, totals are added to. A part that is there already, of an attempt that was
+ * killed before it could tell, is as good as the one that would be written: it has the same bytes. */
+int reduce_shard(const struct reduce_params *params, struct meter *meter, uint32_t number,
+                 struct part_desc *parts, struct reduce_totals *totals, struct err *err);
+
 #endif

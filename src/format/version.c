@@ -224,7 +224,7 @@ static int decode_optional(struct json_at at, const char *key, uint64_t *out, st
     return json_has(at, key) ? json_get_u64(at, key, INT64_MAX, out, err) : 0;
 }
 
-static int decode_part(struct json_at at, struct part_desc *out, struct err *err)
+int part_desc_decode(struct json_at at, struct part_desc *out, struct err *err)
 {
     const char *hex = NULL;
     const char *file = NULL;
@@ -263,7 +263,7 @@ static int decode_parts(struct json_at at, struct version_desc *out, struct err 
         struct err why = {0};
         if (!json_is_object(part.object))
             return err_set(err, -EBADMSG, "%s: part %zu: expected an object", at.name, i);
-        if ((ret = decode_part(part, &out->parts[i], &why)))
+        if ((ret = part_desc_decode(part, &out->parts[i], &why)))
             return err_set(err, ret, "part %zu: %s", i, why.text);
     }
     return 0;
@@ -365,7 +365,7 @@ static int put_optional(json_t *json, const char *key, uint64_t value)
     return value ? json_put_u64(json, key, value) : 0;
 }
 
-static json_t *encode_part(const struct part_desc *part)
+json_t *part_desc_encode(const struct part_desc *part)
 {
     char hex[DIGEST_HEX_LEN + 1];
     char name[PART_FILE_NAME_MAX];
@@ -390,7 +390,7 @@ static json_t *encode_parts(const struct version_desc *desc)
 {
     json_t *array = json_array();
     for (size_t i = 0; array && i < desc->n_parts; i++) {
-        if (json_append(array, encode_part(&desc->parts[i]))) {
+        if (json_append(array, part_desc_encode(&desc->parts[i]))) {
             json_decref(array);
             return NULL;
         }

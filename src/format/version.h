@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "format/part.h"
 #include "format/schema.h"
 
@@ -54,6 +55,11 @@ enum { PART_FILE_NAME_MAX = 64 };
 
 /* "L00-S0000-<first 16 hex of digest>.part" */
 void part_file_name(const struct part_desc *part, char out[PART_FILE_NAME_MAX]);
+
+/* One part's member of version.json, for who keeps it elsewhere meanwhile. Decoding fills *out as far as it came: free(out->chunks).
+ * Encoding returns NULL without memory. */
+int part_desc_decode(struct json_at at, struct part_desc *out, struct err *err);
+json_t *part_desc_encode(const struct part_desc *part);
 
 /* Decodes and checks; name is used in error texts. *out is released by the caller. */
 int version_desc_decode(const void *text, size_t len, const char *name, struct version_desc *out,

@@ -230,7 +230,8 @@ static void merge__streams_of_several_shards_are_one(void **state)
             assert_int_equal(n, 100000);
         }
         if (!is_merged)
-            assert_int_equal(merge_down(runs, &n_runs, 2, &order, 1 << 20, &scratch.file, NULL), 0);
+            assert_int_equal(
+                merge_down(runs, &n_runs, 2, &order, MERGE_ALL, 1 << 20, &scratch.file, NULL), 0);
         assert_true(n_runs <= 5);
     }
     assert_true(n_runs <= 2);
@@ -385,7 +386,8 @@ static void merge__fewer_runs_hold_the_same(void **state)
     struct merge_range all = {0, UINT64_MAX};
     runs_make(&r, 37, 500, 100, true);
     merge_read(&r, all, 0, &before);
-    assert_int_equal(merge_down(r.runs, &r.n_runs, 4, &by_hash, 0, &r.scratch.file, NULL), 0);
+    assert_int_equal(
+        merge_down(r.runs, &r.n_runs, 4, &by_hash, MERGE_ALL, 0, &r.scratch.file, NULL), 0);
     assert_true(r.n_runs <= 4);
     assert_int_equal(merge_read(&r, all, 0, &after), 37 * 500);
     assert_true(before == after);
