@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/build.h"
 
+#include "builder/delta_base.h"
 #include "builder/describe.h"
 #include "builder/engine.h"
 #include "builder/map.h"
@@ -33,9 +34,7 @@ struct build {
     struct meter meter;
     struct staging staging;
     bool has_staging;
-    bool has_base;
-    char base_dir[STORE_PATH_MAX];
-    struct version_desc base;
+    struct delta_base base;   /* of a delta */
     struct version_desc desc; /* what is being made */
     struct run_order order;
     struct map_output map;
@@ -69,77 +68,6 @@ static int inputs_stat(const struct job *job, uint64_t *len, struct err *err)
     return 0;
 }
 
-/* The version a delta lies on. */
-static int base_choose(const struct job *job, const struct table_state *table, uint64_t *out,
-                       struct err *err)
-{
-    uint64_t newest = table ? table_state_newest(table) : 0;
-    if (!newest)
-        return err_set(err, -ENOENT,
-                       "table %s has no version that a delta can lie on: build a full one first",
-                       job->table);
-    if (job->base && !table_state_find(table, job->base))
-        return err_set(err, -ENOENT, "table %s has no version %llu", job->table,
-                       (unsigned long long)job->base);
-    if (job->base && job->base != newest)
-        return err_set(err, -ESTALE,
-                       "table %s: a delta must lie on the newest version, %llu, not on %llu",
-                       job->table, (unsigned long long)newest, (unsigned long long)job->base);
-    *out = newest;
-    return 0;
-}
-
-static int base_open(struct build *build, const struct state *state, struct err *err)
-{
-    const struct job *job = build->job;
-    const struct table_state *table = state ? state_find_table(state, job->table) : NULL;
-    uint64_t version = 0;
-    int ret = base_choose(job, table, &version, err);
-    if (ret)
-        return ret;
-    snprintf(build->base_dir, sizeof build->base_dir, "tables/%s/v/%llu", job->table,
-             (unsigned long long)version);
-    ret = version_desc_read(build->store, build->base_dir,
-                            &table_state_find(table, version)->digest, &build->base, err);
-    if (ret)
-        return ret;
-    build->has_base = true;
-    if (build->base.version != version)
-        return err_set(err, -EBADMSG, "%s/version.json: expected version %llu, found %llu",
-                       build->base_dir, (unsigned long long)version,
-                       (unsigned long long)build->base.version);
-    if (build->base.n_levels >= LEVELS_MAX)
-        return err_set(err, -ESTALE,
-                       "table %s, version %llu has %u levels already, the most there may be: "
-                       "build a full version",
-                       job->table, (unsigned long long)version, build->base.n_levels);
-    return 0;
-}
-
-/* A delta takes from its base what the job leaves open, and must agree in the rest. */
-static int delta_schema(struct build *build, struct err *err)
-{
-    const struct schema *base = &build->base.schema;
-    struct schema *schema = &build->desc.schema;
-    if (!schema->kind)
-        *schema = *base;
-    if (schema->n_shards && schema->n_shards != base->n_shards)
-        return err_set(err, -EINVAL,
-                       "--shards: a delta has its base's %u, found %u; leave it out, or build a "
-                       "full version",
-                       base->n_shards, schema->n_shards);
-    if (schema->hash_seed != base->hash_seed)
-        return err_set(err, -EINVAL,
-                       "--hash-seed: a delta has its base's %llx, found %llx; leave it out, or "
-                       "build a full version",
-                       (unsigned long long)base->hash_seed, (unsigned long long)schema->hash_seed);
-    schema->n_shards = base->n_shards;
-    if (schema_same_shape(base, schema, err))
-        return 0;
-    return err_wrap(err, -ESTALE, "table %s: this delta cannot lie on version %llu",
-                    build->job->table, (unsigned long long)build->base.version);
-}
-
 static void keep_staging(void *context)
 {
     const struct build *build = context;
@@ -158,13 +86,13 @@ static int build_plan(struct build *build, const struct state *state, struct err
     build->desc.schema = job->schema;
     build->desc.n_levels = 1;
     if (job->is_delta) {
-        ret = base_open(build, state, err);
+        ret = delta_base_choose(&build->base, build->store, state, job, err);
         if (!ret)
-            ret = delta_schema(build, err);
+            ret = delta_base_shape(&build->base, job, &build->desc.schema, err);
         if (ret)
             return ret;
-        build->desc.base = build->base.version;
-        build->desc.n_levels = build->base.n_levels + 1;
+        build->desc.base = build->base.desc.version;
+        build->desc.n_levels = build->base.desc.n_levels + 1;
     }
     ret = staging_open(&build->staging, build->store, job, err);
     if (ret)
@@ -327,12 +255,12 @@ static int build_seal(struct build *build, struct err *err)
     struct version_desc *desc = &build->desc;
     struct read_plan plan;
     uint64_t len = longest_part(own_parts(build), desc->schema.n_shards);
-    uint64_t base_len = longest_in_memory(build->base.parts, build->base.n_parts);
+    uint64_t base_len = longest_in_memory(build->base.desc.parts, build->base.desc.n_parts);
     plan_read(base_len > len ? base_len : len, 2, build->job->memory, build->n_threads, &plan);
     struct seal_params params = {.store = build->store,
                                  .dir = build->staging.dir,
-                                 .base_dir = build->base_dir,
-                                 .base = build->has_base ? &build->base : NULL,
+                                 .base_dir = build->base.dir,
+                                 .base = build->base.is_there ? &build->base.desc : NULL,
                                  .heap_max = plan.heap_max,
                                  .scratch_dir = build->job->scratch,
                                  .n_at_once = plan.n_at_once};
@@ -424,6 +352,6 @@ int build_run(struct store *store, const struct state *state, const struct job *
     map_output_release(&build.map);
     value_coding_release(&build.coding);
     version_desc_release(&build.desc);
-    version_desc_release(&build.base);
+    delta_base_release(&build.base);
     return ret;
 }

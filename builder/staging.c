@@ -1,26 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/staging.h"
 
+#include "builder/task.h"
+
 #include <errno.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/random.h>
-#include <time.h>
-#include <unistd.h>
-
-/* UTC first, so that names sort by age; then what keeps two builds of one moment apart. */
-static void task_name(char out[TASK_NAME_MAX + 1])
-{
-    static _Atomic unsigned count;
-    struct timespec now;
-    struct tm utc;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t n = strftime(out, TASK_NAME_MAX + 1, "%Y%m%dT%H%M%S", &utc);
-    snprintf(out + n, TASK_NAME_MAX + 1 - n, ".%03ldZ-%ld-%u", now.tv_nsec / 1000000,
-             (long)getpid(), atomic_fetch_add(&count, 1) + 1);
-}
 
 static int name_directories(struct staging *staging, const struct job *job, struct err *err)
 {
@@ -31,7 +17,7 @@ static int name_directories(struct staging *staging, const struct job *job, stru
     if (job->task)
         snprintf(staging->task, sizeof staging->task, "%s", job->task);
     else
-        task_name(staging->task);
+        task_name_new(staging->task);
     snprintf(work, sizeof work, LAYOUT_WORK_PREFIX "%s-%016" PRIx64, staging->task, nonce);
     snprintf(staging->table, sizeof staging->table, "%s", job->table);
     layout_staging_dir(job->table, work, staging->dir);
