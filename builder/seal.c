@@ -24,6 +24,8 @@ struct fold {
 
 /* The state of one shard's fold. */
 struct fold_shard {
+    const struct seal_params *params;
+    struct meter *meter;
     const struct any_part *part; /* the delta's */
     uint8_t *decided;            /* a byte an entry: a newer level of the base has spoken */
     uint64_t n_added;
@@ -41,6 +43,14 @@ static int desc_copy(const struct part_desc *from, struct part_desc *to)
     return 0;
 }
 
+/* A name holds the digest, so what is there is what was linked before. */
+static int link_once(struct store *store, const char *from, const char *to, struct err *err)
+{
+    struct err why = {0};
+    int ret = store_link(store, from, to, &why);
+    return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
 static int link_base_part(const struct seal_params *params, const struct part_desc *part,
                           struct part_desc *out, struct err *err)
 {
@@ -50,7 +60,7 @@ static int link_base_part(const struct seal_params *params, const struct part_de
     if (!ret)
         ret = part_file_path(params->dir, part, to, err);
     if (!ret)
-        ret = store_link(params->store, from, to, err);
+        ret = link_once(params->store, from, to, err);
     if (ret)
         return ret;
     ret = desc_copy(part, out);
@@ -90,10 +100,9 @@ static void fold_rest(struct fold_shard *shard)
         shard->n_added += !shard->decided[i] && !entry.tombstone;
 }
 
-static int fold_levels(const struct fold *fold, struct fold_shard *shard, uint32_t number,
-                       struct err *err)
+static int fold_levels(struct fold_shard *shard, uint32_t number, struct err *err)
 {
-    const struct seal_params *params = fold->params;
+    const struct seal_params *params = shard->params;
     const struct version_desc *base = params->base;
     const struct part_info *own = any_part_info(shard->part);
     uint64_t n_wanted = own->n_keys + own->n_tombstones;
@@ -105,41 +114,52 @@ static int fold_levels(const struct fold *fold, struct fold_shard *shard, uint32
     for (uint32_t level = base->n_levels; level-- > 0;) {
         const struct part_desc *part = &base->parts[(size_t)level * base->schema.n_shards + number];
         struct base_probe probe = {0};
-        int ret = meter_check(fold->meter, err);
+        int ret = meter_check(shard->meter, err);
         if (!ret)
             ret = base_probe_open(&probe, &base_params, part, n_wanted, err);
         if (!ret)
             ret = fold_level(shard, &probe, err);
         base_probe_close(&probe);
-        meter_add(fold->meter, part->len);
+        meter_add(shard->meter, part->len);
         if (ret)
             return ret;
     }
     return 0;
 }
 
-static int fold_main(void *context, uint32_t number, struct err *err)
+int seal_fold_shard(const struct seal_params *params, struct meter *meter,
+                    const struct part_desc *part, uint64_t *n_added, uint64_t *n_removed,
+                    struct err *err)
 {
-    struct fold *fold = context;
-    const struct seal_params *params = fold->params;
-    size_t at = (size_t)(fold->desc->n_levels - 1) * fold->desc->schema.n_shards + number;
-    const struct part_desc *part = &fold->desc->parts[at];
     struct part_memory memory = {0};
-    struct fold_shard shard = {0};
+    struct fold_shard shard = {.params = params, .meter = meter};
     int ret = part_memory_load(&memory, params->store, params->dir, part, params->heap_max,
                                params->scratch_dir, err);
     if (ret)
         return ret;
     shard.part = memory.part;
     shard.decided = calloc(1, (size_t)(part->n_keys + part->n_tombstones) + 1);
-    ret = shard.decided ? fold_levels(fold, &shard, number, err)
+    ret = shard.decided ? fold_levels(&shard, part->shard, err)
                         : err_sys(err, -ENOMEM, "counting keys");
     if (!ret)
         fold_rest(&shard);
     free(shard.decided);
     part_memory_release(&memory);
-    fold->n_added += shard.n_added;
-    fold->n_removed += shard.n_removed;
+    *n_added = shard.n_added;
+    *n_removed = shard.n_removed;
+    return ret;
+}
+
+static int fold_main(void *context, uint32_t number, struct err *err)
+{
+    struct fold *fold = context;
+    size_t at = (size_t)(fold->desc->n_levels - 1) * fold->desc->schema.n_shards + number;
+    uint64_t n_added = 0;
+    uint64_t n_removed = 0;
+    int ret = seal_fold_shard(fold->params, fold->meter, &fold->desc->parts[at], &n_added,
+                              &n_removed, err);
+    fold->n_added += n_added;
+    fold->n_removed += n_removed;
     return ret;
 }
 
@@ -165,12 +185,10 @@ static int fold_keys(struct engine *engine, const struct seal_params *params, st
     return 0;
 }
 
-int seal_run(struct engine *engine, const struct seal_params *params, struct meter *meter,
-             struct version_desc *desc, struct err *err)
+int seal_link(const struct seal_params *params, struct version_desc *desc, struct err *err)
 {
     const struct version_desc *base = params->base;
     size_t n_base = base ? base->n_parts : 0;
-    meter_stage(meter, BUILD_SEAL, base ? version_desc_len(base) : 0);
     for (size_t i = 0; i < n_base; i++) {
         int ret = link_base_part(params, &base->parts[i], &desc->parts[i], err);
         if (ret)
@@ -182,7 +200,18 @@ int seal_run(struct engine *engine, const struct seal_params *params, struct met
         desc->n_keys += desc->parts[i].n_keys;
         desc->n_entries += desc->parts[i].n_keys + desc->parts[i].n_tombstones;
     }
-    return base ? fold_keys(engine, params, meter, desc, err) : 0;
+    return 0;
+}
+
+int seal_run(struct engine *engine, const struct seal_params *params, struct meter *meter,
+             struct version_desc *desc, struct err *err)
+{
+    const struct version_desc *base = params->base;
+    meter_stage(meter, BUILD_SEAL, base ? version_desc_len(base) : 0);
+    int ret = seal_link(params, desc, err);
+    if (ret || !base)
+        return ret;
+    return fold_keys(engine, params, meter, desc, err);
 }
 
 int seal_finish(struct store *store, const char *dir, const struct version_desc *desc,
@@ -190,11 +219,12 @@ int seal_finish(struct store *store, const char *dir, const struct version_desc 
 {
     char path[STORE_PATH_MAX];
     struct buf text = {0};
+    struct err why = {0};
     if (snprintf(path, sizeof path, "%s/version.json", dir) >= (int)sizeof path)
         return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
-    int ret = version_desc_encode(desc, &text, err);
+    int ret = version_desc_encode(desc, &text, &why);
     if (!ret)
-        ret = store_put_new(store, path, text.data, text.len, err);
+        ret = store_put_new(store, path, text.data, text.len, &why);
     buf_release(&text);
-    return ret;
+    return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

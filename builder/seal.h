@@ -34,7 +34,16 @@ struct seal_params {
 int seal_run(struct engine *engine, const struct seal_params *params, struct meter *meter,
              struct version_desc *desc, struct err *err);
 
-/* Writes version.json. */
+/*
+ * The same for who has no engine: the base's parts are linked and described, and n_entries summed up; n_keys is the newest level's, to
+ * which a delta adds its base's, and what seal_fold_shard() found of each shard.
+ */
+int seal_link(const struct seal_params *params, struct version_desc *desc, struct err *err);
+int seal_fold_shard(const struct seal_params *params, struct meter *meter,
+                    const struct part_desc *part, uint64_t *n_added, uint64_t *n_removed,
+                    struct err *err);
+
+/* Writes version.json; one that is there already, of an attempt that was killed, stays. */
 int seal_finish(struct store *store, const char *dir, const struct version_desc *desc,
                 struct err *err);
 

@@ -48,21 +48,26 @@ int verify_part(const struct any_part *part, const struct part_desc *desc, struc
     return ret ? err_wrap(err, ret, "level %u, shard %u", desc->level, desc->shard) : 0;
 }
 
-static int verify_main(void *context, uint32_t number, struct err *err)
+int verify_one(const struct verify_params *params, uint32_t number, struct meter *meter,
+               struct err *err)
 {
-    struct verify *verify = context;
-    const struct verify_params *params = verify->params;
     const struct part_desc *desc = &params->parts[number];
     struct part_memory memory = {0};
-    int ret = meter_check(verify->meter, err);
+    int ret = meter_check(meter, err);
     if (!ret)
         ret = part_memory_load(&memory, params->store, params->dir, desc, params->heap_max,
                                params->scratch_dir, err);
     if (!ret)
         ret = verify_part(memory.part, desc, err);
     part_memory_release(&memory);
-    meter_add(verify->meter, desc->len);
+    meter_add(meter, desc->len);
     return ret;
+}
+
+static int verify_main(void *context, uint32_t number, struct err *err)
+{
+    struct verify *verify = context;
+    return verify_one(verify->params, number, verify->meter, err);
 }
 
 static void verify_tick(void *context)

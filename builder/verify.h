@@ -28,6 +28,10 @@ struct verify_params {
 int verify_run(struct engine *engine, const struct verify_params *params, struct meter *meter,
                struct err *err);
 
+/* One part of it, in this thread. */
+int verify_one(const struct verify_params *params, uint32_t number, struct meter *meter,
+               struct err *err);
+
 /* The same for one part that is already open: every entry is found where a lookup looks. */
 int verify_part(const struct any_part *part, const struct part_desc *desc, struct err *err);
 
