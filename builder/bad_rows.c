@@ -2,16 +2,17 @@
 #include "builder/bad_rows.h"
 
 #include "base/scope.h"
-#include "builder/feed.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void bad_rows_init(struct bad_rows *bad, const struct job *job)
+void bad_rows_init(struct bad_rows *bad, const struct job *job, const struct input_piece *pieces,
+                   size_t n_pieces)
 {
-    *bad = (struct bad_rows){.job = job};
+    *bad = (struct bad_rows){.job = job,
+                             .places = {.pieces = pieces, .n_pieces = n_pieces, .job = job}};
     pthread_mutex_init(&bad->lock, NULL);
     bad->rows = calloc(BAD_ROWS_SHOWN, sizeof *bad->rows);
 }
@@ -73,7 +74,7 @@ int bad_rows_error(struct bad_rows *bad, struct err *err)
     char place[PLACE_MAX] = "?";
     const char *reason = NULL;
     if (bad->n_rows) {
-        seq_place(bad->job, bad->rows[0].seq, place);
+        seq_place(&bad->places, bad->rows[0].seq, place);
         reason = bad->rows[0].reason;
     }
     if (bad->job->max_bad == 0)
@@ -90,7 +91,7 @@ void bad_rows_tell(struct bad_rows *bad, const struct build_hooks *hooks)
         char place[PLACE_MAX];
         char text[PLACE_MAX + ERR_TEXT_MAX];
         const char *reason = bad->rows[i].reason;
-        seq_place(bad->job, bad->rows[i].seq, place);
+        seq_place(&bad->places, bad->rows[i].seq, place);
         snprintf(text, sizeof text, "%s: %s", place, reason ? reason : "bad row");
         hooks->bad_row(hooks->context, text);
     }

@@ -9,6 +9,7 @@
 #define FKV_BUILDER_BAD_ROWS_H
 
 #include "builder/build.h"
+#include "builder/seq.h"
 
 #include <pthread.h>
 
@@ -22,13 +23,16 @@ struct bad_row {
 
 struct bad_rows {
     const struct job *job;
-    pthread_mutex_t lock; /* guards all below */
+    struct seq_places places; /* for when the workers are done */
+    pthread_mutex_t lock;     /* guards all below */
     uint64_t n;
     struct bad_row *rows; /* the first ones, ascending by seq */
     size_t n_rows;
 };
 
-void bad_rows_init(struct bad_rows *bad, const struct job *job);
+/* job and pieces are borrowed. */
+void bad_rows_init(struct bad_rows *bad, const struct job *job, const struct input_piece *pieces,
+                   size_t n_pieces);
 void bad_rows_release(struct bad_rows *bad);
 
 /* Notes a row. Returns BAD_ROWS_FEW, or once there are more than the job allows, the seq of the first. */

@@ -37,6 +37,7 @@ struct build {
     struct delta_base base;   /* of a delta */
     struct version_desc desc; /* what is being made */
     struct run_order order;
+    struct input_piece *pieces; /* each input as a whole */
     struct map_output map;
     struct value_coding coding;
 };
@@ -74,6 +75,18 @@ static void keep_staging(void *context)
     staging_mark(&build->staging, build->store);
 }
 
+static int pieces_make(struct build *build, struct err *err)
+{
+    const struct job *job = build->job;
+    build->pieces = calloc(job->n_inputs, sizeof *build->pieces);
+    if (!build->pieces)
+        return err_sys(err, -ENOMEM, "%zu inputs", job->n_inputs);
+    for (size_t i = 0; i < job->n_inputs; i++)
+        build->pieces[i] =
+            (struct input_piece){.path = job->inputs[i], .end = UINT64_MAX, .is_exact = true};
+    return 0;
+}
+
 static int build_plan(struct build *build, const struct state *state, struct err *err)
 {
     const struct job *job = build->job;
@@ -81,6 +94,8 @@ static int build_plan(struct build *build, const struct state *state, struct err
     int ret = job_check(job, err);
     if (!ret)
         ret = inputs_stat(job, &len, err);
+    if (!ret)
+        ret = pieces_make(build, err);
     if (ret)
         return ret;
     build->desc.schema = job->schema;
@@ -113,6 +128,8 @@ static int build_map(struct build *build, struct err *err)
     plan_map(schema, build->job->memory, build->n_threads, &plan);
     build->order = plan_order(build->job, schema);
     struct map_params params = {.job = build->job,
+                                .pieces = build->pieces,
+                                .n_pieces = build->job->n_inputs,
                                 .schema = schema,
                                 .order = build->order,
                                 .has_sample = value_coding_wants_sample(build->job, schema->kind),
@@ -190,6 +207,8 @@ static int reduce_shards(struct build *build, const struct reduce_plan *plan,
                                  .totals = build->map.totals,
                                  .coding = &build->coding};
     struct reduce_params params = {.job = build->job,
+                                   .pieces = build->pieces,
+                                   .n_pieces = build->job->n_inputs,
                                    .store = build->store,
                                    .dir = build->staging.dir,
                                    .level = &level,
@@ -350,6 +369,7 @@ int build_run(struct store *store, const struct state *state, const struct job *
         *result = done;
     }
     map_output_release(&build.map);
+    free(build.pieces);
     value_coding_release(&build.coding);
     version_desc_release(&build.desc);
     delta_base_release(&build.base);

@@ -5,18 +5,19 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct feed_input {
     struct input *input; /* open from its first block to the last one given back */
     uint32_t n_blocks;   /* handed out and not given back */
     bool is_busy;        /* a worker reads from it */
     bool has_ended;
+    struct piece_seen seen; /* once it was read to its end */
 };
 
 struct feed {
+    const struct input_piece *pieces;
+    size_t n_pieces;
     const struct job *job;
     const struct input_options *options;
     pthread_mutex_t lock; /* guards all below; not held while reading */
@@ -25,31 +26,20 @@ struct feed {
     uint32_t limit; /* inputs from here on are not read */
     uint64_t file_bytes;
     uint64_t text_bytes;
-    struct feed_input inputs[];
+    struct feed_input inputs[]; /* one a piece */
 };
 
-void seq_place(const struct job *job, uint64_t seq, char out[PLACE_MAX])
+int feed_new(const struct input_piece *pieces, size_t n_pieces, const struct job *job,
+             const struct input_options *options, struct feed **out)
 {
-    uint64_t input = seq >> SEQ_LINE_BITS;
-    uint64_t line = seq & ((1ULL << SEQ_LINE_BITS) - 1);
-    const char *path = input < job->n_inputs ? job->inputs[input] : "?";
-    /* A long path keeps its end, which tells files apart. */
-    size_t len = strlen(path);
-    const char *shown = len > PLACE_MAX - 32 ? path + len - (PLACE_MAX - 32) : path;
-    if (line)
-        snprintf(out, PLACE_MAX, "%s:%llu", shown, (unsigned long long)line);
-    else
-        snprintf(out, PLACE_MAX, "%s", shown);
-}
-
-int feed_new(const struct job *job, const struct input_options *options, struct feed **out)
-{
-    struct feed *feed = calloc(1, sizeof *feed + job->n_inputs * sizeof feed->inputs[0]);
+    struct feed *feed = calloc(1, sizeof *feed + n_pieces * sizeof feed->inputs[0]);
     if (!feed)
         return -ENOMEM;
+    feed->pieces = pieces;
+    feed->n_pieces = n_pieces;
     feed->job = job;
     feed->options = options;
-    feed->limit = (uint32_t)job->n_inputs;
+    feed->limit = (uint32_t)n_pieces;
     pthread_mutex_init(&feed->lock, NULL);
     pthread_cond_init(&feed->freed, NULL);
     *out = feed;
@@ -60,7 +50,7 @@ void feed_free(struct feed *feed)
 {
     if (!feed)
         return;
-    for (size_t i = 0; i < feed->job->n_inputs; i++)
+    for (size_t i = 0; i < feed->n_pieces; i++)
         input_close(feed->inputs[i].input);
     pthread_cond_destroy(&feed->freed);
     pthread_mutex_destroy(&feed->lock);
@@ -115,10 +105,10 @@ static void input_unclaim(struct feed *feed, uint32_t index, int got, uint64_t f
 
 static int claimed_open(struct feed *feed, uint32_t index, struct err *err)
 {
-    const char *path = feed->job->inputs[index];
+    const struct input_piece *piece = &feed->pieces[index];
     enum input_format format = INPUT_AUTO;
-    int ret = input_format_of(path, feed->job->format, &format, err);
-    return ret ? ret : input_open(path, format, feed->options, &feed->inputs[index].input, err);
+    int ret = input_format_of(piece->path, feed->job->format, &format, err);
+    return ret ? ret : input_open(piece, format, feed->options, &feed->inputs[index].input, err);
 }
 
 int feed_take(struct feed *feed, struct input_block *block, uint32_t *index,
@@ -138,6 +128,9 @@ int feed_take(struct feed *feed, struct input_block *block, uint32_t *index,
         }
         if (!got)
             got = input_take(it->input, block, err);
+        if (!got)
+            it->seen = (struct piece_seen){input_begin(it->input), input_end(it->input),
+                                           input_line(it->input) - 1};
         *seq = seq_make(i, got < 0 && it->input ? input_line(it->input) : 0);
         *index = i;
         *input = it->input;
@@ -162,6 +155,12 @@ void feed_stop(struct feed *feed, uint32_t index)
     if (index < feed->limit)
         feed->limit = index;
     pthread_cond_broadcast(&feed->freed);
+}
+
+void feed_seen(const struct feed *feed, struct piece_seen *out)
+{
+    for (size_t i = 0; i < feed->n_pieces; i++)
+        out[i] = feed->inputs[i].seen;
 }
 
 void feed_bytes(struct feed *feed, uint64_t *file_bytes, uint64_t *text_bytes)

@@ -6,10 +6,7 @@
  */
 #include "builder/input.h"
 
-#include "base/buf.h"
-#include "base/bytes.h"
-#include "builder/input_format.h"
-#include "builder/stream.h"
+#include "builder/input_impl.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,20 +14,7 @@
 #include <strings.h>
 #include <sys/mman.h>
 
-enum { HEADER_MAX = 1 << 20 };
-
-struct input {
-    const struct input_format_ops *ops;
-    struct input_options options;
-    struct input_columns columns;
-    struct stream *stream;
-    struct buf carry; /* read, but behind the last block's last row */
-    uint64_t line;
-    uint64_t bytes_text;
-    bool at_end;
-};
-
-static const struct input_format_ops *format_ops(enum input_format format)
+const struct input_format_ops *input_format_ops_of(enum input_format format)
 {
     switch (format) {
     case INPUT_TSV:
@@ -82,67 +66,14 @@ int input_columns_check(const struct input_options *options, enum input_format f
 {
     struct input_columns columns;
     /* Names can only be looked up in a header, which is read when the file is opened. */
-    if (options->header && format != INPUT_JSONL)
+    const struct input_format_ops *ops = input_format_ops_of(format);
+    if (options->header && ops->has_header)
         return 0;
-    return format_ops(format)->columns(options, NULL, 0, &columns, err);
-}
-
-/* Line ends in data[0, len). In strips whose counts fit a byte each, which the compiler turns into vectors. */
-static uint64_t count_lines(const char *data, size_t len)
-{
-    enum { WIDTH = 64, ROUNDS = 255 };
-    uint64_t n = 0;
-    while (len >= WIDTH) {
-        uint8_t counts[WIDTH] = {0};
-        size_t rounds = len / WIDTH < ROUNDS ? len / WIDTH : ROUNDS;
-        for (size_t r = 0; r < rounds; r++, data += WIDTH)
-            for (int i = 0; i < WIDTH; i++)
-                counts[i] += data[i] == '\n';
-        for (int i = 0; i < WIDTH; i++)
-            n += counts[i];
-        len -= rounds * WIDTH;
-    }
-    for (size_t i = 0; i < len; i++)
-        n += data[i] == '\n';
-    return n;
-}
-
-void row_cut_lines(struct row_cut *cut, const char *data, size_t len)
-{
-    const char *from = data + cut->scanned;
-    size_t n_new = len - cut->scanned;
-    const char *end = NULL;
-    if (n_new)
-        end = cut->first ? memchr(from, '\n', n_new) : memrchr(from, '\n', n_new);
-    cut->scanned = len;
-    if (!end)
-        return;
-    cut->row_end = (size_t)(end - data) + 1;
-    cut->lines = count_lines(data, cut->row_end);
-}
-
-int input_block_line(struct input_block *block, uint64_t *line, char **text, size_t *len)
-{
-    while (block->pos < block->len) {
-        char *at = block->data + block->pos;
-        char *end = memchr(at, '\n', block->len - block->pos);
-        size_t n = end ? (size_t)(end - at) : block->len - block->pos;
-        block->row_begin = block->pos;
-        block->pos += n + (end ? 1 : 0);
-        *line = block->line++;
-        if (n && at[n - 1] == '\r')
-            n--;
-        if (n == 0)
-            continue;
-        *text = at;
-        *len = n;
-        return 1;
-    }
-    return 0;
+    return ops->columns(options, NULL, 0, &columns, err);
 }
 
 /* A mapping of its own: it grows without a copy, and what long rows took goes back at the end. */
-static int block_reserve(struct input_block *block, size_t cap, struct err *err)
+int input_block_reserve(struct input_block *block, size_t cap, struct err *err)
 {
     if (block->cap >= cap)
         return 0;
@@ -163,20 +94,42 @@ void input_block_release(struct input_block *block)
     *block = (struct input_block){0};
 }
 
-/* Tops the block up to its capacity. */
-static int block_fill(struct input *input, struct input_block *block, struct err *err)
+/* How much to read: up to the piece's end, and behind it in small steps, as only the last row's end is wanted there. */
+static size_t fill_len(const struct input *input, const struct input_block *block)
 {
-    if (input->at_end || block->len == block->cap)
-        return 0;
+    enum { BEHIND_LEN = 64 << 10 };
+    size_t room = block->cap - block->len;
+    uint64_t at = input->pos + block->len;
+    uint64_t most = at < input->end ? input->end - at : BEHIND_LEN;
+    return room < most ? room : (size_t)most;
+}
+
+int input_block_fill(struct input *input, struct input_block *block, struct err *err)
+{
     size_t n = 0;
-    int ret =
-        stream_read(input->stream, block->data + block->len, block->cap - block->len, &n, err);
+    size_t len = fill_len(input, block);
+    if (input->at_end || len == 0)
+        return 0;
+    int ret = stream_read(input->stream, block->data + block->len, len, &n, err);
     if (ret)
         return ret;
-    input->at_end = n < block->cap - block->len;
     block->len += n;
-    input->bytes_text += n;
-    return 0;
+    input->at_end = n < len;
+    /* Before the last row is decoded: were the file cut short, it would be called bad. */
+    return input->at_end ? stream_check(input->stream, err) : 0;
+}
+
+/* The last row end before the piece's, or else the first one behind it. */
+static void piece_cut(const struct input *input, struct row_cut *cut, const char *data, size_t len)
+{
+    uint64_t limit = input->end - input->pos;
+    if (len > limit && cut->scanned < limit) {
+        input->ops->cut(cut, data, (size_t)limit);
+        if (cut->row_end)
+            return;
+    }
+    cut->first |= len > limit;
+    input->ops->cut(cut, data, len);
 }
 
 /* The block is full of a row without its end: reads on to the end and throws the row away. */
@@ -187,15 +140,17 @@ static int discard_row(struct input *input, struct input_block *block, struct ro
     cut->first = true;
     while (cut->row_end == 0 && !input->at_end) {
         input->line += cut->lines_seen;
+        input->pos += block->len;
         *cut = (struct row_cut){.state = cut->state, .first = true};
         block->len = 0;
-        int ret = block_fill(input, block, err);
+        int ret = input_block_fill(input, block, err);
         if (ret)
             return ret;
         input->ops->cut(cut, block->data, block->len);
     }
     size_t end = cut->row_end ? cut->row_end : block->len;
     input->line += cut->row_end ? cut->lines : cut->lines_seen;
+    input->pos += end;
     int ret = buf_add(&input->carry, block->data + end, block->len - end);
     block->len = 0;
     return ret ? err_sys(err, ret, "reading rows") : 0;
@@ -207,18 +162,20 @@ static int block_cut(struct input *input, struct input_block *block, struct row_
 {
     size_t row_len_max = input->options.row_len_max;
     for (;;) {
-        int ret = block_fill(input, block, err);
+        int ret = input_block_fill(input, block, err);
         if (ret)
             return ret;
-        input->ops->cut(cut, block->data, block->len);
+        piece_cut(input, cut, block->data, block->len);
         if (cut->row_end || input->at_end)
             return 0;
+        if (block->len < block->cap)
+            continue;
         if (block->cap >= row_len_max)
             return discard_row(input, block, cut, err);
         size_t cap = block->cap + block->cap / 4 + 1;
         if (cap > row_len_max)
             cap = row_len_max;
-        ret = block_reserve(block, cap, err);
+        ret = input_block_reserve(block, cap, err);
         if (ret)
             return ret;
     }
@@ -229,7 +186,7 @@ static int block_start(struct input *input, struct input_block *block, struct er
     size_t cap = input->options.block_len ? input->options.block_len : INPUT_BLOCK_LEN;
     if (cap < input->carry.len + 1)
         cap = input->carry.len + 1;
-    int ret = block_reserve(block, cap, err);
+    int ret = input_block_reserve(block, cap, err);
     if (ret)
         return ret;
     if (input->carry.len)
@@ -242,10 +199,18 @@ static int block_start(struct input *input, struct input_block *block, struct er
     return 0;
 }
 
+/* At the end of the file the last row may lack its line end. */
+static size_t whole_rows(const struct input *input, const struct input_block *block,
+                         const struct row_cut *cut)
+{
+    bool has_tail = input->at_end && block->len <= input->end - input->pos;
+    return has_tail || !cut->row_end ? block->len : cut->row_end;
+}
+
 int input_take(struct input *input, struct input_block *block, struct err *err)
 {
-    if (input->at_end && input->carry.len == 0)
-        return 0;
+    if (input->pos >= input->end || (input->at_end && input->carry.len == 0))
+        return stream_check(input->stream, err);
     struct row_cut cut = {0};
     int ret = block_start(input, block, err);
     if (!ret)
@@ -256,12 +221,12 @@ int input_take(struct input *input, struct input_block *block, struct err *err)
         block->line = input->line;
         return 1;
     }
-    /* At the end of the file the last row may lack its line end. */
-    size_t end = input->at_end ? block->len : cut.row_end;
+    size_t end = whole_rows(input, block, &cut);
     ret = buf_add(&input->carry, block->data + end, block->len - end);
     if (ret)
         return err_sys(err, ret, "reading rows");
     block->len = end;
+    input->pos += end;
     input->line += cut.lines;
     return end > 0;
 }
@@ -288,74 +253,20 @@ int input_next(const struct input *input, struct input_block *block, struct inpu
     return got;
 }
 
-/* Reads what decides where rows begin: a byte order mark, and the header's whole row. */
-static int start_fill(struct input *input, struct input_block *block, bool has_header,
-                      struct row_cut *cut, struct err *err)
-{
-    for (;;) {
-        int ret = block_fill(input, block, err);
-        if (ret)
-            return ret;
-        if (cut->scanned == 0 && block->len >= 3 && memcmp(block->data, "\xEF\xBB\xBF", 3) == 0)
-            block->pos = cut->scanned = 3;
-        if (!has_header || block->len < 3)
-            return 0;
-        input->ops->cut(cut, block->data, block->len);
-        if (cut->row_end || input->at_end)
-            return 0;
-        if (block->cap >= HEADER_MAX)
-            return err_set(err, -EINVAL, "expected a header line of at most %d bytes",
-                           (int)HEADER_MAX);
-        ret = block_reserve(block, 2 * block->cap, err);
-        if (ret)
-            return ret;
-    }
-}
-
-/* Reads the header, settles the columns, and keeps what follows for the first block. */
-static int read_start(struct input *input, struct input_block *block, struct err *err)
-{
-    bool has_header = input->options.header && input->ops != &input_jsonl;
-    struct row_cut cut = {.first = true};
-    int ret = block_reserve(block, has_header ? 4096 : 4, err);
-    if (!ret)
-        ret = start_fill(input, block, has_header, &cut, err);
-    if (ret)
-        return ret;
-    char *header = NULL;
-    size_t len = 0;
-    if (has_header) {
-        size_t end = cut.row_end ? cut.row_end : block->len;
-        header = block->data + block->pos;
-        len = end - block->pos;
-        block->pos = end;
-        input->line += cut.lines;
-    }
-    ret = buf_add(&input->carry, block->data + block->pos, block->len - block->pos);
-    if (ret)
-        return err_sys(err, ret, "reading rows");
-    while (len && (header[len - 1] == '\n' || header[len - 1] == '\r'))
-        len--;
-    return input->ops->columns(&input->options, header, len, &input->columns, err);
-}
-
-int input_open(const char *path, enum input_format format, const struct input_options *options,
-               struct input **out, struct err *err)
+int input_open(const struct input_piece *piece, enum input_format format,
+               const struct input_options *options, struct input **out, struct err *err)
 {
     struct input *input = calloc(1, sizeof *input);
     if (!input)
-        return err_sys(err, -ENOMEM, "%s: opening", path);
-    input->ops = format_ops(format);
+        return err_sys(err, -ENOMEM, "%s: opening", piece->path);
+    input->ops = input_format_ops_of(format);
     input->options = *options;
+    input->end = UINT64_MAX;
     input->line = 1;
-    int ret = stream_open(path, &input->stream, err);
-    if (!ret) {
-        struct input_block start = {0};
-        ret = read_start(input, &start, err);
-        input_block_release(&start);
-        if (ret == -EINVAL)
-            err_wrap(err, ret, "%s", path);
-    }
+    int ret = input_start(input, piece, err);
+    input->end = piece->end;
+    if (!ret && input->end != UINT64_MAX && !stream_is_plain(input->stream))
+        ret = err_set(err, -EINVAL, "%s: a compressed file cannot be cut into pieces", piece->path);
     if (ret) {
         input_close(input);
         return ret;
@@ -373,14 +284,42 @@ void input_close(struct input *input)
     free(input);
 }
 
+int input_count_rows(const char *path, enum input_format format,
+                     const struct input_options *options, uint64_t upto, uint64_t *n,
+                     struct err *err)
+{
+    struct input_piece piece = {.path = path, .end = upto, .is_exact = true};
+    struct input *input = NULL;
+    struct input_block block = {0};
+    int got = input_open(&piece, format, options, &input, err);
+    while (!got && (got = input_take(input, &block, err)) > 0)
+        got = 0;
+    if (!got)
+        *n = input->line - 1;
+    input_block_release(&block);
+    input_close(input);
+    return got;
+}
+
+uint64_t input_begin(const struct input *input)
+{
+    return input->begin;
+}
+
+uint64_t input_end(const struct input *input)
+{
+    return input->pos;
+}
+
 uint64_t input_bytes_read(const struct input *input)
 {
-    return stream_file_bytes(input->stream);
+    return stream_is_plain(input->stream) ? input_bytes_text(input)
+                                          : stream_file_bytes(input->stream);
 }
 
 uint64_t input_bytes_text(const struct input *input)
 {
-    return input->bytes_text;
+    return input->pos - input->begin;
 }
 
 uint64_t input_line(const struct input *input)

@@ -3,8 +3,8 @@
  * input: the seam between files of rows and the builder. One table of functions a format.
  *
  * An input is read in blocks of whole rows: taking a block (reading, decompressing, finding the last row's end) is
- * serial and cheap, decoding its rows is the dear part and runs in any thread. A row's place is its input and the
- * number of its first line, so order and error texts do not depend on who decoded it.
+ * serial and cheap, decoding its rows is the dear part and runs in any thread. A row's place is its piece and the
+ * number of its first line there, so order and error texts do not depend on who decoded it.
  *
  * Text rules, the same for every format: lines end in LF or CRLF, empty lines are skipped, a UTF-8 byte order mark at the
  * start of a file is skipped, the last line may lack its end (but then it deletes nothing: a file cut short would).
@@ -14,7 +14,7 @@
  *
  * Threads: input_take() one at a time for an input; input_next() one at a time for a block, blocks in parallel.
  * Memory: a block owns its bytes and grows to the longest row (options.row_len_max); rows point into it.
- * Errors: -EINVAL for columns that do not exist, -ENOENT, -EACCES, -EBADMSG for a damaged compressed file, -EIO, -ENOMEM.
+ * Errors: -ESTALE for a file that changed while it was read, -EINVAL for columns that do not exist, -ENOENT, -EACCES, -EBADMSG for a damaged compressed file, -EIO, -ENOMEM.
  * A row that cannot be decoded gives -EBADMSG from input_next() and the next call goes on with the row after it.
  */
 #ifndef FKV_BUILDER_INPUT_H
@@ -65,7 +65,7 @@ struct field {
 };
 
 struct input_row {
-    uint64_t line; /* the first line is 1 */
+    uint64_t line; /* the first line of the piece is 1 */
     struct field key;
     struct field value;
     bool deleted; /* the row says so itself (JSON) */
@@ -92,12 +92,27 @@ int input_format_of(const char *path, enum input_format asked, enum input_format
 int input_columns_check(const struct input_options *options, enum input_format format,
                         struct err *err);
 
-/* Opens path; options are borrowed. Reads the header when there is one. */
-int input_open(const char *path, enum input_format format, const struct input_options *options,
-               struct input **out, struct err *err);
+/*
+ * Opens a piece; options are borrowed. Reads the header when there is one, from the file's start.
+ *
+ * A file's pieces hold each of its rows once if each begins where the one before it ended, and the first at 0. Where that is not
+ * so, a border was guessed wrongly: such a piece is opened again with is_exact at the border where the one before it
+ * ended. Until then all that is wrong with its rows may be the border's fault.
+ */
+int input_open(const struct input_piece *piece, enum input_format format,
+               const struct input_options *options, struct input **out, struct err *err);
 void input_close(struct input *input);
 
-/* The next rows: 1 with a block, 0 at the end. */
+/* Where the piece's first row really begins; and, after its last block, where its last one ends. */
+uint64_t input_begin(const struct input *input);
+uint64_t input_end(const struct input *input);
+
+/* What input_row.line counts, of the rows that begin in [0, upto) of the file, header and empty lines included. */
+int input_count_rows(const char *path, enum input_format format,
+                     const struct input_options *options, uint64_t upto, uint64_t *n,
+                     struct err *err);
+
+/* The next rows: 1 with a block, 0 at the piece's end. */
 int input_take(struct input *input, struct input_block *block, struct err *err);
 
 /* The block's next row: 1, 0 at its end, -EBADMSG for a row that is bad: row->line and err say where and why. */

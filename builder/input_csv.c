@@ -214,5 +214,9 @@ static int csv_columns(const struct input_options *options, char *header, size_t
     return input_columns_choose(options, names, lens, n, header != NULL, out, err);
 }
 
-const struct input_format_ops input_csv = {
-    .name = "CSV", .cut = csv_cut, .next = csv_next, .columns = csv_columns};
+const struct input_format_ops input_csv = {.name = "CSV",
+                                           .is_text = true,
+                                           .has_header = true,
+                                           .cut = csv_cut,
+                                           .next = csv_next,
+                                           .columns = csv_columns};

@@ -31,6 +31,8 @@ struct row_cut {
 
 struct input_format_ops {
     const char *name;
+    bool is_text;    /* lines, perhaps behind a byte order mark */
+    bool has_header; /* options.header means something */
     /* Scans data[cut->scanned, len) and moves cut on. Called again with more bytes while row_end is 0. */
     void (*cut)(struct row_cut *cut, const char *data, size_t len);
     int (*next)(const struct input_columns *columns, struct input_block *block,

@@ -139,5 +139,8 @@ static int jsonl_columns(const struct input_options *options, char *header, size
     return 0;
 }
 
-const struct input_format_ops input_jsonl = {
-    .name = "JSONL", .cut = row_cut_lines, .next = jsonl_next, .columns = jsonl_columns};
+const struct input_format_ops input_jsonl = {.name = "JSONL",
+                                             .is_text = true,
+                                             .cut = row_cut_lines,
+                                             .next = jsonl_next,
+                                             .columns = jsonl_columns};

@@ -129,5 +129,9 @@ static int tsv_columns(const struct input_options *options, char *header, size_t
     return input_columns_choose(options, names, lens, n, header != NULL, out, err);
 }
 
-const struct input_format_ops input_tsv = {
-    .name = "TSV", .cut = row_cut_lines, .next = tsv_next, .columns = tsv_columns};
+const struct input_format_ops input_tsv = {.name = "TSV",
+                                           .is_text = true,
+                                           .has_header = true,
+                                           .cut = row_cut_lines,
+                                           .next = tsv_next,
+                                           .columns = tsv_columns};

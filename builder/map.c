@@ -3,7 +3,6 @@
 
 #include "base/scope.h"
 #include "builder/bad_rows.h"
-#include "builder/feed.h"
 #include "builder/plan.h"
 #include "builder/row.h"
 
@@ -147,7 +146,7 @@ static int worker_block(struct worker *worker, const struct input *input, uint32
         if (ret == -EBADMSG) {
             uint64_t first = bad_rows_add(&map->bad, seq, reason.text);
             if (first != BAD_ROWS_FEW)
-                feed_stop(map->feed, (uint32_t)(first >> SEQ_LINE_BITS));
+                feed_stop(map->feed, (uint32_t)seq_piece(first));
             continue;
         }
         if (!ret)
@@ -220,7 +219,7 @@ static int worker_main(void *context, uint32_t number, struct err *err)
         ret = err_sys(&fault, counted, "sampling values");
     if (ret) {
         map_fail(map, ret, seq, &fault);
-        feed_stop(map->feed, seq == UINT64_MAX ? 0 : (uint32_t)(seq >> SEQ_LINE_BITS));
+        feed_stop(map->feed, seq == UINT64_MAX ? 0 : (uint32_t)seq_piece(seq));
     }
     if (worker.has_spilled || map->params->spill)
         arena_release(worker.arena);
@@ -286,10 +285,12 @@ static int map_start(struct map *map, const struct input_options *options, struc
     uint32_t n = map->params->n_workers;
     out->arenas = calloc(n, sizeof *out->arenas);
     out->scratches = calloc(n, sizeof *out->scratches);
-    if (!out->arenas || !out->scratches)
+    out->seen = calloc(map->params->n_pieces, sizeof *out->seen);
+    if (!out->arenas || !out->scratches || !out->seen)
         return err_sys(err, -ENOMEM, "starting %u workers", n);
     out->n_workers = n;
-    int ret = feed_new(map->params->job, options, &map->feed);
+    int ret =
+        feed_new(map->params->pieces, map->params->n_pieces, map->params->job, options, &map->feed);
     return ret ? err_sys(err, ret, "starting %u workers", n) : 0;
 }
 
@@ -306,7 +307,7 @@ int map_run(struct engine *engine, const struct map_params *params, struct meter
         .n_tasks = params->n_workers, .task = worker_main, .tick = map_tick, .context = &map};
     *out = (struct map_output){0};
     pthread_mutex_init(&map.lock, NULL);
-    bad_rows_init(&map.bad, params->job);
+    bad_rows_init(&map.bad, params->job, params->pieces, params->n_pieces);
     int ret = map_start(&map, &options, err);
     if (!ret)
         ret = engine->run(engine, &work, err);
@@ -317,6 +318,7 @@ int map_run(struct engine *engine, const struct map_params *params, struct meter
     if (map.feed) {
         uint64_t file_bytes = 0;
         feed_bytes(map.feed, &file_bytes, &out->input_bytes);
+        feed_seen(map.feed, out->seen);
         map_tick(&map);
     }
     bad_rows_tell(&map.bad, meter->hooks);
@@ -339,10 +341,12 @@ void map_output_release(struct map_output *output)
     }
     free(output->arenas);
     free(output->scratches);
+    free(output->seen);
     value_sample_release(&output->sample);
     output->runs = NULL;
     output->arenas = NULL;
     output->scratches = NULL;
+    output->seen = NULL;
     output->n_runs = 0;
     output->n_workers = 0;
 }

@@ -6,12 +6,13 @@
  * Runs have the order that the kind of the table is written in, and of the rows of one key the one that wins comes first.
  *
  * Threads: map_run() runs its workers on the engine; its output is immutable. Memory: n_workers * (arena + block + parser).
- * Errors: -EBADMSG for too many bad rows (the first by input and line is named), those of inputs and scratch files.
+ * Errors: -EBADMSG for too many bad rows (the first by piece and line is named), those of inputs and scratch files.
  */
 #ifndef FKV_BUILDER_MAP_H
 #define FKV_BUILDER_MAP_H
 
 #include "builder/engine.h"
+#include "builder/feed.h"
 #include "builder/job.h"
 #include "builder/meter.h"
 #include "builder/run.h"
@@ -22,6 +23,8 @@
 
 struct map_params {
     const struct job *job;
+    const struct input_piece *pieces; /* of the job's inputs, in their order */
+    size_t n_pieces;
     const struct schema *schema; /* the shape; n_shards is not used */
     struct run_order order;
     bool has_sample; /* values are wanted to try compression on */
@@ -43,6 +46,7 @@ struct map_output {
     struct level_totals totals; /* of good rows */
     struct value_sample sample; /* while has_sample */
     uint64_t input_bytes;       /* after decompression */
+    struct piece_seen *seen;    /* one a piece */
 };
 
 int map_run(struct engine *engine, const struct map_params *params, struct meter *meter,

@@ -2,9 +2,9 @@
 #include "builder/reduce.h"
 
 #include "base/scope.h"
-#include "builder/feed.h"
 #include "builder/merge.h"
 #include "builder/part_file.h"
+#include "builder/seq.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -56,13 +56,15 @@ static void key_keep(struct shard *shard, const struct run_entry *next)
 
 static int repeat_error(const struct shard *shard, const struct run_entry *next, struct err *err)
 {
-    const struct job *job = shard->reduce->params->job;
+    const struct reduce_params *params = shard->reduce->params;
+    struct seq_places places = {
+        .pieces = params->pieces, .n_pieces = params->n_pieces, .job = params->job};
     char first[PLACE_MAX];
     char second[PLACE_MAX];
     char key[4 * KEY_BYTES_MAX + 1];
     size_t n = 0;
-    seq_place(job, shard->seq, first);
-    seq_place(job, next->seq, second);
+    seq_place(&places, shard->seq, first);
+    seq_place(&places, next->seq, second);
     if (next->entry.key_len == 0)
         snprintf(key, sizeof key, "%llu", (unsigned long long)next->entry.key);
     for (size_t i = 0; i < next->entry.key_len; i++) {

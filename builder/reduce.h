@@ -10,13 +10,16 @@
 #define FKV_BUILDER_REDUCE_H
 
 #include "builder/engine.h"
+#include "builder/input.h"
 #include "builder/meter.h"
 #include "builder/run.h"
 #include "builder/shard_writer.h"
 #include "format/version.h"
 
 struct reduce_params {
-    const struct job *job; /* policy, and names for error texts */
+    const struct job *job; /* policy, and with the pieces names for error texts */
+    const struct input_piece *pieces;
+    size_t n_pieces;
     struct store *store;
     const char *dir; /* staging */
     const struct level_params *level;

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/stream.h"
 
-#include "base/scope.h"
+#include "builder/source.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <strings.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -23,10 +20,11 @@ typedef int (*inflate_fn)(struct stream *stream, void *out, size_t len, size_t *
 
 struct stream {
     char *path;
-    int fd;
+    struct source *source;
     inflate_fn inflate;
-    uint64_t file_bytes;
-    uint8_t *raw; /* compressed bytes not yet used: raw[raw_pos, raw_len) */
+    uint64_t off;        /* in the file, of what is read next */
+    uint64_t file_bytes; /* taken from it */
+    uint8_t *raw;        /* compressed bytes not yet used: raw[raw_pos, raw_len) */
     size_t raw_pos;
     size_t raw_len;
     bool at_end;   /* the file has no more bytes */
@@ -38,15 +36,11 @@ struct stream {
 
 static int file_read(struct stream *stream, void *data, size_t len, size_t *n_read, struct err *err)
 {
-    ssize_t n;
-    do
-        n = read(stream->fd, data, len);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return err_sys(err, -errno, "%s: reading at byte %llu", stream->path,
-                       (unsigned long long)stream->file_bytes);
-    stream->file_bytes += (uint64_t)n;
-    *n_read = (size_t)n;
+    int ret = source_read(stream->source, stream->off, data, len, n_read, err);
+    if (ret)
+        return ret;
+    stream->off += *n_read;
+    stream->file_bytes += *n_read;
     return 0;
 }
 
@@ -150,31 +144,28 @@ static int inflate_choose(struct stream *stream, struct err *err)
     return stream->raw ? 0 : err_sys(err, -ENOMEM, "%s: opening", stream->path);
 }
 
-static int file_open(struct stream *stream, struct err *err)
+/* Only bytes that are rows as they stand can be begun in the middle. */
+static int offset_check(const struct stream *stream, struct err *err)
 {
-    stream->fd = open(stream->path, O_RDONLY | O_CLOEXEC);
-    if (stream->fd < 0)
-        return err_sys(err, -errno, "%s: opening", stream->path);
-    struct stat st;
-    if (fstat(stream->fd, &st))
-        return err_sys(err, -errno, "%s: opening", stream->path);
-    if (S_ISDIR(st.st_mode))
-        return err_set(err, -EISDIR, "%s: expected a file of rows, found a directory",
-                       stream->path);
-    posix_fadvise(stream->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return 0;
+    if (stream->off == 0 || (!stream->raw && source_is_file(stream->source)))
+        return 0;
+    return err_set(err, -EINVAL, "%s: only plain files can be read from the middle (byte %llu)",
+                   stream->path, (unsigned long long)stream->off);
 }
 
-int stream_open(const char *path, struct stream **out, struct err *err)
+int stream_open(const char *path, uint64_t off, struct stream **out, struct err *err)
 {
     struct stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return err_sys(err, -ENOMEM, "%s: opening", path);
-    stream->fd = -1;
+    stream->off = off;
     stream->path = strdup(path);
-    int ret = stream->path ? file_open(stream, err) : err_sys(err, -ENOMEM, "%s: opening", path);
+    int ret = stream->path ? source_open(path, &stream->source, err)
+                           : err_sys(err, -ENOMEM, "%s: opening", path);
     if (!ret)
         ret = inflate_choose(stream, err);
+    if (!ret)
+        ret = offset_check(stream, err);
     if (ret) {
         stream_close(stream);
         return ret;
@@ -190,8 +181,7 @@ void stream_close(struct stream *stream)
     if (stream->has_zlib)
         inflateEnd(&stream->zlib);
     ZSTD_freeDStream(stream->zstd);
-    if (stream->fd >= 0)
-        close(stream->fd);
+    source_close(stream->source);
     free(stream->raw);
     free(stream->path);
     free(stream);
@@ -231,4 +221,19 @@ int stream_read(struct stream *stream, void *data, size_t len, size_t *n_read, s
 uint64_t stream_file_bytes(const struct stream *stream)
 {
     return stream->file_bytes;
+}
+
+bool stream_is_plain(const struct stream *stream)
+{
+    return !stream->raw;
+}
+
+const char *stream_path(const struct stream *stream)
+{
+    return stream->path;
+}
+
+int stream_check(struct stream *stream, struct err *err)
+{
+    return source_check(stream->source, err);
 }

@@ -13,12 +13,14 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct stream;
 
-int stream_open(const char *path, struct stream **out, struct err *err);
+/* From byte off of the file on; -EINVAL when that is not 0 and the file is compressed, or a pipe. */
+int stream_open(const char *path, uint64_t off, struct stream **out, struct err *err);
 void stream_close(struct stream *stream);
 
 /* Fills data[0, len) as far as there are bytes: *n_read is less than len at the end only. */
@@ -26,6 +28,14 @@ int stream_read(struct stream *stream, void *data, size_t len, size_t *n_read, s
 
 /* Bytes taken from the file so far. */
 uint64_t stream_file_bytes(const struct stream *stream);
+
+/* Not compressed: its bytes are the file's. */
+bool stream_is_plain(const struct stream *stream);
+
+const char *stream_path(const struct stream *stream);
+
+/* -ESTALE when the file is not what it was when it was opened. */
+int stream_check(struct stream *stream, struct err *err);
 
 /* The path's length without a compression suffix. */
 size_t stream_plain_name_len(const char *path);

@@ -45,6 +45,13 @@ static const char *write_file(const char *name, const void *data, size_t len)
     return path_of(name);
 }
 
+static int open_whole(const char *path, enum input_format format,
+                      const struct input_options *options, struct input **out, struct err *err)
+{
+    struct input_piece piece = {.path = path, .end = UINT64_MAX, .is_exact = true};
+    return input_open(&piece, format, options, out, err);
+}
+
 /* Reads all rows as one line of text each: "line|key|value", "line|key|-" without value, "line!" for a bad row. */
 static void read_rows(const char *path, enum input_format format,
                       const struct input_options *options, char *out, size_t cap, char *reason)
@@ -54,7 +61,7 @@ static void read_rows(const char *path, enum input_format format,
     struct err err = {0};
     size_t n = 0;
     int got;
-    if (input_open(path, format, options, &input, &err))
+    if (open_whole(path, format, options, &input, &err))
         fail_msg("%s", err.text);
     out[0] = 0;
     while ((got = input_take(input, &block, &err)) > 0) {
@@ -159,7 +166,7 @@ static void tsv__a_column_that_is_not_there_is_named(void **state)
     struct input *input = NULL;
     struct err err = {0};
     const char *path = write_file("rows", "id\tv\n", 5);
-    assert_int_equal(input_open(path, INPUT_TSV, &options, &input, &err), -EINVAL);
+    assert_int_equal(open_whole(path, INPUT_TSV, &options, &input, &err), -EINVAL);
     assert_non_null(strstr(err.text, "uid"));
 }
 
@@ -170,7 +177,7 @@ static void tsv__nul_and_high_bytes_pass(void **state)
     struct input *input = NULL;
     struct input_block block = {0};
     struct input_row row;
-    assert_int_equal(input_open(path, INPUT_TSV, &options, &input, NULL), 0);
+    assert_int_equal(open_whole(path, INPUT_TSV, &options, &input, NULL), 0);
     assert_int_equal(input_take(input, &block, NULL), 1);
     assert_int_equal(input_next(input, &block, &row, NULL), 1);
     assert_int_equal(row.key.len, 3);
@@ -343,7 +350,7 @@ static int read_all(const char *path, struct err *err)
     struct input_options options = {.row_len_max = 1000};
     struct input *input = NULL;
     struct input_block block = {0};
-    int got = input_open(path, INPUT_TSV, &options, &input, err);
+    int got = open_whole(path, INPUT_TSV, &options, &input, err);
     while (!got && (got = input_take(input, &block, err)) > 0)
         got = 0;
     input_block_release(&block);

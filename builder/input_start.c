@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a piece's rows begin. At the file's start: behind a byte order mark and the header. In the middle: where the piece
+ * says, when that is exact; else behind the first line end at or after the byte before the piece, which is right unless that
+ * line end is quoted (CSV). Whoever cut the file compares borders and reads such a piece again.
+ */
+#include "builder/input_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEADER_MAX = 1 << 20, LOOK_LEN = 64 << 10 };
+
+static bool has_header(const struct input *input)
+{
+    return input->options.header && input->ops->has_header;
+}
+
+/* Reads what decides where rows begin: a byte order mark, and the header's whole row. */
+static int start_fill(struct input *input, struct input_block *block, struct row_cut *cut,
+                      struct err *err)
+{
+    for (;;) {
+        int ret = input_block_fill(input, block, err);
+        if (ret)
+            return ret;
+        if (cut->scanned == 0 && block->len >= 3 && memcmp(block->data, "\xEF\xBB\xBF", 3) == 0)
+            block->pos = cut->scanned = 3;
+        if (!has_header(input) || block->len < 3)
+            return 0;
+        input->ops->cut(cut, block->data, block->len);
+        if (cut->row_end || input->at_end)
+            return 0;
+        if (block->cap >= HEADER_MAX)
+            return err_set(err, -EINVAL, "expected a header line of at most %d bytes",
+                           (int)HEADER_MAX);
+        ret = input_block_reserve(block, 2 * block->cap, err);
+        if (ret)
+            return ret;
+    }
+}
+
+/* Reads the header, settles the columns, and keeps what follows for the first block. */
+static int read_start(struct input *input, struct input_block *block, struct err *err)
+{
+    struct row_cut cut = {.first = true};
+    char *header = NULL;
+    size_t len = 0;
+    int ret = input_block_reserve(block, has_header(input) ? 4096 : 4, err);
+    if (!ret && input->ops->is_text)
+        ret = start_fill(input, block, &cut, err);
+    if (ret)
+        return ret;
+    if (has_header(input)) {
+        size_t end = cut.row_end ? cut.row_end : block->len;
+        header = block->data + block->pos;
+        len = end - block->pos;
+        block->pos = end;
+        input->line += cut.lines;
+    }
+    input->pos = block->pos;
+    ret = buf_add(&input->carry, block->data + block->pos, block->len - block->pos);
+    if (ret)
+        return err_sys(err, ret, "reading rows");
+    while (len && (header[len - 1] == '\n' || header[len - 1] == '\r'))
+        len--;
+    return input->ops->columns(&input->options, header, len, &input->columns, err);
+}
+
+static int start_at_zero(struct input *input, const char *path, struct err *err)
+{
+    struct input_block block = {0};
+    int ret = stream_open(path, 0, &input->stream, err);
+    if (ret)
+        return ret;
+    ret = read_start(input, &block, err);
+    input_block_release(&block);
+    return ret == -EINVAL ? err_wrap(err, ret, "%s", path) : ret;
+}
+
+/* The columns of a piece that does not hold the header itself. */
+static int columns_of_file(struct input *input, const char *path, struct err *err)
+{
+    int ret;
+    if (has_header(input)) {
+        ret = start_at_zero(input, path, err);
+        stream_close(input->stream);
+        input->stream = NULL;
+        buf_clear(&input->carry);
+        input->at_end = false;
+        input->line = 1;
+        return ret;
+    }
+    ret = input->ops->columns(&input->options, NULL, 0, &input->columns, err);
+    return ret == -EINVAL ? err_wrap(err, ret, "%s", path) : ret;
+}
+
+/* Moves behind the next line end; input->pos is the byte before the piece. */
+static int look_for_line(struct input *input, struct input_block *block, struct err *err)
+{
+    int ret = input_block_reserve(block, LOOK_LEN, err);
+    while (!ret) {
+        input->pos += block->len;
+        block->len = 0;
+        ret = input_block_fill(input, block, err);
+        if (ret || block->len == 0)
+            return ret;
+        char *end = memchr(block->data, '\n', block->len);
+        if (!end)
+            continue;
+        size_t n = (size_t)(end - block->data) + 1;
+        input->pos += n;
+        ret = buf_add(&input->carry, end + 1, block->len - n);
+        return ret ? err_sys(err, ret, "reading rows") : 0;
+    }
+    return ret;
+}
+
+static int start_in_text(struct input *input, const struct input_piece *piece, struct err *err)
+{
+    struct input_block block = {0};
+    input->pos = piece->is_exact ? piece->begin : piece->begin - 1;
+    int ret = stream_open(piece->path, input->pos, &input->stream, err);
+    if (!ret && !piece->is_exact)
+        ret = look_for_line(input, &block, err);
+    input_block_release(&block);
+    input->begin = input->pos;
+    return ret;
+}
+
+int input_start(struct input *input, const struct input_piece *piece, struct err *err)
+{
+    if (piece->begin == 0)
+        return start_at_zero(input, piece->path, err);
+    int ret = columns_of_file(input, piece->path, err);
+    return ret ? ret : start_in_text(input, piece, err);
+}
