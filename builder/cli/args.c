@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/args.h"
 
+#include "base/quantity.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -29,51 +31,6 @@ static int number(const char *text, double *out, const char **rest)
     *out = strtod(text, &end);
     *rest = end;
     return isfinite(*out) ? 0 : -EINVAL;
-}
-
-int arg_size(const char *text, uint64_t *out)
-{
-    static const char units[] = "KMGT";
-    const char *rest = NULL;
-    double n = 0;
-    double scale = 1;
-    if (number(text, &n, &rest))
-        return -EINVAL;
-    if (*rest && *rest != 'B') {
-        const char *unit = strchr(units, toupper((unsigned char)*rest));
-        if (!unit)
-            return -EINVAL;
-        scale = (double)(1ULL << (10 * (unit - units + 1)));
-        rest++;
-        rest += *rest == 'i';
-    }
-    rest += *rest == 'B';
-    if (*rest || n * scale > 9e18)
-        return -EINVAL;
-    *out = (uint64_t)(n * scale);
-    return 0;
-}
-
-int arg_duration_ns(const char *text, int64_t *out)
-{
-    static const struct {
-        const char *unit;
-        double seconds;
-    } units[] = {{"", 1}, {"s", 1}, {"ms", 1e-3}, {"m", 60}, {"h", 3600}, {"d", 86400}};
-    const char *rest = NULL;
-    double n = 0;
-    if (number(text, &n, &rest))
-        return -EINVAL;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        double ns = n * units[i].seconds * 1e9;
-        if (strcmp(rest, units[i].unit) != 0)
-            continue;
-        if (ns > 9e18)
-            return -EINVAL;
-        *out = (int64_t)ns;
-        return 0;
-    }
-    return -EINVAL;
 }
 
 int arg_percent(const char *text, double *out)
@@ -115,7 +72,7 @@ uint32_t arg_need_u32(struct argp_state *state, const char *flag, const char *te
 uint64_t arg_need_size(struct argp_state *state, const char *flag, const char *text)
 {
     uint64_t n = 0;
-    if (arg_size(text, &n))
+    if (quantity_size(text, &n))
         wrong(state, flag, "bytes like 512M or 2G", text);
     return n;
 }
@@ -123,7 +80,7 @@ uint64_t arg_need_size(struct argp_state *state, const char *flag, const char *t
 int64_t arg_need_duration(struct argp_state *state, const char *flag, const char *text)
 {
     int64_t ns = 0;
-    if (arg_duration_ns(text, &ns))
+    if (quantity_duration_ns(text, &ns))
         wrong(state, flag, "a time like 30, 500ms, 5m or 2h", text);
     return ns;
 }

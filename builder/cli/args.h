@@ -13,10 +13,6 @@
 #include <stdint.h>
 
 int arg_u64(const char *text, uint64_t *out);
-/* Bytes: a number with K, M, G or T (powers of 1024), "512M", "1.5G". */
-int arg_size(const char *text, uint64_t *out);
-/* A time: seconds, or with ms, s, m, h or d. */
-int arg_duration_ns(const char *text, int64_t *out);
 /* A percentage with or without its sign. */
 int arg_percent(const char *text, double *out);
 

@@ -8,47 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void args__read_sizes_and_refuse_the_rest(void **state)
-{
-    static const struct {
-        const char *text;
-        uint64_t bytes;
-    } good[] = {{"0", 0},          {"17", 17},         {"1K", 1024},         {"1k", 1024},
-                {"512M", 1 << 29}, {"1.5G", 3 << 29},  {"2GiB", 1ULL << 31}, {"64KB", 65536},
-                {"100B", 100},     {"1T", 1ULL << 40}, {"0.5K", 512}};
-    static const char *const bad[] = {"",   "K",   "-1",   "1X",  "1KK", "0x10",
-                                      "1e", "1 G", "9e30", "nan", "inf", "1GiBs"};
-    uint64_t n = 0;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_int_equal(arg_size(good[i].text, &n), 0);
-        assert_int_equal(n, good[i].bytes);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(arg_size(bad[i], &n), -EINVAL);
-}
-
-static void args__read_times_and_refuse_the_rest(void **state)
-{
-    static const struct {
-        const char *text;
-        int64_t ns;
-    } good[] = {{"0", 0},
-                {"30", 30000000000},
-                {"30s", 30000000000},
-                {"500ms", 500000000},
-                {"5m", 300000000000},
-                {"2h", 7200000000000},
-                {"1.5d", 129600000000000}};
-    static const char *const bad[] = {"", "s", "-1", "1x", "1hh", "soon", "1e300"};
-    int64_t ns = 0;
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_int_equal(arg_duration_ns(good[i].text, &ns), 0);
-        assert_int_equal(ns, good[i].ns);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(arg_duration_ns(bad[i], &ns), -EINVAL);
-}
-
 static void args__read_numbers_and_percentages(void **state)
 {
     uint64_t n = 0;
@@ -145,8 +104,6 @@ static void grid__lines_columns_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(args__read_sizes_and_refuse_the_rest),
-        cmocka_unit_test(args__read_times_and_refuse_the_rest),
         cmocka_unit_test(args__read_numbers_and_percentages),
         cmocka_unit_test(args__cut_pairs_at_the_first_sign),
         cmocka_unit_test(text__says_sizes_counts_and_ages_as_people_do),
