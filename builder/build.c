@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,15 +40,6 @@ struct build {
     struct map_output map;
     struct value_coding coding;
 };
-
-static uint32_t threads_of(const struct job *job)
-{
-    cpu_set_t cpus;
-    if (job->n_threads)
-        return job->n_threads;
-    int n = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
-    return n > 0 ? (uint32_t)n : 1;
-}
 
 /* ---- plan ---- */
 
@@ -350,7 +340,7 @@ static void result_fill(struct build *build, struct build_result *result)
 int build_run(struct store *store, const struct state *state, const struct job *job,
               const struct build_hooks *hooks, struct build_result *result, struct err *err)
 {
-    struct build build = {.store = store, .job = job, .n_threads = threads_of(job)};
+    struct build build = {.store = store, .job = job, .n_threads = plan_threads(job)};
     struct build_result done = {0};
     /* Large buffers go back to the system when they are freed. glibc would learn to keep them, in pieces that fit nothing, and
      * the bound on memory would not hold. */

@@ -150,7 +150,7 @@ static int worker_block(struct worker *worker, const struct input *input, uint32
             continue;
         }
         if (!ret)
-            ret = worker_add(worker, &entry, seq, &reason);
+            ret = worker_add(worker, &entry, seq + seq_make(map->params->first_piece, 0), &reason);
         if (ret) {
             *err = reason;
             return ret;

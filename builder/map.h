@@ -25,6 +25,8 @@ struct map_params {
     const struct job *job;
     const struct input_piece *pieces; /* of the job's inputs, in their order */
     size_t n_pieces;
+    uint32_t
+        first_piece; /* the number of pieces[0] among all of the job: runs have places of all */
     const struct schema *schema; /* the shape; n_shards is not used */
     struct run_order order;
     bool has_sample; /* values are wanted to try compression on */

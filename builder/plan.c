@@ -4,12 +4,22 @@
 #include "builder/input.h"
 
 #include <errno.h>
+#include <sched.h>
 
 /* The program itself, the two buffers of a store writer, the lists of runs. */
 #define OVERHEAD (12ULL << 20)
 /* A run is read in pieces of this at least, so that seeks do not rule. */
 #define READ_GOOD (64ULL << 10)
 #define READ_POOR (16ULL << 10)
+
+uint32_t plan_threads(const struct job *job)
+{
+    cpu_set_t cpus;
+    if (job->n_threads)
+        return job->n_threads;
+    int n = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
+    return n > 0 ? (uint32_t)n : 1;
+}
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {

@@ -23,6 +23,9 @@
  */
 enum { PLAN_IDX_SHARDS = 16 };
 
+/* Threads of a process: what the job says, or one a CPU that it may use. */
+uint32_t plan_threads(const struct job *job);
+
 struct map_plan {
     uint32_t n_workers;
     size_t arena_len;

@@ -80,6 +80,12 @@ uint64_t source_len(const struct source *source)
     return source->is_file ? source->opened.len : 0;
 }
 
+int64_t source_mtime_ns(const struct source *source)
+{
+    const struct timespec *mtime = &source->opened.mtime;
+    return mtime->tv_sec * 1000000000LL + mtime->tv_nsec;
+}
+
 int source_read(struct source *source, uint64_t off, void *data, size_t len, size_t *n_read,
                 struct err *err)
 {

@@ -25,6 +25,8 @@ void source_close(struct source *source);
 bool source_is_file(const struct source *source);
 /* Bytes of the file when it was opened; 0 when it is no file. */
 uint64_t source_len(const struct source *source);
+/* When it was written to last, since 1970. */
+int64_t source_mtime_ns(const struct source *source);
 
 /* One read at off, which for a pipe is where the last one ended: *n_read may be less than len, and is 0 at the end only. */
 int source_read(struct source *source, uint64_t off, void *data, size_t len, size_t *n_read,

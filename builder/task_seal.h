@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task_seal: all shards of a task become a sealed build in tables/<table>/staging/<task>, which publishing takes from there.
+ *
+ * Killed anywhere, it is done again: links and version.json that are there stay, the rename happens once, and sealed.json is put when
+ * the build is where it belongs.
+ *
+ * Threads: one at a time. Memory: version.json. Errors: -EAGAIN while shards are missing; -EEXIST when another build has the task's
+ * name; store errors.
+ */
+#ifndef FKV_BUILDER_TASK_SEAL_H
+#define FKV_BUILDER_TASK_SEAL_H
+
+#include "builder/build.h"
+#include "builder/task_plan.h"
+#include "builder/task_shape.h"
+#include "builder/task_work.h"
+
+int task_seal(const struct task *task, const struct task_plan *plan, struct task_work *work,
+              struct err *err);
+
+/* What was built, from the task's documents: seconds are sums over workers. After sealing. */
+int task_result(const struct task *task, struct build_result *out, struct err *err);
+
+/* Removes what only an unfinished task needs: sorted runs, as far as that works. */
+void task_clean(const struct task *task);
+
+/* Removes the staging directory of a task that was given up. */
+void task_drop_staging(const struct task *task);
+
+#endif

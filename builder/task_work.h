@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task_work: one worker at one step of a task: says that it is alive, how far it is and what happened, and sees when the task is given up.
+ *
+ * While it works, work/<stage>-<index>.json is replaced every TASK_WORK_S; at the end the log is put beside the others, and, when the
+ * step failed, failed-….json says why. What cannot be told because the store does not take it is left: the work's own error counts.
+ *
+ * Threads: tick from one at a time; the rest one at a time. Memory: the log's text. Errors: -ECANCELED from the work once the task is
+ * cancelled.
+ */
+#ifndef FKV_BUILDER_TASK_WORK_H
+#define FKV_BUILDER_TASK_WORK_H
+
+#include "builder/engine.h"
+#include "builder/meter.h"
+#include "builder/task.h"
+
+enum { TASK_WORK_S = 2, TASK_LOG_MAX = 1 << 20 };
+
+struct task_work {
+    const struct task *task;
+    enum task_stage stage;
+    uint32_t index;
+    struct build_hooks hooks;
+    struct meter meter;
+    struct engine_local engine; /* one thread; runs what ticks the meter */
+    atomic_bool is_cancelled;
+    const atomic_bool *parent_cancel; /* the process is asked to stop; may be NULL */
+    const char *keep_dir;             /* a directory on the store to be kept alive; may be NULL */
+    double marked;                    /* when the mark was put last, as meter_seconds() */
+    double cpu_began;
+    struct build_progress last;
+    pthread_mutex_t lock; /* guards log */
+    struct buf log;
+    size_t logged; /* bytes of it that are on the store */
+};
+
+void task_work_begin(struct task_work *work, const struct task *task, enum task_stage stage,
+                     uint32_t index, const atomic_bool *cancel);
+/* A line of the log. */
+void task_work_say(struct task_work *work, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Runs fn(context) on a thread while this one ticks. */
+int task_work_run(struct task_work *work, int (*fn)(void *context, struct err *err), void *context,
+                  struct err *err);
+/* How it ended: passes ret on. Nobody is told of -ECANCELED. */
+int task_work_end(struct task_work *work, int ret, struct err *err);
+
+/* What a marker begins with: task_stamp(), and the time and CPU time it took. */
+json_t *task_work_stamp(const struct task_work *work);
+
+#endif
