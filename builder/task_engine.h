@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task_engine: the seam between a task and where its stages run. Whatever the engine, a stage is the command `fkv stage TASK STAGE`,
+ * which can be repeated and run anywhere; an engine has them run in order and again when a worker dies, and knows how to stop them.
+ *
+ *   local   one process on this host runs all stages, map and reduce with threads
+ *   slurm   job arrays for map and reduce, with dependencies; Slurm queues, and requeues what a failed node ran
+ *
+ * Threads: one. Memory: none is kept. Errors: what could not be started, and why.
+ */
+#ifndef FKV_BUILDER_TASK_ENGINE_H
+#define FKV_BUILDER_TASK_ENGINE_H
+
+#include "builder/task_plan.h"
+#include "builder/task_spec.h"
+
+struct task_engine {
+    const char *name;
+    /* Is there all that it needs? Asked before a task is recorded. */
+    int (*check)(const struct task_spec *spec, struct err *err);
+    /* Has the newest attempt run. Returns as soon as that is sure to happen. */
+    int (*start)(const struct task *task, const struct task_spec *spec, struct err *err);
+    /* Stops what runs of the task, as far as it can be found; the task is marked cancelled already. */
+    int (*cancel)(const struct task *task, struct err *err);
+    /* A line for people about where it is: "jobs 12 (map), 13 (reduce): 3 running, 10 pending". May append nothing. */
+    int (*describe)(const struct task *task, struct buf *out, struct err *err);
+};
+
+extern const struct task_engine task_engine_local;
+extern const struct task_engine task_engine_slurm;
+
+const struct task_engine *task_engine_of(enum task_engine_kind kind);
+const struct task_engine *task_engine_named(const char *name); /* NULL when there is none */
+
+/* The plan stage under Slurm: submits map, reduce and seal behind it; at most once an attempt. */
+int task_slurm_chain(const struct task *task, const struct task_plan *plan, struct err *err);
+
+#endif
