@@ -61,17 +61,17 @@ check() {
 
 # compile NAME: the build directory build/NAME, warnings as errors.
 compile() {
-    local dir=build/$1 compiler=gcc options=()
+    local dir=build/$1 compiler=gcc plus=g++ options=()
     case $1 in
-    clang) compiler=clang options=(-Doptimization=0 -Ddebug=false) ;; # for its warnings only
+    clang) compiler=clang plus=clang++ options=(-Doptimization=0 -Ddebug=false) ;; # for its warnings only
     asan) options=(-Dbuildtype=debugoptimized "-Db_sanitize=address,undefined" -Db_lundef=false) ;;
     tsan) options=(-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false) ;;
-    fuzz) compiler=clang options=(-Dbuildtype=debugoptimized -Dfuzz=true -Dtests=false) ;;
+    fuzz) compiler=clang plus=clang++ options=(-Dbuildtype=debugoptimized -Dfuzz=true -Dtests=false) ;;
     esac
     if [ -f "$dir/build.ninja" ]; then
         meson configure "$dir" "${options[@]}"
     else
-        CC=$compiler meson setup "$dir" --werror "${options[@]}"
+        CC=$compiler CXX=$plus meson setup "$dir" --werror "${options[@]}"
     fi && ninja -C "$dir"
 }
 

@@ -3,7 +3,7 @@
 # Installs the Debian packages of one purpose, only those that are missing: packages.sh build|test|bench|nfs
 # (nfs: what tests/lib/ganesha.sh needs)
 set -euo pipefail
-build=(gcc g++ libc6-dev meson ninja-build pkg-config libfuse3-dev fuse3 libxxhash-dev libzstd-dev zlib1g-dev libjansson-dev libnfs-dev liburing-dev zstd)
+build=(gcc g++ libc6-dev meson ninja-build pkg-config libfuse3-dev fuse3 libxxhash-dev libzstd-dev zlib1g-dev libjansson-dev libnfs-dev liburing-dev libtomlplusplus-dev zstd)
 test=(clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-numpy shellcheck mandoc xxhash rsync git e2fsprogs libnfs-utils)
 nfs=(nfs-ganesha nfs-ganesha-vfs)
 bench=(gnuplot-nox librocksdb-dev liblmdb-dev redis-server libhiredis-dev fio libnfs-utils)

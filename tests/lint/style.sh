@@ -9,7 +9,7 @@ fault() {
     bad=1
 }
 
-mapfile -t code < <(git ls-files '*.c' '*.h')
+mapfile -t code < <(git ls-files '*.c' '*.cc' '*.h')
 [ "${#code[@]}" -ge 60 ] || fault "expected the whole tree, found only ${#code[@]} C files"
 unformatted=$(printf '%s\0' "${code[@]}" | xargs -0 -P "$(nproc)" -n 40 clang-format --dry-run 2>&1 | grep -oE '^[^:]+' | sort -u)
 [ -z "$unformatted" ] || fault "not as clang-format would have it: $(tr '\n' ' ' <<<"$unformatted")"
@@ -22,9 +22,9 @@ done
 
 while read -r file; do
     head -n 3 "$file" | grep -q 'SPDX-License-Identifier: Apache-2.0' || fault "$file: no SPDX line"
-done < <(git ls-files '*.c' '*.h' '*.py' '*.sh' '*meson.build')
+done < <(git ls-files '*.c' '*.cc' '*.h' '*.py' '*.sh' '*meson.build')
 
-leftover=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- '*.c' '*.h' '*.py' '*.sh' ':!tests/lint/style.sh')
+leftover=$(git grep -nIE '\b(TODO|FIXME|XXX)\b' -- '*.c' '*.cc' '*.h' '*.py' '*.sh' ':!tests/lint/style.sh')
 [ -z "$leftover" ] || fault "unfinished: $leftover"
 
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
