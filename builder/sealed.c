@@ -93,8 +93,7 @@ static int look_in_versions(struct store *store, const struct table_state *publi
     return rc;
 }
 
-/* The published version that this task made; 0: none that can still be read. */
-static uint64_t published_by(struct store *store, const struct table_state *published,
+uint64_t sealed_published_as(struct store *store, const struct table_state *published,
                              const char *table, const char *task)
 {
     for (size_t i = published ? published->n_versions : 0; i-- > 0;) {
@@ -153,7 +152,7 @@ int sealed_find(struct store *store, const struct state *state, const char *tabl
                        "no sealed build of table %s waits under %s/tables/%s/staging; make one "
                        "with: fkv build %s INPUT…",
                        table, store_url(store), table, table);
-    uint64_t version = published_by(store, published, table, task);
+    uint64_t version = sealed_published_as(store, published, table, task);
     if (version)
         return err_set(err, -EEXIST,
                        "build %s of table %s is published already, as version %" PRIu64, task,

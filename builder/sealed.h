@@ -24,4 +24,8 @@ struct sealed {
 int sealed_find(struct store *store, const struct state *state, const char *table, const char *task,
                 struct sealed *out, struct err *err);
 
+/* The published version that this task made; 0: none that can still be read. */
+uint64_t sealed_published_as(struct store *store, const struct table_state *published,
+                             const char *table, const char *task);
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/task_engine.h"
 
+#include "builder/task_work.h"
+
 #include <string.h>
 
 static const struct task_engine *const engines[] = {
@@ -19,4 +21,14 @@ const struct task_engine *task_engine_named(const char *name)
         if (strcmp(engines[i]->name, name) == 0)
             return engines[i];
     return NULL;
+}
+
+int task_start(const struct task *task, const struct task_spec *spec, struct err *err)
+{
+    struct err why = {0};
+    int ret = task_engine_of(spec->engine)->start(task, spec, &why);
+    if (!ret)
+        return 0;
+    task_work_fail(task, STAGE_PLAN, 0, ret, &why);
+    return err_set(err, ret, "%s", err_text(&why, ret));
 }

@@ -32,6 +32,9 @@ extern const struct task_engine task_engine_slurm;
 const struct task_engine *task_engine_of(enum task_engine_kind kind);
 const struct task_engine *task_engine_named(const char *name); /* NULL when there is none */
 
+/* Has the task's engine run the newest attempt; when it cannot be started, the attempt has failed, and says so. */
+int task_start(const struct task *task, const struct task_spec *spec, struct err *err);
+
 /* The plan stage under Slurm: submits map, reduce and seal behind it; at most once an attempt. */
 int task_slurm_chain(const struct task *task, const struct task_plan *plan, struct err *err);
 

@@ -154,8 +154,8 @@ static int spec_complete(const struct task *task, const struct state *state, str
                                        .value = true,
                                        .shards = job->schema.n_shards != 0,
                                        .seed = true,
-                                       .owner = true,
-                                       .group = true,
+                                       .owner = job->schema.owner[0] != 0,
+                                       .group = job->schema.group[0] != 0,
                                        .mode = true};
     return ret;
 }

@@ -234,6 +234,26 @@ void task_clean(const struct task *task)
         store_remove_tree(task->store, path, NULL);
 }
 
+int task_forget_runs(const struct task *task, struct err *err)
+{
+    struct store_list list = {0};
+    char path[STORE_PATH_MAX];
+    int ret = layout_list(task->store, task->dir, &list, err);
+    for (size_t i = 0; i < list.n_names && !ret; i++) {
+        if (strncmp(list.names[i], "map-", 4))
+            continue;
+        ret = task_path(task, list.names[i], path, err);
+        if (!ret)
+            ret = store_remove(task->store, path, err);
+    }
+    store_list_release(&list);
+    if (!ret)
+        ret = task_path(task, "runs", path, err);
+    if (!ret)
+        ret = store_remove_tree(task->store, path, err);
+    return ret ? ret : store_mkdir(task->store, path, err);
+}
+
 void task_drop_staging(const struct task *task)
 {
     struct task_plan plan;

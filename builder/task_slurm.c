@@ -110,8 +110,9 @@ static int program_path(const struct task_spec *spec, char out[PATH_MAX], struct
 }
 
 /*
- * Exit 6 is I/O, the store's or a disk's, and above 128 a signal: worth another try, on this node or another. Everything else is said
- * once: bad rows stay bad.
+ * Exit 6 is I/O, the store's or a disk's, and above 128 a signal: worth another try, first here, then on whatever node Slurm finds.
+ * Everything else is said once: bad rows stay bad. The last element of an array has the array's number as its job's, which would
+ * requeue all of it: so an element is named by array and index.
  */
 static int script(const struct task *task, const struct task_spec *spec, const char *stage,
                   struct buf *out, struct err *err)
@@ -120,7 +121,7 @@ static int script(const struct task *task, const struct task_spec *spec, const c
     int ret = program_path(spec, program, err);
     if (ret)
         return ret;
-    ret = buf_printf(out, "#!/bin/sh\n");
+    ret = buf_printf(out, "#!/bin/sh\nwork() { ");
     if (!ret)
         ret = quote(out, program);
     if (!ret)
@@ -129,12 +130,15 @@ static int script(const struct task *task, const struct task_spec *spec, const c
         ret = quote(out, store_url(task->store));
     if (!ret)
         ret = buf_printf(out,
-                         " stage %s %s\n"
-                         "status=$?\n"
-                         "if { [ $status -gt 128 ] || [ $status -eq 6 ]; } && "
-                         "[ \"${SLURM_RESTART_COUNT:-0}\" -lt %d ]; then\n"
-                         "    scontrol requeue \"$SLURM_JOB_ID\" && sleep 60\n"
-                         "fi\n"
+                         " stage %s %s; status=$?; [ $status -gt 128 ] || [ $status -eq 6 ]; }\n"
+                         "for pause in 1 5 15; do\n"
+                         "    work || exit $status\n"
+                         "    sleep $pause\n"
+                         "done\n"
+                         "id=$SLURM_JOB_ID\n"
+                         "[ -z \"$SLURM_ARRAY_TASK_ID\" ] || "
+                         "id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID\n"
+                         "[ \"${SLURM_RESTART_COUNT:-0}\" -lt %d ] && scontrol requeue \"$id\"\n"
                          "exit $status\n",
                          task->name, stage, RESTARTS_MAX);
     if (!ret)

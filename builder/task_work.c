@@ -174,12 +174,27 @@ json_t *task_work_stamp(const struct task_work *work)
 
 /* ---- the end ---- */
 
+static void failure_name(const struct task_work *work, char out[TASK_FILE_MAX])
+{
+    snprintf(out, TASK_FILE_MAX, "failed-%" PRIu32 "-%s-%" PRIu32 ".json", work->task->attempt,
+             task_stage_name(work->stage), work->index);
+}
+
+/* A scheduler tried it again, and it went well. */
+static void drop_failure(const struct task_work *work)
+{
+    char file[TASK_FILE_MAX];
+    char path[STORE_PATH_MAX];
+    failure_name(work, file);
+    if (!task_path(work->task, file, path, NULL))
+        store_remove(work->task->store, path, NULL);
+}
+
 static void put_failure(const struct task_work *work, int code, const char *reason)
 {
     char file[TASK_FILE_MAX];
     json_t *doc = task_work_stamp(work);
-    snprintf(file, sizeof file, "failed-%" PRIu32 "-%s-%" PRIu32 ".json", work->task->attempt,
-             task_stage_name(work->stage), work->index);
+    failure_name(work, file);
     if (doc &&
         (json_put_string(doc, "stage", task_stage_name(work->stage)) ||
          json_put_u64(doc, "index", work->index) || json_put_u64(doc, "errno", (uint64_t)-code) ||
@@ -201,6 +216,8 @@ int task_work_end(struct task_work *work, int ret, struct err *err)
         task_work_say(work, "done in %.1f s", meter_seconds(&work->meter));
     if (is_told)
         put_failure(work, ret, err_text(err, ret));
+    else if (!ret)
+        drop_failure(work);
     put_log(work);
     work_name(work, file);
     if (!task_path(work->task, file, path, NULL))
@@ -208,4 +225,13 @@ int task_work_end(struct task_work *work, int ret, struct err *err)
     buf_release(&work->log);
     pthread_mutex_destroy(&work->lock);
     return ret;
+}
+
+void task_work_fail(const struct task *task, enum task_stage stage, uint32_t index, int code,
+                    const struct err *why)
+{
+    struct task_work work;
+    struct err err = *why;
+    task_work_begin(&work, task, stage, index, NULL);
+    task_work_end(&work, code, &err);
 }

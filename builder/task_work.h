@@ -46,6 +46,10 @@ int task_work_run(struct task_work *work, int (*fn)(void *context, struct err *e
 /* How it ended: passes ret on. Nobody is told of -ECANCELED. */
 int task_work_end(struct task_work *work, int ret, struct err *err);
 
+/* Records a failure that met no worker: an engine that could not start, a plan that cannot be read. */
+void task_work_fail(const struct task *task, enum task_stage stage, uint32_t index, int code,
+                    const struct err *why);
+
 /* What a marker begins with: task_stamp(), and the time and CPU time it took. */
 json_t *task_work_stamp(const struct task_work *work);
 

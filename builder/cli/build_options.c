@@ -255,7 +255,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             args->inputs[job->n_inputs++] = strcmp(arg, "-") ? arg : "/dev/stdin";
         return 0;
     case ARGP_KEY_END:
-        if (state->arg_num < 2)
+        if (state->arg_num < 2 && !(state->arg_num == 1 && args->takes_file))
             argp_error(state, "expected a table and its input files");
         if (args->base && !job->is_delta)
             argp_error(state, "--base goes with --delta");
@@ -284,18 +284,25 @@ static const char doc[] =
     "  fkv build ads changes.jsonl --delta --publish --reason hourly\n"
     "  fkv build pages pages.jsonl.zst --kind blk --key bytes --value bytes\n";
 
+static const struct argp_child children[] = {
+    {&cli_argp, 0, NULL, 0}, {&release_argp, 0, NULL, 0}, {0}};
+const struct argp build_argp = {.options = options, .parser = parse, .children = children};
+
+void build_args_init(struct build_args *out, const char **inputs)
+{
+    *out = (struct build_args){.job = {.memory = JOB_MEMORY_DEFAULT,
+                                       .inputs = inputs,
+                                       .schema = {.kind = KIND_MEM, .mode = 0444}},
+                               .inputs = inputs};
+}
+
 void build_args_parse(int argc, char **argv, const char **inputs, struct build_args *out)
 {
-    static const struct argp_child children[] = {
-        {&cli_argp, 0, NULL, 0}, {&release_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {.options = options,
                                      .parser = parse,
                                      .args_doc = "TABLE INPUT…",
                                      .doc = doc,
                                      .children = children};
-    *out = (struct build_args){.job = {.memory = JOB_MEMORY_DEFAULT,
-                                       .inputs = inputs,
-                                       .schema = {.kind = KIND_MEM, .mode = 0444}},
-                               .inputs = inputs};
+    build_args_init(out, inputs);
     cli_parse(&argp, argc, argv, out);
 }

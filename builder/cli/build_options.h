@@ -19,7 +19,12 @@ struct build_args {
     const char **inputs;
     const char *base;
     bool publish;
+    bool takes_file; /* one word alone may be a job file: `fkv submit` */
 };
+
+/* The same flags as a child of another command's argp; its input is a struct build_args that build_args_init() began. */
+extern const struct argp build_argp;
+void build_args_init(struct build_args *out, const char **inputs);
 
 void build_args_parse(int argc, char **argv, const char **inputs, struct build_args *out);
 

@@ -6,6 +6,8 @@ const struct command commands[] = {
     {"Make and release", NULL, NULL, NULL},
     {"init", "DIR", "make a store", cmd_init},
     {"build", "TABLE INPUT…", "build a version of a table from files", cmd_build},
+    {"submit", "JOB.toml", "record a build as a task, and have an engine run it", cmd_submit},
+    {"task", "ls|show|…", "tasks: how far they are, their logs; cancel, retry", cmd_task},
     {"publish", "TABLE…", "check a build, publish it, switch the fleet to it", cmd_publish},
     {"promote", "TABLE…", "switch the fleet to what is on canary", cmd_promote},
     {"abort", "TABLE…", "end a canary, and quarantine its version", cmd_abort},
@@ -31,6 +33,7 @@ const struct command commands[] = {
     {"keep", "TABLE N", "how many former versions to keep", cmd_keep},
     {"retire", "TABLE VERSION…", "let gc have versions now", cmd_retire},
     {"gc", "", "remove what nothing refers to any more", cmd_gc},
+    {"stage", "TASK STAGE", "run one stage of a task; engines do", cmd_stage},
     {"version", "", "what this program is", cmd_version},
     {0},
 };

@@ -262,3 +262,17 @@ int release_run(struct session *session, const struct publish_item *items, size_
     fleet_release(&r.fleet);
     return rc;
 }
+
+int release_activate(struct session *session, const char *table, uint64_t version,
+                     const struct release_options *options, bool quiet, struct err *err)
+{
+    struct fleet_target target = {table, version};
+    struct releasing r = {
+        .session = session, .options = options, .quiet = quiet, .targets = &target, .n = 1};
+    fleet_init(&r.fleet, session, quiet);
+    r.published_ns = manifest_now_ns(session->manifest);
+    r.begin_ns = cli_now_ns();
+    int rc = activate(&r, err);
+    fleet_release(&r.fleet);
+    return rc;
+}

@@ -31,4 +31,8 @@ extern const struct argp release_argp;
 int release_run(struct session *session, const struct publish_item *items, size_t n_items,
                 const struct release_options *options, bool quiet, json_t **json, struct err *err);
 
+/* For a version that is published already: waits for nodes and switches to it, as release_run() goes on after publishing. */
+int release_activate(struct session *session, const char *table, uint64_t version,
+                     const struct release_options *options, bool quiet, struct err *err);
+
 #endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * task_show: tasks as people and scripts read them, and waiting for one.
+ *
+ * Threads: one. Memory: none is kept. Errors: store errors; from task_wait() what the task failed of.
+ */
+#ifndef FKV_CLI_TASK_SHOW_H
+#define FKV_CLI_TASK_SHOW_H
+
+#include "builder/cli/cli.h"
+#include "builder/task_status.h"
+
+/* All there is to say of a task. */
+int task_show(const struct task *task, const struct task_status *status, struct err *err);
+json_t *task_json(const struct task *task, const struct task_status *status);
+
+/* A share of the work that is done, 0 to 1, with what is said in words: "mapping 3 of 12 pieces". */
+double task_progress(const struct task_status *status, struct buf *words);
+
+/* Shows progress until nothing happens any more; timeout_ns 0: as long as it takes. */
+int task_wait(const struct task *task, int64_t timeout_ns, bool quiet, struct err *err);
+
+#endif
