@@ -15,6 +15,8 @@
 #   slurm.sh start-ctld DIR                  starts it again with the state it saved
 #   slurm.sh restart-ctld DIR [--kill]       both
 #
+# Jobs find the name localhost for their host, and SLURMD_NODENAME for their node.
+#
 #   --cpus N       of a node (default 2), whatever the machine has
 #   --memory MB    of a node (default 4096); a job that does not say its memory gets an equal share for each of its CPUs
 #   --pin          node i and all of its jobs run on CPU i - 1 of the machine only (counted round when there are fewer)
@@ -75,12 +77,11 @@ parse_options() {
 
 # --- Configuration ---
 
-# The name need not resolve: addresses are given everywhere.
 write_config() {
     local i
     {
         echo "ClusterName=fkv$port"
-        echo "SlurmctldHost=$(uname -n | cut -d. -f1)(127.0.0.1)"
+        echo "SlurmctldHost=localhost(127.0.0.1)"
         echo "SlurmctldPort=$port"
         echo "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny"
         echo "SlurmUser=root"
@@ -179,10 +180,13 @@ choose_ports() { # the controller's, and one for each node
     fail "no $((n_nodes + 1)) free ports in a row between 20000 and 30000"
 }
 
-launch() { # NAME COMMAND...: in the background, with its pid in run/NAME.pid
+# NAME COMMAND...: in the background, with its pid in run/NAME.pid. Daemons listen where their host's name leads to: they and
+# their jobs see localhost, which is the loopback interface whatever the machine is called and whether that resolves or not.
+launch() {
     local name=$1
     shift
-    setsid "$@" </dev/null >>"$dir/log/$name.out" 2>&1 &
+    # shellcheck disable=SC2016
+    setsid unshare --uts sh -c 'hostname localhost && exec "$@"' launch "$@" </dev/null >>"$dir/log/$name.out" 2>&1 &
     echo $! >"$dir/run/$name.pid"
     disown $!
 }
@@ -198,7 +202,7 @@ launch_ctld() { launch slurmctld slurmctld -D -f "$dir/slurm.conf"; }
 
 launch_node() { # NAME
     local pinned=()
-    [ -z "$pin" ] || pinned=(taskset -c $(((${1#n} - 1) % $(nproc --all))))
+    if [ -n "$pin" ]; then pinned=(taskset -c $(((${1#n} - 1) % $(nproc --all)))); fi
     mkdir -p "$dir/spool/$1"
     launch "$1" "${pinned[@]}" /usr/bin/python3 "$lib/slurm_node.py" slurmd -D -f "$dir/slurm.conf" -N "$1"
 }
