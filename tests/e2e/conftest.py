@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import fkvtest  # noqa: E402
 import nfs_store  # noqa: E402
+import slurm  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
@@ -66,6 +67,22 @@ def make_daemon(work_dir, store):
 def daemon(make_daemon):
     """One daemon on an empty store."""
     return make_daemon()
+
+
+@pytest.fixture
+def make_slurm(work_dir):
+    """make_slurm(n_nodes=2, *options): clusters (slurm.py) that are ended whatever happens."""
+    made = []
+
+    def make(n_nodes=2, *options):
+        cluster = slurm.Slurm(os.path.join(work_dir, f"c{len(made)}"), n_nodes, *options)
+        made.append(cluster)
+        return cluster.start()
+
+    yield make
+    with contextlib.ExitStack() as stack:
+        for cluster in made:
+            stack.callback(cluster.clean)
 
 
 NUMBERS = [(i, f"one-{i}" * (1 + i % 5)) for i in range(1, 1001)]
