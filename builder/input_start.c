@@ -2,7 +2,7 @@
 /*
  * Where a piece's rows begin. At the file's start: behind a byte order mark and the header. In the middle: where the piece
  * says, when that is exact; else behind the first line end at or after the byte before the piece, which is right unless that
- * line end is quoted (CSV). Whoever cut the file compares borders and reads such a piece again.
+ * line end is quoted (CSV), or where the format finds it likely (records). Whoever cut the file compares borders and reads such a piece again.
  */
 #include "builder/input_impl.h"
 
@@ -129,10 +129,24 @@ static int start_in_text(struct input *input, const struct input_piece *piece, s
     return ret;
 }
 
+static int start_in_rows(struct input *input, const struct input_piece *piece, struct err *err)
+{
+    input->pos = piece->begin;
+    int ret = stream_open(piece->path, piece->begin, &input->stream, err);
+    if (!ret && !piece->is_exact)
+        ret = input->ops->border(input->stream, piece->begin, &input->pos, err);
+    if (!ret)
+        ret = stream_skip(input->stream, input->pos - piece->begin, &(uint64_t){0}, err);
+    input->begin = input->pos;
+    return ret;
+}
+
 int input_start(struct input *input, const struct input_piece *piece, struct err *err)
 {
     if (piece->begin == 0)
         return start_at_zero(input, piece->path, err);
     int ret = columns_of_file(input, piece->path, err);
-    return ret ? ret : start_in_text(input, piece, err);
+    if (ret)
+        return ret;
+    return input->ops->border ? start_in_rows(input, piece, err) : start_in_text(input, piece, err);
 }

@@ -144,10 +144,15 @@ static int inflate_choose(struct stream *stream, struct err *err)
     return stream->raw ? 0 : err_sys(err, -ENOMEM, "%s: opening", stream->path);
 }
 
+static bool can_seek(const struct stream *stream)
+{
+    return !stream->raw && source_is_file(stream->source);
+}
+
 /* Only bytes that are rows as they stand can be begun in the middle. */
 static int offset_check(const struct stream *stream, struct err *err)
 {
-    if (stream->off == 0 || (!stream->raw && source_is_file(stream->source)))
+    if (stream->off == 0 || can_seek(stream))
         return 0;
     return err_set(err, -EINVAL, "%s: only plain files can be read from the middle (byte %llu)",
                    stream->path, (unsigned long long)stream->off);
@@ -216,6 +221,47 @@ int stream_read(struct stream *stream, void *data, size_t len, size_t *n_read, s
     }
     *n_read = done;
     return 0;
+}
+
+int stream_skip(struct stream *stream, uint64_t len, uint64_t *skipped, struct err *err)
+{
+    enum { SKIP_LEN = 16 << 10 };
+    uint8_t scratch[SKIP_LEN];
+    uint64_t done = 0;
+    if (can_seek(stream)) {
+        uint64_t file_len = source_len(stream->source);
+        uint64_t left = stream->off < file_len ? file_len - stream->off : 0;
+        done = len < left ? len : left;
+        stream->off += done;
+        stream->file_bytes += done;
+    }
+    for (size_t n = 1; done < len && n && !can_seek(stream); done += n) {
+        size_t part = len - done < SKIP_LEN ? (size_t)(len - done) : SKIP_LEN;
+        int ret = stream_read(stream, scratch, part, &n, err);
+        if (ret)
+            return ret;
+    }
+    *skipped = done;
+    return 0;
+}
+
+int stream_read_at(struct stream *stream, uint64_t off, void *data, size_t len, size_t *n_read,
+                   struct err *err)
+{
+    size_t done = 0;
+    for (size_t n = 1; done < len && n; done += n) {
+        int ret =
+            source_read(stream->source, off + done, (uint8_t *)data + done, len - done, &n, err);
+        if (ret)
+            return ret;
+    }
+    *n_read = done;
+    return 0;
+}
+
+uint64_t stream_len(const struct stream *stream)
+{
+    return source_len(stream->source);
 }
 
 uint64_t stream_file_bytes(const struct stream *stream)

@@ -26,6 +26,15 @@ void stream_close(struct stream *stream);
 /* Fills data[0, len) as far as there are bytes: *n_read is less than len at the end only. */
 int stream_read(struct stream *stream, void *data, size_t len, size_t *n_read, struct err *err);
 
+/* Leaves out len bytes, or all there are. Those of a plain file are not read. */
+int stream_skip(struct stream *stream, uint64_t len, uint64_t *skipped, struct err *err);
+
+/* Of a plain file: bytes from off on, whatever was read before; fewer than len at its end only. */
+int stream_read_at(struct stream *stream, uint64_t off, void *data, size_t len, size_t *n_read,
+                   struct err *err);
+/* Its length when it was opened; 0 for a pipe. */
+uint64_t stream_len(const struct stream *stream);
+
 /* Bytes taken from the file so far. */
 uint64_t stream_file_bytes(const struct stream *stream);
 
