@@ -10,6 +10,7 @@
 #include "builder/plan.h"
 #include "builder/reduce.h"
 #include "builder/seal.h"
+#include "builder/source.h"
 #include "builder/staging.h"
 #include "builder/value_coding.h"
 #include "builder/verify.h"
@@ -20,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { LARGE_BUFFER = 512 << 10 };
 
@@ -46,17 +46,15 @@ struct build {
 /* Names an input that is not there before anything is begun; adds up the sizes. */
 static int inputs_stat(const struct job *job, uint64_t *len, struct err *err)
 {
+    struct source_identity *inputs = calloc(job->n_inputs, sizeof *inputs);
+    if (!inputs)
+        return err_sys(err, -ENOMEM, "%zu inputs", job->n_inputs);
+    int ret = sources_identify(job->inputs, job->n_inputs, inputs, err);
     *len = 0;
-    for (size_t i = 0; i < job->n_inputs; i++) {
-        struct stat st;
-        if (stat(job->inputs[i], &st))
-            return err_sys(err, -errno, "%s: opening", job->inputs[i]);
-        if (S_ISDIR(st.st_mode))
-            return err_set(err, -EISDIR, "%s: expected a file of rows, found a directory",
-                           job->inputs[i]);
-        *len += S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-    }
-    return 0;
+    for (size_t i = 0; i < job->n_inputs && !ret; i++)
+        *len += inputs[i].len;
+    free(inputs);
+    return ret;
 }
 
 static void keep_staging(void *context)

@@ -24,6 +24,7 @@ const struct input_format_ops *input_format_ops_of(enum input_format format)
     case INPUT_JSONL:
         return &input_jsonl;
     case INPUT_RECORD:
+        return &input_record;
     case INPUT_PARQUET:
     case INPUT_SQL:
     case INPUT_AUTO:
@@ -39,8 +40,9 @@ int input_format_of(const char *path, enum input_format asked, enum input_format
         const char *suffix;
         enum input_format format;
     } known[] = {
-        {".tsv", INPUT_TSV},     {".txt", INPUT_TSV},      {".csv", INPUT_CSV},
-        {".jsonl", INPUT_JSONL}, {".ndjson", INPUT_JSONL},
+        {".tsv", INPUT_TSV},       {".txt", INPUT_TSV},      {".csv", INPUT_CSV},
+        {".jsonl", INPUT_JSONL},   {".ndjson", INPUT_JSONL}, {".rec", INPUT_RECORD},
+        {".fkvrec", INPUT_RECORD},
     };
     if (asked != INPUT_AUTO) {
         *out = asked;
@@ -56,8 +58,8 @@ int input_format_of(const char *path, enum input_format asked, enum input_format
         }
     }
     return err_set(err, -EINVAL,
-                   "%s: cannot tell the format from the name: expected .tsv, .csv, .jsonl or "
-                   ".ndjson (then .gz or .zst), or say it with --format",
+                   "%s: cannot tell the format from the name: expected .tsv, .csv, .jsonl, "
+                   ".ndjson, .rec or .fkvrec (then .gz or .zst), or say it with --format",
                    path);
 }
 
@@ -156,29 +158,70 @@ static int discard_row(struct input *input, struct input_block *block, struct ro
     return ret ? err_sys(err, ret, "reading rows") : 0;
 }
 
+/* The row at pos cannot be read, nor what follows it. The block holds `len` bytes of it. */
+static int row_fault(const struct input *input, const struct input_block *block, struct err *err)
+{
+    int ret = stream_check(input->stream, err);
+    if (ret)
+        return ret;
+    ret = input->ops->fault(block->data, block->len, err);
+    return err_wrap(err, ret, "%s: byte %llu", stream_path(input->stream),
+                    (unsigned long long)input->pos);
+}
+
+/* The block holds the start of a row of len bytes, which are too many: goes on behind it. */
+static int hop_over(struct input *input, struct input_block *block, uint64_t len, struct err *err)
+{
+    uint64_t skipped = 0;
+    uint64_t left = len - block->len;
+    int ret = stream_skip(input->stream, left, &skipped, err);
+    if (ret)
+        return ret;
+    if (skipped < left)
+        return row_fault(input, block, err);
+    block->too_long_line = input->line++;
+    block->len = 0;
+    input->pos += len;
+    return 0;
+}
+
+/* Makes the block, full of a row without its end, longer. Clears `grown` when the row was thrown away instead. */
+static int block_grow(struct input *input, struct input_block *block, struct row_cut *cut,
+                      bool *grown, struct err *err)
+{
+    size_t row_len_max = input->options.row_len_max;
+    uint64_t len = input->ops->row_len ? input->ops->row_len(block->data, block->len) : 0;
+    *grown = len <= row_len_max && block->cap < row_len_max;
+    if (len > row_len_max)
+        return hop_over(input, block, len, err);
+    if (!*grown)
+        return discard_row(input, block, cut, err);
+    size_t cap = block->cap + block->cap / 4 + 1;
+    if (cap < len)
+        cap = (size_t)len;
+    if (cap > row_len_max)
+        cap = row_len_max;
+    return input_block_reserve(block, cap, err);
+}
+
 /* Finds where the block's whole rows end, reading on while there is none. */
 static int block_cut(struct input *input, struct input_block *block, struct row_cut *cut,
                      struct err *err)
 {
-    size_t row_len_max = input->options.row_len_max;
-    for (;;) {
+    for (bool grown = true; grown;) {
         int ret = input_block_fill(input, block, err);
         if (ret)
             return ret;
         piece_cut(input, cut, block->data, block->len);
-        if (cut->row_end || input->at_end)
+        if (cut->row_end || input->at_end || cut->is_broken)
             return 0;
         if (block->len < block->cap)
             continue;
-        if (block->cap >= row_len_max)
-            return discard_row(input, block, cut, err);
-        size_t cap = block->cap + block->cap / 4 + 1;
-        if (cap > row_len_max)
-            cap = row_len_max;
-        ret = input_block_reserve(block, cap, err);
+        ret = block_grow(input, block, cut, &grown, err);
         if (ret)
             return ret;
     }
+    return 0;
 }
 
 static int block_start(struct input *input, struct input_block *block, struct err *err)
@@ -199,10 +242,12 @@ static int block_start(struct input *input, struct input_block *block, struct er
     return 0;
 }
 
-/* At the end of the file the last row may lack its line end. */
+/* At the end of the file the last row may lack its line end; a row that says its length may not. */
 static size_t whole_rows(const struct input *input, const struct input_block *block,
                          const struct row_cut *cut)
 {
+    if (input->ops->row_len)
+        return cut->row_end;
     bool has_tail = input->at_end && block->len <= input->end - input->pos;
     return has_tail || !cut->row_end ? block->len : cut->row_end;
 }
@@ -222,6 +267,8 @@ int input_take(struct input *input, struct input_block *block, struct err *err)
         return 1;
     }
     size_t end = whole_rows(input, block, &cut);
+    if (end == 0 && block->len)
+        return row_fault(input, block, err);
     ret = buf_add(&input->carry, block->data + end, block->len - end);
     if (ret)
         return err_sys(err, ret, "reading rows");

@@ -12,9 +12,12 @@
  *   CSV    RFC 4180: fields may be quoted, "" is a quote, quoted fields may hold commas and line ends
  *   JSONL  one object a line; strings are UTF-8, {"b64": "…"} holds any bytes
  *
+ * Record files (input_record.h) are no text. A record's "line" is its number. A head that is damaged, or a file that ends within
+ * a record, is -EBADMSG from input_take(), after the rows before it: it cannot be skipped as a bad row is.
+ *
  * Threads: input_take() one at a time for an input; input_next() one at a time for a block, blocks in parallel.
  * Memory: a block owns its bytes and grows to the longest row (options.row_len_max); rows point into it.
- * Errors: -ESTALE for a file that changed while it was read, -EINVAL for columns that do not exist, -ENOENT, -EACCES, -EBADMSG for a damaged compressed file, -EIO, -ENOMEM.
+ * Errors: -EBADMSG for a damaged compressed or record file, -ESTALE for a file that changed while it was read, -EINVAL for columns that do not exist, -ENOENT, -EACCES, -EIO, -ENOMEM.
  * A row that cannot be decoded gives -EBADMSG from input_next() and the next call goes on with the row after it.
  */
 #ifndef FKV_BUILDER_INPUT_H
@@ -56,6 +59,7 @@ enum field_form {
     FIELD_TEXT,   /* bytes, escapes resolved */
     FIELD_NUMBER, /* a bare JSON number */
     FIELD_ARRAY,  /* a JSON array, brackets included */
+    FIELD_RAW, /* bytes as they are stored: a u64 key, a vector's elements little-endian (records) */
 };
 
 struct field {

@@ -10,6 +10,8 @@
 
 #include "builder/input.h"
 
+struct stream;
+
 /* Which fields of a row to take, settled when the input is opened. */
 struct input_columns {
     uint32_t key; /* TSV, CSV: index from 0 */
@@ -27,6 +29,7 @@ struct row_cut {
     size_t row_end;      /* end of the last (first) whole row within them; 0: none yet */
     uint64_t lines;      /* line ends within [0, row_end) */
     uint64_t lines_seen; /* line ends within [0, scanned), counted while row_end is 0 */
+    bool is_broken;      /* no row begins at row_end, and nothing says where the next one does */
 };
 
 struct input_format_ops {
@@ -40,11 +43,21 @@ struct input_format_ops {
     /* Settles the columns; header is the first row's text (one whole row), or NULL. */
     int (*columns)(const struct input_options *options, char *header, size_t len,
                    struct input_columns *out, struct err *err);
+
+    /* The three below: of formats whose rows say how long they are; NULL for lines. */
+
+    /* Bytes of the row that data[0, len) begins; 0 while they do not tell. */
+    uint64_t (*row_len)(const char *data, size_t len);
+    /* What is wrong with the row that data[0, len), not empty, begins: broken, or without its end at the end of the file. -EBADMSG. */
+    int (*fault)(const char *data, size_t len, struct err *err);
+    /* The first offset at or behind `from` where a row seems to begin. */
+    int (*border)(struct stream *stream, uint64_t from, uint64_t *out, struct err *err);
 };
 
 extern const struct input_format_ops input_tsv;
 extern const struct input_format_ops input_csv;
 extern const struct input_format_ops input_jsonl;
+extern const struct input_format_ops input_record;
 
 /* Row ends at every LF. */
 void row_cut_lines(struct row_cut *cut, const char *data, size_t len);

@@ -60,7 +60,7 @@ bool input_can_be_cut(const char *input, enum input_format format)
     case INPUT_CSV:
     case INPUT_JSONL:
     case INPUT_RECORD:
-        return stream_plain_name_len(input) == strlen(input);
+        return stream_plain_name_len(input) == source_name_len(input);
     case INPUT_PARQUET:
     case INPUT_SQL:
     case INPUT_AUTO:

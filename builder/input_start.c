@@ -2,7 +2,7 @@
 /*
  * Where a piece's rows begin. At the file's start: behind a byte order mark and the header. In the middle: where the piece
  * says, when that is exact; else behind the first line end at or after the byte before the piece, which is right unless that
- * line end is quoted (CSV). Whoever cut the file compares borders and reads such a piece again.
+ * line end is quoted (CSV), or where the format finds it likely (records). Whoever cut the file compares borders and reads such a piece again.
  */
 #include "builder/input_impl.h"
 
@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEADER_MAX = 1 << 20, LOOK_LEN = 64 << 10 };
+enum { HEADER_MAX = 1 << 20, LOOK_LEN = 64 << 10, MARK_LEN = 3 };
+
+static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
 static bool has_header(const struct input *input)
 {
@@ -25,9 +27,10 @@ static int start_fill(struct input *input, struct input_block *block, struct row
         int ret = input_block_fill(input, block, err);
         if (ret)
             return ret;
-        if (cut->scanned == 0 && block->len >= 3 && memcmp(block->data, "\xEF\xBB\xBF", 3) == 0)
-            block->pos = cut->scanned = 3;
-        if (!has_header(input) || block->len < 3)
+        if (cut->scanned == 0 && block->len >= MARK_LEN &&
+            memcmp(block->data, byte_order_mark, MARK_LEN) == 0)
+            block->pos = cut->scanned = MARK_LEN;
+        if (!has_header(input) || block->len < MARK_LEN)
             return 0;
         input->ops->cut(cut, block->data, block->len);
         if (cut->row_end || input->at_end)
@@ -117,14 +120,47 @@ static int look_for_line(struct input *input, struct input_block *block, struct 
     return ret;
 }
 
+/* Does the first row begin behind a byte order mark that the piece begins in? */
+static int look_at_mark(const struct input *input, const struct input_piece *piece, bool *out,
+                        struct err *err)
+{
+    char mark[MARK_LEN];
+    size_t n = 0;
+    *out = false;
+    if (piece->begin > MARK_LEN || has_header(input))
+        return 0;
+    int ret = stream_read_at(input->stream, 0, mark, sizeof mark, &n, err);
+    *out = !ret && n == MARK_LEN && memcmp(mark, byte_order_mark, MARK_LEN) == 0;
+    return ret;
+}
+
 static int start_in_text(struct input *input, const struct input_piece *piece, struct err *err)
 {
     struct input_block block = {0};
+    bool is_mark = false;
     input->pos = piece->is_exact ? piece->begin : piece->begin - 1;
     int ret = stream_open(piece->path, input->pos, &input->stream, err);
     if (!ret && !piece->is_exact)
+        ret = look_at_mark(input, piece, &is_mark, err);
+    if (!ret && is_mark) {
+        ret = stream_skip(input->stream, MARK_LEN - input->pos, &(uint64_t){0}, err);
+        input->pos = MARK_LEN;
+    } else if (!ret && !piece->is_exact) {
         ret = look_for_line(input, &block, err);
+    }
     input_block_release(&block);
+    input->begin = input->pos;
+    return ret;
+}
+
+static int start_in_rows(struct input *input, const struct input_piece *piece, struct err *err)
+{
+    input->pos = piece->begin;
+    int ret = stream_open(piece->path, piece->begin, &input->stream, err);
+    if (!ret && !piece->is_exact)
+        ret = input->ops->border(input->stream, piece->begin, &input->pos, err);
+    if (!ret)
+        ret = stream_skip(input->stream, input->pos - piece->begin, &(uint64_t){0}, err);
     input->begin = input->pos;
     return ret;
 }
@@ -134,5 +170,7 @@ int input_start(struct input *input, const struct input_piece *piece, struct err
     if (piece->begin == 0)
         return start_at_zero(input, piece->path, err);
     int ret = columns_of_file(input, piece->path, err);
-    return ret ? ret : start_in_text(input, piece, err);
+    if (ret)
+        return ret;
+    return input->ops->border ? start_in_rows(input, piece, err) : start_in_text(input, piece, err);
 }

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 enum input_format {
-    INPUT_AUTO, /* by the file's name: .tsv .csv .jsonl .ndjson, then .zst or .gz */
+    INPUT_AUTO, /* by the file's name: .tsv .csv .jsonl .ndjson .rec .fkvrec, then .zst or .gz */
     INPUT_TSV,
     INPUT_CSV,     /* RFC 4180 */
     INPUT_JSONL,   /* {"key": …, "value": …}; a delta may say {"key": …, "deleted": true} */

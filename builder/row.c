@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/row.h"
 
+#include "base/bytes.h"
 #include "builder/number.h"
 #include "codec/vector.h"
 
@@ -84,7 +85,7 @@ static int parse_bytes_key(const struct schema *schema, const struct field *fiel
 static int parse_bytes_value(const struct schema *schema, const struct field *field,
                              struct part_entry *entry, struct err *err)
 {
-    if (field->form != FIELD_TEXT)
+    if (field->form != FIELD_TEXT && field->form != FIELD_RAW)
         return err_set(err, -EBADMSG,
                        "value: expected a string or {\"b64\": …} for a bytes value, found another "
                        "JSON value");
@@ -118,12 +119,12 @@ static int check_overflow(const struct schema *schema, const float *floats, stru
     return 0;
 }
 
-static int parse_vector(struct row_parser *parser, const struct field *field,
-                        struct part_entry *entry, struct err *err)
+/* Stores parser->floats as the schema's elements. */
+static int store_vector(struct row_parser *parser, struct part_entry *entry, struct err *err)
 {
     const struct schema *schema = parser->schema;
-    int ret = number_vector(field->data, field->len, schema->dim, parser->floats, err);
-    if (!ret && (schema->elem == ELEM_F16 || schema->elem == ELEM_BF16))
+    int ret = 0;
+    if (schema->elem == ELEM_F16 || schema->elem == ELEM_BF16)
         ret = check_overflow(schema, parser->floats, err);
     if (ret)
         return ret;
@@ -136,6 +137,54 @@ static int parse_vector(struct row_parser *parser, const struct field *field,
     entry->value = parser->stored;
     entry->value_len = schema->value_len;
     return 0;
+}
+
+static int parse_vector(struct row_parser *parser, const struct field *field,
+                        struct part_entry *entry, struct err *err)
+{
+    int ret = number_vector(field->data, field->len, parser->schema->dim, parser->floats, err);
+    return ret ? ret : store_vector(parser, entry, err);
+}
+
+/* Elements as f32, whatever they are stored as; or as they are stored in a table of f16. */
+static int raw_vector(struct row_parser *parser, const struct field *field,
+                      struct part_entry *entry, struct err *err)
+{
+    const struct schema *schema = parser->schema;
+    size_t len = sizeof(float) * schema->dim;
+    bool is_f16 = schema->elem == ELEM_F16 && field->len == schema->value_len;
+    if (is_f16 || (schema->elem == ELEM_F32 && field->len == len)) {
+        entry->value = (const uint8_t *)field->data;
+        entry->value_len = schema->value_len;
+        return 0;
+    }
+    if (field->len != len)
+        return err_set(err, -EBADMSG, "value: expected %u elements of f32, %zu bytes%s, found %zu",
+                       schema->dim, len,
+                       schema->elem == ELEM_F16 ? " (or of f16, half of that)" : "", field->len);
+    memcpy(parser->floats, field->data, len);
+    return store_vector(parser, entry, err);
+}
+
+/* A record: the key and the value are there, and lie in the row as a part holds them. */
+static int parse_raw(struct row_parser *parser, const struct input_row *row,
+                     struct part_entry *entry, struct err *err)
+{
+    const struct schema *schema = parser->schema;
+    if (schema->key_type == KEY_BYTES) {
+        entry->key_bytes = (const uint8_t *)row->key.data;
+        entry->key_len = (uint8_t)row->key.len;
+        entry->hash = schema_hash_bytes(schema, row->key.data, row->key.len);
+    } else if (row->key.len == sizeof(uint64_t)) {
+        entry->key = load_le64(row->key.data);
+        entry->hash = schema_hash_u64(schema, entry->key);
+    } else {
+        return err_set(err, -EBADMSG,
+                       "key: expected 8 bytes, a little-endian u64, found %zu byte%s", row->key.len,
+                       row->key.len == 1 ? "" : "s");
+    }
+    return schema->elem == ELEM_NONE ? parse_bytes_value(schema, &row->value, entry, err)
+                                     : raw_vector(parser, &row->value, entry, err);
 }
 
 static int parse_deletion(const struct row_parser *parser, const struct input_row *row,
@@ -154,6 +203,8 @@ int row_parse(struct row_parser *parser, const struct input_row *row, struct par
 {
     const struct schema *schema = parser->schema;
     *entry = (struct part_entry){0};
+    if (row->key.form == FIELD_RAW)
+        return parse_raw(parser, row, entry, err);
     int ret = schema->key_type == KEY_U64 ? parse_u64_key(schema, &row->key, entry, err)
                                           : parse_bytes_key(schema, &row->key, entry, err);
     if (ret)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/seq.h"
 
+#include "builder/source.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -52,13 +54,15 @@ void seq_place(struct seq_places *places, uint64_t seq, char out[PLACE_MAX])
     const char *path = number < places->n_pieces ? places->pieces[number].path : "?";
     uint64_t before = 0;
     /* A long path keeps its end, which tells files apart. */
-    size_t len = strlen(path);
-    const char *shown = len > PLACE_MAX - WORDS_MAX ? path + len - (PLACE_MAX - WORDS_MAX) : path;
+    size_t len = source_name_len(path);
+    size_t shown_len = len > PLACE_MAX - WORDS_MAX ? PLACE_MAX - WORDS_MAX : len;
+    const char *shown = path + len - shown_len;
     if (!line || number >= places->n_pieces)
-        snprintf(out, PLACE_MAX, "%s", shown);
+        snprintf(out, PLACE_MAX, "%.*s", (int)shown_len, shown);
     else if (rows_before(places, number, &before))
-        snprintf(out, PLACE_MAX, "%s:%llu", shown, (unsigned long long)(before + line));
+        snprintf(out, PLACE_MAX, "%.*s:%llu", (int)shown_len, shown,
+                 (unsigned long long)(before + line));
     else
-        snprintf(out, PLACE_MAX, "%s: line %llu of the rows from byte %llu", shown,
-                 (unsigned long long)line, (unsigned long long)places->pieces[number].begin);
+        snprintf(out, PLACE_MAX, "%.*s: line %llu of the rows from byte %llu", (int)shown_len,
+                 shown, (unsigned long long)line, (unsigned long long)places->pieces[number].begin);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/stream.h"
 
-#include "builder/source.h"
+#include "builder/read_ahead.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +21,7 @@ typedef int (*inflate_fn)(struct stream *stream, void *out, size_t len, size_t *
 struct stream {
     char *path;
     struct source *source;
+    struct read_ahead *ahead; /* of a remote source, from the first read on */
     inflate_fn inflate;
     uint64_t off;        /* in the file, of what is read next */
     uint64_t file_bytes; /* taken from it */
@@ -36,7 +37,12 @@ struct stream {
 
 static int file_read(struct stream *stream, void *data, size_t len, size_t *n_read, struct err *err)
 {
-    int ret = source_read(stream->source, stream->off, data, len, n_read, err);
+    int ret = 0;
+    if (source_is_remote(stream->source) && !stream->ahead)
+        ret = read_ahead_open(stream->source, stream->off, &stream->ahead, err);
+    if (!ret)
+        ret = stream->ahead ? read_ahead_read(stream->ahead, data, len, n_read, err)
+                            : source_read(stream->source, stream->off, data, len, n_read, err);
     if (ret)
         return ret;
     stream->off += *n_read;
@@ -107,14 +113,14 @@ static int inflate_zstd(struct stream *stream, void *out, size_t len, size_t *n_
 
 static bool has_suffix(const char *path, const char *suffix)
 {
-    size_t len = strlen(path);
+    size_t len = source_name_len(path);
     size_t suffix_len = strlen(suffix);
-    return len > suffix_len && strcasecmp(path + len - suffix_len, suffix) == 0;
+    return len > suffix_len && strncasecmp(path + len - suffix_len, suffix, suffix_len) == 0;
 }
 
 size_t stream_plain_name_len(const char *path)
 {
-    size_t len = strlen(path);
+    size_t len = source_name_len(path);
     if (has_suffix(path, ".gz"))
         return len - 3;
     if (has_suffix(path, ".zst"))
@@ -144,10 +150,15 @@ static int inflate_choose(struct stream *stream, struct err *err)
     return stream->raw ? 0 : err_sys(err, -ENOMEM, "%s: opening", stream->path);
 }
 
+static bool can_seek(const struct stream *stream)
+{
+    return !stream->raw && source_is_file(stream->source);
+}
+
 /* Only bytes that are rows as they stand can be begun in the middle. */
 static int offset_check(const struct stream *stream, struct err *err)
 {
-    if (stream->off == 0 || (!stream->raw && source_is_file(stream->source)))
+    if (stream->off == 0 || can_seek(stream))
         return 0;
     return err_set(err, -EINVAL, "%s: only plain files can be read from the middle (byte %llu)",
                    stream->path, (unsigned long long)stream->off);
@@ -181,6 +192,7 @@ void stream_close(struct stream *stream)
     if (stream->has_zlib)
         inflateEnd(&stream->zlib);
     ZSTD_freeDStream(stream->zstd);
+    read_ahead_close(stream->ahead);
     source_close(stream->source);
     free(stream->raw);
     free(stream->path);
@@ -216,6 +228,49 @@ int stream_read(struct stream *stream, void *data, size_t len, size_t *n_read, s
     }
     *n_read = done;
     return 0;
+}
+
+int stream_skip(struct stream *stream, uint64_t len, uint64_t *skipped, struct err *err)
+{
+    enum { SKIP_LEN = 16 << 10 };
+    uint8_t scratch[SKIP_LEN];
+    uint64_t done = 0;
+    if (can_seek(stream)) {
+        uint64_t file_len = stream_len(stream);
+        uint64_t left = stream->off < file_len ? file_len - stream->off : 0;
+        done = len < left ? len : left;
+        stream->off += done;
+        stream->file_bytes += done;
+        if (stream->ahead)
+            read_ahead_jump(stream->ahead, stream->off);
+    }
+    for (size_t n = 1; done < len && n && !can_seek(stream); done += n) {
+        size_t part = len - done < SKIP_LEN ? (size_t)(len - done) : SKIP_LEN;
+        int ret = stream_read(stream, scratch, part, &n, err);
+        if (ret)
+            return ret;
+    }
+    *skipped = done;
+    return 0;
+}
+
+int stream_read_at(struct stream *stream, uint64_t off, void *data, size_t len, size_t *n_read,
+                   struct err *err)
+{
+    size_t done = 0;
+    for (size_t n = 1; done < len && n; done += n) {
+        int ret =
+            source_read(stream->source, off + done, (uint8_t *)data + done, len - done, &n, err);
+        if (ret)
+            return ret;
+    }
+    *n_read = done;
+    return 0;
+}
+
+uint64_t stream_len(const struct stream *stream)
+{
+    return source_len(stream->source);
 }
 
 uint64_t stream_file_bytes(const struct stream *stream)

@@ -57,7 +57,8 @@ static const struct argp_option options[] = {
     {"block-pages", OPTION_BLOCK_PAGES, "N", 0,
      "blk, idx: pages of 4 KiB that values share (default: by their length)", 1},
     {NULL, 0, NULL, 0, "What the inputs are:", 2},
-    {"format", OPTION_FORMAT, "NAME", 0, "tsv, csv or jsonl (default: by the file's name)", 2},
+    {"format", OPTION_FORMAT, "NAME", 0, "tsv, csv, jsonl or record (default: by the file's name)",
+     2},
     {"header", OPTION_HEADER, NULL, 0, "The first line names the columns", 2},
     {"key-column", OPTION_KEY_COLUMN, "COL", 0, "Number or name (1; \"key\" in JSON)", 2},
     {"value-column", OPTION_VALUE_COLUMN, "COL", 0, "Number or name (2; \"value\" in JSON)", 2},
@@ -190,7 +191,7 @@ static error_t parse_schema(int key, char *arg, struct argp_state *state)
 
 static error_t parse_input(int key, char *arg, struct argp_state *state)
 {
-    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", NULL};
+    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", "record", NULL};
     static const char *const policies[] = {"error", "first", "last", NULL};
     struct build_args *args = state->input;
     struct job *job = &args->job;

@@ -2,14 +2,16 @@
 /*
  * bench_build: what build_case.py runs, one step a call; each prints one JSON object.
  *
- *   bench_build input u64|words ROWS FILE       writes a TSV: u64 keys with 64 bytes, or words with 100 floats
- *   bench_build parse u64|words FILE            decodes all rows on one thread and drops them
- *   bench_build build u64|words FILE STORE SCRATCH MEMORY_MIB THREADS
+ *   bench_build input KIND ROWS FILE            writes rows: u64 (TSV, keys with 64 bytes), words (TSV, with 100 floats), or
+ *                                               records[:LEN] (record file, u64 keys with LEN bytes, 64 unless said)
+ *   bench_build parse KIND FILE                 decodes all rows on one thread and drops them
+ *   bench_build build KIND FILE STORE SCRATCH MEMORY_MIB THREADS
  *   bench_build disk FILE BYTES                 writes and reads BYTES in order, around the page cache
  */
 #include "bench_util.h"
 #include "builder/build.h"
 #include "builder/input.h"
+#include "builder/input_record.h"
 #include "builder/row.h"
 
 #include <fcntl.h>
@@ -44,11 +46,28 @@ static bool is_words(const char *kind)
     return strcmp(kind, "words") == 0;
 }
 
+static bool is_records(const char *kind)
+{
+    return strncmp(kind, "records", 7) == 0;
+}
+
+static uint32_t value_len_of(const char *kind)
+{
+    return is_records(kind) && kind[7] == ':' ? (uint32_t)strtoul(kind + 8, NULL, 10) : 64;
+}
+
+static enum input_format format_of(const char *kind)
+{
+    return is_records(kind) ? INPUT_RECORD : INPUT_TSV;
+}
+
 static struct schema schema_of(const char *kind)
 {
     struct schema schema = {
         .kind = KIND_MEM, .key_type = is_words(kind) ? KEY_BYTES : KEY_U64, .mode = 0444};
-    BENCH_MUST(schema_set_value(&schema, is_words(kind) ? "f16[100]" : "bytes[64]", NULL) == 0);
+    char value[32];
+    snprintf(value, sizeof value, "bytes[%u]", value_len_of(kind));
+    BENCH_MUST(schema_set_value(&schema, is_words(kind) ? "f16[100]" : value, NULL) == 0);
     return schema;
 }
 
@@ -81,16 +100,33 @@ static size_t words_row(char *out, uint64_t i, uint64_t *seed)
     return n;
 }
 
+static size_t record_row(uint8_t *out, uint32_t value_len, uint64_t *seed)
+{
+    struct rec_head head = {.magic = REC_MAGIC, .key_len = sizeof(uint64_t)};
+    uint64_t key = next_random(seed);
+    size_t n = REC_HEAD_LEN + sizeof key;
+    store_le32(&head.value_len, value_len);
+    memcpy(out, &head, REC_HEAD_LEN);
+    memcpy(out + REC_HEAD_LEN, &key, sizeof key);
+    for (uint32_t i = 0; i < value_len; i += sizeof key, key = key * 0x9E3779B97F4A7C15ULL + 1)
+        memcpy(out + n + i, &key, value_len - i < sizeof key ? value_len - i : sizeof key);
+    return n + value_len;
+}
+
 static void input_write(const char *kind, uint64_t n_rows, const char *path)
 {
     FILE *file = fopen(path, "wb");
     uint64_t seed = 88172645463325252ULL;
-    char row[4096];
-    BENCH_MUST(file != NULL);
+    uint32_t value_len = value_len_of(kind);
+    char *row = malloc(4096 + value_len);
+    BENCH_MUST(file != NULL && row != NULL && setvbuf(file, NULL, _IOFBF, PIECE) == 0);
     for (uint64_t i = 0; i < n_rows; i++) {
-        size_t n = is_words(kind) ? words_row(row, i, &seed) : u64_row(row, &seed);
-        BENCH_MUST(fwrite(row, 1, n, file) == n);
+        size_t n = is_words(kind)     ? words_row(row, i, &seed)
+                   : is_records(kind) ? record_row((uint8_t *)row, value_len, &seed)
+                                      : u64_row(row, &seed);
+        BENCH_MUST(fwrite_unlocked(row, 1, n, file) == n);
     }
+    free(row);
     long len = ftell(file);
     BENCH_MUST(fflush(file) == 0 && fsync(fileno(file)) == 0 && fclose(file) == 0);
     printf("{\"rows\": %llu, \"bytes\": %ld}\n", (unsigned long long)n_rows, len);
@@ -110,7 +146,7 @@ static void parse(const char *kind, const char *path)
     uint64_t rows = 0;
     uint64_t bytes = 0;
     BENCH_MUST(row_parser_init(&parser, &job, &schema) == 0);
-    BENCH_MUST(input_open(&piece, INPUT_TSV, &options, &input, NULL) == 0);
+    BENCH_MUST(input_open(&piece, format_of(kind), &options, &input, NULL) == 0);
     double began = cpu_seconds();
     double reading = 0;
     for (;;) {
@@ -177,7 +213,7 @@ static void build(const char *kind, const char *path, const char *url, const cha
     struct job job = {.table = "bench",
                       .inputs = &path,
                       .n_inputs = 1,
-                      .format = INPUT_TSV,
+                      .format = format_of(kind),
                       .schema = schema_of(kind),
                       .duplicates = DUPLICATE_LAST,
                       .memory = memory,

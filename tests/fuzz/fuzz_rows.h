@@ -3,6 +3,7 @@
  * fuzz_rows: any bytes as rows of one format, then as keys and values of several schemas.
  *
  * The rows must not depend on where the text was cut into blocks; blocks are exact heap copies, so that a byte read too far is seen.
+ * Nor on where a file was cut into pieces, once their borders agree.
  *
  * Threads: one. Memory: freed before return. Failures abort.
  */
@@ -14,8 +15,11 @@
 #include "builder/row.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static inline void rows_expect(bool is_true)
 {
@@ -83,8 +87,13 @@ static inline void rows_read(const struct input_format_ops *ops,
         do {
             n = len - pos - n < piece ? len - pos : n + piece;
             ops->cut(&cut, (const char *)data + pos, n);
-        } while (!cut.row_end && pos + n < len);
-        size_t end = pos + n < len ? cut.row_end : n;
+        } while (!cut.row_end && !cut.is_broken && pos + n < len);
+        size_t end = pos + n < len || ops->row_len ? cut.row_end : n;
+        if (end == 0) {
+            struct err err = {0};
+            rows_expect(ops->fault((const char *)data + pos, n, &err) == -EBADMSG && err.text[0]);
+            break;
+        }
         rows_block(ops, columns, parser, data + pos, end, line, digest);
         line += cut.lines;
         pos += end;
@@ -113,13 +122,90 @@ static inline void rows_try(const struct input_format_ops *ops, const uint8_t *d
     struct row_parser parser;
     rows_expect(schema_set_value(&schema, shapes[which].value, NULL) == 0);
     rows_expect(row_parser_init(&parser, &job, &schema) == 0);
-    if (data[0] & 8)
+    if (data[0] & 8 && !ops->row_len)
         options = (struct input_options){.key_column = "3", .value_column = "1"};
     rows_expect(ops->columns(&options, NULL, 0, &columns, NULL) == 0);
     rows_read(ops, &columns, &parser, data + 2, len - 2, len, &whole);
     rows_read(ops, &columns, &parser, data + 2, len - 2, piece, &cut);
     rows_expect(digest_equal(&whole, &cut));
     row_parser_release(&parser);
+}
+
+/* What a piece of the file gave. */
+struct piece_rows {
+    int code; /* what taking blocks ended with */
+    uint64_t begin;
+    uint64_t end;
+    uint64_t lines;
+};
+
+static inline struct piece_rows piece_read(struct input_piece piece, enum input_format format,
+                                           size_t block_len, uint64_t before,
+                                           struct digest_state *digest)
+{
+    struct input_options options = {.block_len = block_len, .row_len_max = 64};
+    struct piece_rows out = {0};
+    struct input *input = NULL;
+    struct input_block block = {0};
+    struct input_row row;
+    rows_expect(input_open(&piece, format, &options, &input, NULL) == 0);
+    while ((out.code = input_take(input, &block, NULL)) > 0) {
+        for (int got; (got = input_next(input, &block, &row, NULL));) {
+            row.line += before;
+            if (digest)
+                rows_note(digest, &block, &row, got);
+        }
+    }
+    rows_expect(out.code == 0 || out.code == -EBADMSG);
+    out.begin = input_begin(input);
+    out.end = input_end(input);
+    out.lines = input_line(input) - 1;
+    input_block_release(&block);
+    input_close(input);
+    return out;
+}
+
+/* The text as a file, whole and in two pieces; when the second one began in the wrong place, then again where the first one ended. */
+static inline void pieces_try(enum input_format format, const char *path, uint64_t border,
+                              size_t block_len)
+{
+    struct digest_state *whole = digest_state_new();
+    struct digest_state *cut = digest_state_new();
+    struct digest a;
+    struct digest b;
+    rows_expect(whole && cut);
+    struct input_piece all = {.path = path, .end = UINT64_MAX, .is_exact = true};
+    struct input_piece first = {.path = path, .end = border, .is_exact = true};
+    struct input_piece second = {.path = path, .begin = border, .end = UINT64_MAX};
+    struct piece_rows everything = piece_read(all, format, 0, 0, whole);
+    struct piece_rows head = piece_read(first, format, block_len, 0, cut);
+    if (head.code == 0) {
+        struct piece_rows tail = piece_read(second, format, block_len, head.lines, NULL);
+        second.is_exact = tail.begin != head.end;
+        second.begin = second.is_exact ? head.end : border;
+        tail = piece_read(second, format, block_len, head.lines, cut);
+        rows_expect(tail.begin == head.end && tail.code == everything.code);
+        rows_expect(tail.code || tail.end == everything.end);
+    } else {
+        rows_expect(head.code == everything.code);
+    }
+    digest_state_finish(whole, &a);
+    digest_state_finish(cut, &b);
+    rows_expect(digest_equal(&a, &b));
+    digest_state_free(whole);
+    digest_state_free(cut);
+}
+
+static inline void rows_try_pieces(enum input_format format, const uint8_t *data, size_t len)
+{
+    char path[64];
+    if (len < 4)
+        return;
+    int fd = memfd_create("rows", 0);
+    rows_expect(fd >= 0 && write(fd, data + 2, len - 2) == (ssize_t)(len - 2));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    pieces_try(format, path, 1 + (data[1] | data[0] << 8) % (len - 2), 1 + data[0] % 80);
+    close(fd);
 }
 
 /* The same text as a header line. */

@@ -172,11 +172,15 @@ static void piece__of_csv_is_mended_when_a_quoted_line_end_misled_it(void **stat
                                 .may_guess_wrong = true});
 }
 
-static void piece__behind_a_byte_order_mark_is_mended(void **state)
+static void piece__that_begins_in_a_byte_order_mark_begins_behind_it(void **state)
 {
+    struct input_options header = {.header = true};
     assert_cuts((struct sample){SAMPLE(INPUT_TSV, "\xEF\xBB\xBF"
-                                                  "a\t1\nb\t2\n"),
-                                .may_guess_wrong = true});
+                                                  "a\t1\nb\t2\n")});
+    assert_cuts((struct sample){SAMPLE(INPUT_TSV, "\xEF\xBB\xBF\nb\t2\n"), .options = header});
+    assert_cuts((struct sample){SAMPLE(INPUT_CSV, "\xEF\xBB\xBF"
+                                                  "k,v\na,1\nb,2\n"),
+                                .options = header});
 }
 
 static void piece__counts_a_row_that_is_too_long_where_it_begins(void **state)
@@ -337,7 +341,7 @@ int main(void)
         cmocka_unit_test(piece__of_lines_is_never_guessed_wrongly),
         cmocka_unit_test(piece__knows_the_columns_of_a_header_it_does_not_hold),
         cmocka_unit_test(piece__of_csv_is_mended_when_a_quoted_line_end_misled_it),
-        cmocka_unit_test(piece__behind_a_byte_order_mark_is_mended),
+        cmocka_unit_test(piece__that_begins_in_a_byte_order_mark_begins_behind_it),
         cmocka_unit_test(piece__counts_a_row_that_is_too_long_where_it_begins),
         cmocka_unit_test(piece__many_of_a_file_hold_each_row_once),
         cmocka_unit_test(piece__of_a_compressed_file_is_refused),
