@@ -6,6 +6,8 @@ const struct command commands[] = {
     {"Make and release", NULL, NULL, NULL},
     {"init", "DIR", "make a store", cmd_init},
     {"build", "TABLE INPUT…", "build a version of a table from files", cmd_build},
+    {"checkpoint", "TABLE [VERSION]", "merge a chain of deltas into a full version",
+     cmd_checkpoint},
     {"publish", "TABLE…", "check a build, publish it, switch the fleet to it", cmd_publish},
     {"promote", "TABLE…", "switch the fleet to what is on canary", cmd_promote},
     {"abort", "TABLE…", "end a canary, and quarantine its version", cmd_abort},
