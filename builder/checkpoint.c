@@ -10,6 +10,7 @@
 #include "builder/meter.h"
 #include "builder/plan.h"
 #include "builder/seal.h"
+#include "builder/shard_copy.h"
 #include "builder/staging.h"
 #include "builder/verify.h"
 #include "builder/version_reader.h"
@@ -21,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGE_BUFFER = 512 << 10, METER_EVERY = 1024, SOURCE_MAX = 64 };
+enum { LARGE_BUFFER = 512 << 10, SOURCE_MAX = 64 };
 
 /* One checkpoint from beginning to end. */
 struct checkpoint {
@@ -188,84 +189,21 @@ static int checkpoint_choose(struct checkpoint *checkpoint, struct build_result 
 
 /* ---- writing ---- */
 
-/* A shard on its way from the chain into its new part. */
-struct shard_copy {
-    struct checkpoint *checkpoint;
-    struct shard_stream *stream;
-    struct shard_writer *writer;
-    struct part_file file;
-    struct content_digest content;
-    struct buf room;
-};
-
-static int copy_open(struct shard_copy *copy, uint32_t shard, struct err *err)
+static int copy_main(void *context, uint32_t number, struct err *err)
 {
-    struct checkpoint *checkpoint = copy->checkpoint;
+    struct checkpoint *checkpoint = context;
     struct level_params level = {.job = &checkpoint->job,
                                  .schema = &checkpoint->desc.schema,
                                  .totals = checkpoint->totals,
                                  .coding = &checkpoint->coding};
-    struct shard_stream_params params = stream_params(checkpoint, shard, checkpoint->plan.memory);
-    int ret = shard_stream_open(&params, &copy->stream, err);
-    if (!ret)
-        ret = part_file_create(&copy->file, checkpoint->store, checkpoint->staging.dir, 0, shard,
-                               err);
-    if (!ret)
-        ret = shard_writer_new(&level, shard, part_file_sink(&copy->file), &copy->writer, err);
-    return ret;
-}
-
-static int copy_entries(struct shard_copy *copy, struct err *err)
-{
-    struct meter *meter = &copy->checkpoint->meter;
-    struct part_entry entry;
-    int got;
-    while ((got = shard_stream_next(copy->stream, &entry, err)) > 0) {
-        int ret = shard_stream_value(copy->stream, &entry, err);
-        if (!ret && content_digest_add(&copy->content, &entry, &copy->room))
-            ret = err_sys(err, -ENOMEM, "a value of %u bytes", entry.value_len);
-        if (!ret)
-            ret = shard_writer_add(copy->writer, &entry, err);
-        if (!ret && copy->content.n % METER_EVERY == 0) {
-            meter_add(meter, (uint64_t)(METER_EVERY * copy->checkpoint->bytes_a_key));
-            atomic_fetch_add(&meter->rows, METER_EVERY);
-            ret = meter_check(meter, err);
-        }
-        if (ret)
-            return ret;
-    }
-    return got;
-}
-
-static int copy_commit(struct shard_copy *copy, const struct shard_info *info,
-                       struct part_desc *desc, struct err *err)
-{
-    int ret = part_file_commit(&copy->file, &info->part, desc, err);
-    if (ret || !info->is_paged)
-        return ret;
-    desc->tail_len = desc->len - info->body_len;
-    desc->values_len = info->values_len;
-    return 0;
-}
-
-static int copy_main(void *context, uint32_t number, struct err *err)
-{
-    struct checkpoint *checkpoint = context;
-    struct shard_copy copy = {.checkpoint = checkpoint};
+    struct shard_copy_params params = {
+        .from = stream_params(checkpoint, number, checkpoint->plan.memory),
+        .to = &level,
+        .dir = checkpoint->staging.dir,
+        .bytes_an_entry = checkpoint->bytes_a_key};
     struct shard_info info = {0};
-    int ret = copy_open(&copy, number, err);
-    if (!ret)
-        ret = copy_entries(&copy, err);
-    if (!ret)
-        ret = shard_writer_finish(copy.writer, &info, err);
-    /* The memory goes before the file is synced, which takes long. */
-    shard_writer_free(copy.writer);
-    shard_stream_close(copy.stream);
-    buf_release(&copy.room);
-    if (!ret)
-        ret = copy_commit(&copy, &info, &checkpoint->desc.parts[number], err);
-    part_file_release(&copy.file);
-    checkpoint->read[number] = copy.content;
+    int ret = shard_copy(&params, &checkpoint->meter, &checkpoint->desc.parts[number], &info,
+                         &checkpoint->read[number], err);
     scope_lock(&checkpoint->lock);
     checkpoint->values_len += info.values_len;
     checkpoint->values_stored_len += info.values_stored_len;

@@ -206,8 +206,7 @@ static int shard_main(void *context, uint32_t number, struct err *err)
 {
     struct reduce *reduce = context;
     struct reduce_totals totals = {0};
-    int ret =
-        reduce_shard(reduce->params, number, reduce->meter, &reduce->parts[number], &totals, err);
+    int ret = reduce_shard(reduce->params, reduce->meter, number, reduce->parts, &totals, err);
     scope_lock(&reduce->lock);
     reduce_totals_add(&reduce->totals, &totals);
     return ret;
