@@ -2,6 +2,7 @@
 #include "builder/task_reduce.h"
 
 #include "base/scope.h"
+#include "builder/join_totals_json.h"
 #include "builder/merge.h"
 #include "builder/plan.h"
 #include "builder/seal.h"
@@ -53,6 +54,7 @@ static int reduced_decode(struct json_at at, uint32_t shard, struct task_reduced
                           struct err *err)
 {
     const json_t *part = NULL;
+    const json_t *join = NULL;
     int ret = 0;
     if ((ret = json_get_object(at, "part", &part, err)) ||
         (ret = part_desc_decode((struct json_at){part, at.name}, &r->part, err)) ||
@@ -60,7 +62,9 @@ static int reduced_decode(struct json_at at, uint32_t shard, struct task_reduced
         (ret = json_get_u64(at, "values_bytes", INT64_MAX, &r->totals.values_len, err)) ||
         (ret = json_get_u64(at, "stored_bytes", INT64_MAX, &r->totals.values_stored_len, err)) ||
         (ret = json_get_u64(at, "added", INT64_MAX, &r->n_added, err)) ||
-        (ret = json_get_u64(at, "removed", INT64_MAX, &r->n_removed, err)))
+        (ret = json_get_u64(at, "removed", INT64_MAX, &r->n_removed, err)) ||
+        (ret = json_get_object(at, "compared", &join, err)) ||
+        (ret = join_totals_decode((struct json_at){join, at.name}, &r->totals.join, err)))
         return ret;
     if (r->part.shard != shard)
         return err_set(err, -EBADMSG, "%s: expected shard %" PRIu32 ", found %" PRIu32, at.name,
@@ -167,7 +171,8 @@ static int group_open(struct reducing *r, struct err *err)
     if (!ret)
         ret = spills_open(r, err);
     if (!ret)
-        ret = plan_reduce(&r->runs, &r->job, &r->schema, &r->plan->order, 1, &r->share, err);
+        ret = plan_reduce(&r->runs, &r->job, &r->schema, &r->plan->order,
+                          shard_delta_wanted(&r->job) ? &r->base.desc : NULL, 1, &r->share, err);
     if (!ret)
         ret = runs_merge_down(r, err);
     if (ret)
@@ -200,7 +205,13 @@ static void group_close(struct reducing *r)
 static int shard_write(struct reducing *r, uint32_t shard, struct task_reduced *out,
                        struct err *err)
 {
+    struct join_base base = {.store = r->task->store,
+                             .dir = r->base.dir,
+                             .desc = &r->base.desc,
+                             .memory = r->share.base_memory,
+                             .scratch_dir = r->job.scratch};
     struct reduce_params params = {.job = &r->job,
+                                   .base = shard_delta_wanted(&r->job) ? &base : NULL,
                                    .store = r->task->store,
                                    .dir = r->plan->staging.dir,
                                    .level = &r->level,
@@ -228,6 +239,12 @@ static int shard_check(struct reducing *r, struct task_reduced *out, struct err 
     int ret = verify_one(&verify, 0, &r->work->meter, err);
     if (ret || !r->plan->base)
         return ret;
+    if (r->job.diff_base) {
+        /* Comparing has counted already. */
+        out->n_added = out->totals.join.n_added;
+        out->n_removed = out->totals.join.n_removed;
+        return 0;
+    }
     struct seal_params seal = {.store = r->task->store,
                                .dir = r->plan->staging.dir,
                                .base_dir = r->base.dir,

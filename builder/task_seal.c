@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "builder/describe.h"
+#include "builder/join_totals_json.h"
 #include "builder/seal.h"
 #include "builder/task_reduce.h"
 
@@ -41,7 +42,9 @@ static json_t *result_encode(const struct task_work *work, const struct build_re
          json_put_double(out, "ratio_tried", r->ratio_tried) ||
          json_put_u64(out, "dictionary_bytes", r->dictionary_len) ||
          json_put_u64(out, "values_bytes", r->values_len) ||
-         json_put_u64(out, "stored_bytes", r->values_stored_len))) {
+         json_put_u64(out, "stored_bytes", r->values_stored_len) ||
+         json_put_bool(out, "was_compared", r->was_compared) ||
+         json_put(out, "compared", join_totals_encode(&r->join)))) {
         json_decref(out);
         return NULL;
     }
@@ -54,6 +57,7 @@ int task_result(const struct task *task, struct build_result *out, struct err *e
     struct build_result r = {0};
     uint32_t level = 0;
     uint32_t kind = 0;
+    const json_t *join = NULL;
     int ret = task_get(task, "sealed.json", &json, err);
     struct json_at at = {json, "sealed.json"};
     if (ret || (ret = json_get_u64(at, "base", INT64_MAX, &r.base, err)) ||
@@ -70,7 +74,10 @@ int task_result(const struct task *task, struct build_result *out, struct err *e
         (ret = json_get_bool(at, "sampled", &r.was_sampled, err)) ||
         (ret = json_get_u32(at, "dictionary_bytes", UINT32_MAX, &r.dictionary_len, err)) ||
         (ret = json_get_u64(at, "values_bytes", INT64_MAX, &r.values_len, err)) ||
-        (ret = json_get_u64(at, "stored_bytes", INT64_MAX, &r.values_stored_len, err)))
+        (ret = json_get_u64(at, "stored_bytes", INT64_MAX, &r.values_stored_len, err)) ||
+        (ret = json_get_bool(at, "was_compared", &r.was_compared, err)) ||
+        (ret = json_get_object(at, "compared", &join, err)) ||
+        (ret = join_totals_decode((struct json_at){join, at.name}, &r.join, err)))
         return ret;
     r.ratio_tried = json_number_value(json_object_get(json, "ratio_tried"));
     r.kind = (enum table_kind)kind;
@@ -119,6 +126,7 @@ static int parts_gather(struct sealing *s, struct err *err)
             return ret;
         own[shard] = reduced.part;
         r->duplicates += reduced.totals.n_duplicates;
+        join_totals_add(&r->join, &reduced.totals.join);
         r->values_len += reduced.totals.values_len;
         r->values_stored_len += reduced.totals.values_stored_len;
         r->n_keys += reduced.part.n_keys;
@@ -141,6 +149,7 @@ static void result_fill(struct sealing *s)
     r->input_bytes = shape->input_bytes;
     r->n_shards = shape->n_shards;
     r->kind = s->desc.schema.kind;
+    r->was_compared = shard_delta_wanted(&s->plan->spec->job);
     r->was_sampled = coding->was_sampled;
     r->ratio_tried = coding->ratio_tried;
     r->level = coding->compression ? coding->level : 0;

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * join_totals: what became of the keys of rows that were compared with a delta's base (base_join.h). They add up over shards.
+ *
+ * Threads, Memory: plain data. Errors: none.
+ */
+#ifndef FKV_BUILDER_JOIN_TOTALS_H
+#define FKV_BUILDER_JOIN_TOTALS_H
+
+#include <stdint.h>
+
+struct join_totals {
+    uint64_t n_unchanged; /* left out */
+    uint64_t n_within;    /* left out: a vector that has not moved far */
+    uint64_t n_changed;
+    uint64_t n_added;
+    uint64_t n_removed;
+};
+
+static inline void join_totals_add(struct join_totals *totals, const struct join_totals *more)
+{
+    totals->n_unchanged += more->n_unchanged;
+    totals->n_within += more->n_within;
+    totals->n_changed += more->n_changed;
+    totals->n_added += more->n_added;
+    totals->n_removed += more->n_removed;
+}
+
+#endif
