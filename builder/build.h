@@ -3,7 +3,7 @@
  * build: from a job to a sealed build under tables/<table>/staging/<task>/ on the store.
  *
  *   plan -> map (parse, hash, spill sorted runs) -> reduce per shard (merge, resolve duplicates, compress, write the part)
- *   -> seal (version.json, links to the base's parts) -> verify (read every part back, look every key up)
+ *   -> seal (version.json, links to the base's parts) -> verify (read every part back, look every key up, count: figures.json)
  *
  * The result depends on the inputs and the job's schema only, never on threads or memory.
  * A build that fails or is killed leaves nothing visible: its staging directory has no version.json until it
@@ -17,6 +17,7 @@
 #ifndef FKV_BUILDER_BUILD_H
 #define FKV_BUILDER_BUILD_H
 
+#include "builder/figures.h"
 #include "builder/job.h"
 #include "manifest/manifest.h"
 #include "store/store.h"
@@ -50,7 +51,8 @@ struct build_result {
     uint64_t len;         /* bytes of the parts written */
     uint64_t input_bytes; /* after decompression */
     uint32_t n_shards;
-    double seconds[4]; /* of each stage */
+    double seconds[4];            /* of each stage */
+    struct build_figures figures; /* as they stand in figures.json */
     /* Of tables on disk. */
     enum table_kind kind;
     bool was_sampled;   /* compression was tried on a sample; it would leave: */

@@ -221,11 +221,12 @@ static int shard_check(struct reducing *r, struct task_reduced *out, struct err 
     plan_read(out->part.len, r->plan->base ? 2 : 1, r->job.memory, 1, &share);
     struct verify_params verify = {.store = r->task->store,
                                    .dir = r->plan->staging.dir,
+                                   .schema = r->level.schema,
                                    .parts = &out->part,
                                    .n_parts = 1,
                                    .heap_max = share.heap_max,
                                    .scratch_dir = r->job.scratch};
-    int ret = verify_one(&verify, 0, &r->work->meter, err);
+    int ret = verify_one(&verify, 0, &r->work->meter, NULL, err);
     if (ret || !r->plan->base)
         return ret;
     struct seal_params seal = {.store = r->task->store,
