@@ -15,7 +15,7 @@ static struct validate_limits limits;
 static int publish(struct fixture_store *fs, const char *table, const char *task, uint64_t *version,
                    struct err *err)
 {
-    struct publish_item item = {table, task};
+    struct publish_item item = {.table = table, .task = task};
     struct publish_version out = {0};
     uint64_t seq = 0;
     int rc = publish_run(
@@ -108,7 +108,7 @@ static void publish__refuses_names_that_climb(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(publish(&fs, bad[i], NULL, NULL, &err), -EINVAL);
     assert_int_equal(publish(&fs, "ads", "../../v/1", NULL, &err), -EINVAL);
-    struct publish_item twice[2] = {{"ads", NULL}, {"ads", NULL}};
+    struct publish_item twice[2] = {{.table = "ads", .task = NULL}, {.table = "ads", .task = NULL}};
     struct publish_version out[2];
     uint64_t seq = 0;
     assert_int_equal(publish_run(fs.store, fs.manifest,
@@ -128,7 +128,7 @@ static void publish__leaves_a_refused_build_in_staging(void **state)
 {
     struct fixture_store fs;
     struct err err = {0};
-    struct publish_item item = {"ads", "b"};
+    struct publish_item item = {.table = "ads", .task = "b"};
     struct publish_version out = {0};
     uint64_t seq = 0;
     fixture_store_init(&fs);
@@ -200,7 +200,8 @@ static void publish__refuses_a_delta_on_an_older_version(void **state)
 static void publish__puts_several_tables_in_one_record(void **state)
 {
     struct fixture_store fs;
-    struct publish_item items[2] = {{"ads", NULL}, {"users", NULL}};
+    struct publish_item items[2] = {{.table = "ads", .task = NULL},
+                                    {.table = "users", .task = NULL}};
     struct publish_version out[2];
     struct err err = {0};
     uint64_t seq = 0;
@@ -294,7 +295,7 @@ static void check_whole(struct fixture_store *fs)
  */
 static void survive(enum faulty_mode mode)
 {
-    struct publish_item items[2] = {{"ads", "a"}, {"users", "u"}};
+    struct publish_item items[2] = {{.table = "ads", .task = "a"}, {.table = "users", .task = "u"}};
     for (unsigned nth = 1;; nth++) {
         struct fixture_store fs;
         struct publish_version out[2];
@@ -559,7 +560,8 @@ static void publish__leaves_an_overtaken_claim_where_it_is(void **state)
 static int publish_canary(struct fixture_store *fs, const char *const *names, size_t n_names,
                           struct err *err)
 {
-    struct publish_item items[2] = {{"ads", NULL}, {"users", NULL}};
+    struct publish_item items[2] = {{.table = "ads", .task = NULL},
+                                    {.table = "users", .task = NULL}};
     struct publish_version out[2];
     struct publish_request request = {.items = items,
                                       .n_items = 2,
