@@ -12,21 +12,20 @@ static void count_add(uint64_t *sum, uint64_t n)
 }
 
 /*
- * The bucket of a norm given as its square: log2 of the norm is half of it, so an octave of norms is two of squares. The borders
- * of the squares' buckets are 2^((k + 1/2) / 8) within an octave; comparing with them needs no logarithm, whose last
- * bit differs between libraries.
+ * The bucket of a norm given as its square: log2 of the norm is half of it, so an octave of norms is two of squares. borders are
+ * the mantissas of 2^((k + 1/2) / 8), where the buckets of the squares within an octave meet; comparing bits needs no
+ * logarithm, whose last bit differs between libraries.
  */
 static uint32_t bucket_of(double square)
 {
-    static const double borders[NORM_STEPS / 2] = {
-        1.0442737824274138, 1.1387886347566916, 1.241857812073484,  1.3542555469368927,
-        1.4768261459394993, 1.6104903319492543, 1.7562521603732995, 1.9152065613971474,
+    static const uint64_t borders[NORM_STEPS / 2] = {
+        0x0b5586cf9890f, 0x2387a6e756238, 0x3dea64c123422, 0x5ab07dd485429,
+        0x7a11473eb0187, 0x9c49182a3f090, 0xc199bdd85529c, 0xea4afa2a490da,
     };
-    int exponent = 0;
-    if (square <= 0)
-        return 0;
-    double mantissa = 2 * frexp(square, &exponent);
-    int64_t step = (int64_t)(exponent - 1) * (NORM_STEPS / 2);
+    uint64_t bits;
+    memcpy(&bits, &square, sizeof bits);
+    uint64_t mantissa = bits & ((1ULL << 52) - 1);
+    int64_t step = ((int64_t)(bits >> 52) - 1023) * (NORM_STEPS / 2);
     for (int i = 0; i < NORM_STEPS / 2; i++)
         step += mantissa >= borders[i];
     if (step < -NORM_ZERO)

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A block of floats is added up in floats, in LANES sums side by side: the compiler may use vector registers without changing the
+ * order of any addition. Blocks are added up in doubles. Where squares of floats leave their range, which shows in the sum, the
+ * block is added up again in doubles; so the result is right within a few 2^-24 for every vector there is.
+ */
 #include "codec/vector_norm.h"
 
 #include "base/bytes.h"
@@ -6,36 +11,66 @@
 
 #include <string.h>
 
-/* LANES sums side by side, so that the compiler may use vector registers without changing the order of any. BLOCK floats at a
- * time are decoded. */
-enum { LANES = 8, BLOCK = 256 };
+enum { LANES = 16, BLOCK = 256 };
 
-static void add_squares(double sums[LANES], const float *floats, uint32_t n)
+/* Sums between these lost nothing to overflow, and to underflow nothing that counts. */
+#define SUM_MIN 1e-25F
+#define SUM_MAX 1e38F
+
+static double slow_square_sum(const uint8_t *floats, uint32_t n)
 {
-    uint32_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (uint32_t lane = 0; lane < LANES; lane++) {
-            double x = floats[i + lane];
-            sums[lane] += x * x;
-        }
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        float x;
+        memcpy(&x, floats + 4 * (size_t)i, sizeof x);
+        sum += (double)x * x;
     }
-    for (uint32_t lane = 0; i < n; i++, lane++)
-        sums[lane] += (double)floats[i] * floats[i];
+    return sum;
 }
 
-static double floats_square_sum(enum elem elem, const uint8_t *src, uint32_t dim)
+/* Of at most BLOCK floats, of any alignment. */
+static double block_square_sum(const uint8_t *floats, uint32_t n)
+{
+    float sums[LANES] = {0};
+    float x[LANES];
+    uint32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        memcpy(x, floats + 4 * (size_t)i, sizeof x);
+        for (int lane = 0; lane < LANES; lane++)
+            sums[lane] += x[lane] * x[lane];
+    }
+    for (int lane = 0; i < n; i++, lane++) {
+        memcpy(x, floats + 4 * (size_t)i, sizeof *x);
+        sums[lane] += x[0] * x[0];
+    }
+    for (int width = LANES / 2; width > 0; width /= 2) {
+        for (int lane = 0; lane < width; lane++)
+            sums[lane] += sums[lane + width];
+    }
+    float sum = sums[0];
+    return sum >= SUM_MIN && sum <= SUM_MAX ? (double)sum : slow_square_sum(floats, n);
+}
+
+static double halves_square_sum(enum elem elem, const uint8_t *src, uint32_t dim)
 {
     vector_decode_fn *decode = vector_decoder(elem);
-    float floats[BLOCK];
-    double sums[LANES] = {0};
+    uint8_t floats[4 * BLOCK];
+    double sum = 0;
     for (uint32_t done = 0; done < dim; done += BLOCK) {
         uint32_t n = dim - done < BLOCK ? dim - done : BLOCK;
-        decode(src + elem_vector_len(elem, done), n, floats);
-        add_squares(sums, floats, n);
+        decode(src + 2 * (size_t)done, n, floats);
+        sum += block_square_sum(floats, n);
     }
+    return sum;
+}
+
+static double floats_square_sum(const uint8_t *src, uint32_t dim)
+{
     double sum = 0;
-    for (uint32_t lane = 0; lane < LANES; lane++)
-        sum += sums[lane];
+    for (uint32_t done = 0; done < dim; done += BLOCK) {
+        uint32_t n = dim - done < BLOCK ? dim - done : BLOCK;
+        sum += block_square_sum(src + 4 * (size_t)done, n);
+    }
     return sum;
 }
 
@@ -56,9 +91,10 @@ double vector_square_sum(enum elem elem, const void *src, uint32_t dim)
 {
     switch (elem) {
     case ELEM_F32:
+        return floats_square_sum(src, dim);
     case ELEM_F16:
     case ELEM_BF16:
-        return floats_square_sum(elem, src, dim);
+        return halves_square_sum(elem, src, dim);
     case ELEM_I8:
         return bytes_square_sum(src, dim);
     case ELEM_NONE:
