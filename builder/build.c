@@ -4,6 +4,7 @@
 #include "builder/delta_base.h"
 #include "builder/describe.h"
 #include "builder/engine.h"
+#include "builder/figures_json.h"
 #include "builder/map.h"
 #include "builder/merge.h"
 #include "builder/meter.h"
@@ -284,19 +285,30 @@ static int build_seal(struct build *build, const struct join_totals *join, struc
     return seal_run(&build->engine.engine, &params, &build->meter, desc, err);
 }
 
-static int build_verify(struct build *build, struct err *err)
+static int build_verify(struct build *build, struct build_figures *figures, struct err *err)
 {
     struct read_plan plan;
     uint32_t n = build->desc.schema.n_shards;
     plan_read(longest_part(own_parts(build), n), 1, build->job->memory, build->n_threads, &plan);
     struct verify_params params = {.store = build->store,
                                    .dir = build->staging.dir,
+                                   .schema = &build->desc.schema,
                                    .parts = own_parts(build),
                                    .n_parts = n,
                                    .heap_max = plan.heap_max,
                                    .scratch_dir = build->job->scratch,
                                    .n_at_once = plan.n_at_once};
-    return verify_run(&build->engine.engine, &params, &build->meter, err);
+    return verify_run(&build->engine.engine, &params, &build->meter, figures, err);
+}
+
+/* Verification has counted what was written; this is what was read, and the file that keeps both. */
+static int build_figures_keep(struct build *build, struct build_result *result, struct err *err)
+{
+    struct build_figures *figures = &result->figures;
+    figures->rows = result->rows;
+    figures->bad_rows = result->bad_rows;
+    figures->duplicates = result->duplicates;
+    return figures_write(build->store, build->staging.dir, figures, err);
 }
 
 /* ---- all of it ---- */
@@ -317,7 +329,9 @@ static int build_stages(struct build *build, struct build_result *result, struct
         ret = build_seal(build, &result->join, err);
     at[3] = meter_seconds(&build->meter);
     if (!ret)
-        ret = build_verify(build, err);
+        ret = build_verify(build, &result->figures, err);
+    if (!ret)
+        ret = build_figures_keep(build, result, err);
     if (!ret)
         ret = describe_version(build->job, build->staging.task, &build->desc, err);
     if (!ret)

@@ -3,7 +3,7 @@
  * build: from a job to a sealed build under tables/<table>/staging/<task>/ on the store.
  *
  *   plan -> map (parse, hash, spill sorted runs) -> reduce per shard (merge, resolve duplicates, compress, write the part)
- *   -> seal (version.json, links to the base's parts) -> verify (read every part back, look every key up)
+ *   -> seal (version.json, links to the base's parts) -> verify (read every part back, look every key up, count: figures.json)
  *
  * The result depends on the inputs and the job's schema only, never on threads or memory.
  * A build that fails or is killed leaves nothing visible: its staging directory has no version.json until it
@@ -18,6 +18,7 @@
 #define FKV_BUILDER_BUILD_H
 
 #include "base/hash.h"
+#include "builder/figures.h"
 #include "builder/job.h"
 #include "builder/join_totals.h"
 #include "manifest/manifest.h"
@@ -55,9 +56,10 @@ struct build_result {
     uint64_t len;         /* bytes of the parts written */
     uint64_t input_bytes; /* after decompression */
     uint32_t n_shards;
-    double seconds[4];       /* of each stage */
-    bool was_compared;       /* with the base, row by row: */
-    struct join_totals join; /* what became of them */
+    double seconds[4];            /* of each stage */
+    struct build_figures figures; /* as they stand in figures.json */
+    bool was_compared;            /* with the base, row by row: */
+    struct join_totals join;      /* what became of them */
     /* Of tables on disk. */
     enum table_kind kind;
     bool was_sampled;   /* compression was tried on a sample; it would leave: */

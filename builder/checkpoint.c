@@ -6,6 +6,7 @@
 #include "builder/content_digest.h"
 #include "builder/describe.h"
 #include "builder/engine.h"
+#include "builder/figures_json.h"
 #include "builder/layout.h"
 #include "builder/meter.h"
 #include "builder/plan.h"
@@ -280,9 +281,14 @@ static int checkpoint_verify(struct checkpoint *checkpoint, struct build_result 
                                    .heap_max = plan.heap_max,
                                    .scratch_dir = checkpoint->job.scratch,
                                    .n_at_once = plan.n_at_once,
+                                   .schema = &desc->schema,
                                    .contents = checkpoint->written};
-    int ret = verify_run(&checkpoint->engine.engine, &params, &checkpoint->meter, err);
-    return ret ? ret : contents_compare(checkpoint, result, err);
+    int ret =
+        verify_run(&checkpoint->engine.engine, &params, &checkpoint->meter, &result->figures, err);
+    if (!ret)
+        ret = contents_compare(checkpoint, result, err);
+    return ret ? ret
+               : figures_write(checkpoint->store, checkpoint->staging.dir, &result->figures, err);
 }
 
 static int checkpoint_seal(struct checkpoint *checkpoint, struct err *err)

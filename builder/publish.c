@@ -15,7 +15,9 @@
 
 #include "base/scope.h"
 #include "builder/canary.h"
+#include "builder/figures_json.h"
 #include "builder/sealed.h"
+#include "builder/validation.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -104,12 +106,12 @@ static int check_fence(const struct state *state, const char *table,
 static int refuse(const char *table, const char *task, const struct validate_report *report,
                   struct err *err)
 {
-    char why[RULE_COUNT * (sizeof report->findings[0].text + 2)] = "";
-    for (int rule = 0; rule < RULE_COUNT; rule++) {
-        size_t len = strlen(why);
-        if (!report->findings[rule].passed)
-            snprintf(why + len, sizeof why - len, "%s%s", len ? "; " : "",
-                     report->findings[rule].text);
+    char why[ERR_TEXT_MAX] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < report->n_findings && len < sizeof why; i++) {
+        if (report->findings[i].verdict == VALIDATE_FAILED)
+            len += (size_t)snprintf(why + len, sizeof why - len, "%s%s", len ? "; " : "",
+                                    report->findings[i].text);
     }
     return err_set(err, -EPERM, "table %s: build %s is refused: %s", table, task, why);
 }
@@ -142,10 +144,89 @@ static int check_canary(const struct publish_request *request, const struct stat
                         err);
 }
 
+/* When and by whom. */
+static int keep_report(struct publishing *p, const struct claim *claim, const char *dir,
+                       struct err *err)
+{
+    scope_free struct validation *validation = calloc(1, sizeof *validation);
+    if (!validation)
+        return err_sys(err, -ENOMEM, "keeping what the validators found");
+    snprintf(validation->table, sizeof validation->table, "%s", claim->out->table);
+    snprintf(validation->task, sizeof validation->task, "%s", claim->from.task);
+    author_current(validation->author);
+    validation->time_ns = manifest_now_ns(p->manifest);
+    validation->report = claim->out->report;
+    return validation_write(p->store, dir, validation, err);
+}
+
+/* A refused build says why where it lies. In an orphan it would be in the way of another who publishes it. */
+static void keep_refusal(struct publishing *p, const struct claim *claim)
+{
+    if (!claim->from.orphan)
+        keep_report(p, claim, claim->from.dir, NULL);
+}
+
+static int judge(struct publishing *p, struct validate_input *input, struct claim *claim,
+                 struct err *err)
+{
+    const struct state *state = manifest_state(p->manifest);
+    struct publish_version *out = claim->out;
+    scope_free struct build_figures *figures = calloc(1, sizeof *figures);
+    if (!figures)
+        return err_sys(err, -ENOMEM, "validating");
+    input->table = out->table;
+    input->task = claim->from.task;
+    input->dir = claim->from.dir;
+    input->state = state_find_table(state, out->table);
+    out->base = input->desc->base;
+    out->n_keys = input->desc->n_keys;
+    out->len = version_desc_len(input->desc);
+    int rc = check_fence(state, out->table, input->desc, err);
+    if (!rc && !input->figures) {
+        struct err why = {0};
+        int read = figures_read(p->store, claim->from.dir, figures, &why);
+        if (!read)
+            input->figures = figures;
+        else if (read != -ENOENT)
+            rc = err_set(err, read, "%s", err_text(&why, read));
+    }
+    if (!rc)
+        rc = validate_run(p->store, input, p->request->limits, &out->report, err);
+    out->validated = !rc;
+    if (rc || out->report.passed)
+        return rc;
+    keep_refusal(p, claim);
+    return refuse(out->table, claim->from.task, &out->report, err);
+}
+
+/* Opens the build, all of it or, when it was just read back, its description alone. */
+static int open_and_judge(struct publishing *p, const struct publish_item *item,
+                          struct claim *claim, struct err *err)
+{
+    const struct validate_limits *limits = p->request->limits;
+    struct validate_input input = {.is_read_back = item->is_read_back, .figures = item->figures};
+    struct version_reader *build = NULL;
+    if (item->is_read_back) {
+        int rc = version_desc_read(p->store, claim->from.dir, NULL, &claim->desc, err);
+        input.desc = &claim->desc;
+        return rc ? rc : judge(p, &input, claim, err);
+    }
+    int rc = version_reader_open_within(p->store, claim->from.dir, NULL, limits->memory,
+                                        limits->scratch, &build, err);
+    if (rc)
+        return err_wrap(err, rc, "build %s of table %s", claim->from.task, item->table);
+    input.build = build;
+    input.desc = version_reader_desc(build);
+    rc = judge(p, &input, claim, err);
+    if (!rc)
+        rc = copy_desc(input.desc, &claim->desc, err);
+    version_reader_close(build);
+    return rc;
+}
+
 static int validate_one(struct publishing *p, const struct publish_item *item, struct claim *claim,
                         struct err *err)
 {
-    const struct validate_limits *limits = p->request->limits;
     const struct state *state = manifest_state(p->manifest);
     struct publish_version *out = claim->out;
     snprintf(out->table, sizeof out->table, "%s", item->table);
@@ -159,26 +240,7 @@ static int validate_one(struct publishing *p, const struct publish_item *item, s
     rc = layout_mark(p->store, claim->from.dir, &why);
     if (rc)
         return rc == -ENOENT ? gone(claim, err) : err_set(err, rc, "%s", err_text(&why, rc));
-    struct version_reader *build = NULL;
-    rc = version_reader_open_within(p->store, claim->from.dir, NULL, limits->memory,
-                                    limits->scratch, &build, err);
-    if (rc)
-        return err_wrap(err, rc, "build %s of table %s", claim->from.task, item->table);
-    const struct version_desc *desc = version_reader_desc(build);
-    out->base = desc->base;
-    out->n_keys = desc->n_keys;
-    out->len = version_desc_len(desc);
-    rc = check_fence(state, item->table, desc, err);
-    if (!rc)
-        rc = validate_run(p->store, build, state_find_table(state, item->table), limits,
-                          &out->report, err);
-    out->validated = !rc;
-    if (!rc && !out->report.passed)
-        rc = refuse(item->table, claim->from.task, &out->report, err);
-    if (!rc)
-        rc = copy_desc(desc, &claim->desc, err);
-    version_reader_close(build);
-    return rc;
+    return open_and_judge(p, item, claim, err);
 }
 
 static uint64_t highest_in_manifest(const struct state *state, const char *table)
@@ -229,6 +291,7 @@ static int take_number(struct publishing *p, struct claim *claim, struct err *er
     return 0;
 }
 
+/* What is written into the claimed directory: what the validators found, and version.json with the number. */
 static int write_number(struct publishing *p, struct claim *claim, struct err *err)
 {
     char dir[LAYOUT_PATH_MAX], path[LAYOUT_PATH_MAX];
@@ -236,7 +299,9 @@ static int write_number(struct publishing *p, struct claim *claim, struct err *e
     claim->desc.version = claim->number;
     layout_version_dir(claim->out->table, claim->number, dir);
     layout_version_json(dir, path);
-    int rc = version_desc_encode(&claim->desc, &text, err);
+    int rc = keep_report(p, claim, dir, err);
+    if (!rc)
+        rc = version_desc_encode(&claim->desc, &text, err);
     if (!rc)
         rc = store_put(p->store, path, text.data, text.len, err);
     if (!rc)

@@ -2,10 +2,10 @@
 /*
  * publish: sealed builds become numbered versions, after their validators agreed, all in one record.
  *
- *   validate -> number -> rename staging/<task> to v/<id> -> version.json with the number -> append the record
+ *   validate -> number -> rename staging/<task> to v/<id> -> validation.json, version.json with the number -> append the record
  *
  * The rename is the claim: of two publishers of one build, one gets it. Only what lies in v/<id> is written after that, and
- * everybody who may write there writes the same bytes. Once claimed, a directory is nobody's to take away: another publisher
+ * everybody who may write there writes the same version.json. Once claimed, a directory is nobody's to take away: another publisher
  * may have adopted it.
  *
  * Killed between rename and record, v/<id> is an orphan that nobody sees: publishing the same build again adopts it where it
@@ -26,6 +26,10 @@ enum { PUBLISH_ITEMS_MAX = 256 };
 struct publish_item {
     const char *table;
     const char *task; /* NULL: the one sealed last */
+    /* The caller has just read back and looked up all that the build wrote: it is not read again, and judged by these figures, or
+     * when they are NULL by the build's figures.json. Together with task only. */
+    bool is_read_back;
+    const struct build_figures *figures;
 };
 
 struct publish_version {
@@ -51,7 +55,7 @@ struct publish_request {
 
 /*
  * Publishes several sealed builds in one record. versions has room for n_items, and is filled as far as things went also when the
- * call fails, so that the reports can be shown. Builds that the validators refuse stay in staging; one that is overtaken after its
+ * call fails, so that the reports can be shown. Builds that the validators refuse stay in staging, with the report; one that is overtaken after its
  * claim stays in v/<id>, an orphan that may be published or collected. *seq is the record's number.
  */
 int publish_run(struct store *store, struct manifest *manifest,

@@ -2,6 +2,7 @@
 #include "builder/task_reduce.h"
 
 #include "base/scope.h"
+#include "builder/figures_json.h"
 #include "builder/join_totals_json.h"
 #include "builder/merge.h"
 #include "builder/plan.h"
@@ -43,7 +44,9 @@ static json_t *reduced_encode(const struct task_work *work, const struct task_re
          json_put_u64(out, "duplicates", r->totals.n_duplicates) ||
          json_put_u64(out, "values_bytes", r->totals.values_len) ||
          json_put_u64(out, "stored_bytes", r->totals.values_stored_len) ||
-         json_put_u64(out, "added", r->n_added) || json_put_u64(out, "removed", r->n_removed))) {
+         json_put_u64(out, "added", r->n_added) || json_put_u64(out, "removed", r->n_removed) ||
+         json_put(out, "compared", join_totals_encode(&r->totals.join)) ||
+         json_put(out, "figures", figures_encode(&r->figures)))) {
         json_decref(out);
         return NULL;
     }
@@ -55,6 +58,7 @@ static int reduced_decode(struct json_at at, uint32_t shard, struct task_reduced
 {
     const json_t *part = NULL;
     const json_t *join = NULL;
+    const json_t *figures = NULL;
     int ret = 0;
     if ((ret = json_get_object(at, "part", &part, err)) ||
         (ret = part_desc_decode((struct json_at){part, at.name}, &r->part, err)) ||
@@ -64,7 +68,9 @@ static int reduced_decode(struct json_at at, uint32_t shard, struct task_reduced
         (ret = json_get_u64(at, "added", INT64_MAX, &r->n_added, err)) ||
         (ret = json_get_u64(at, "removed", INT64_MAX, &r->n_removed, err)) ||
         (ret = json_get_object(at, "compared", &join, err)) ||
-        (ret = join_totals_decode((struct json_at){join, at.name}, &r->totals.join, err)))
+        (ret = join_totals_decode((struct json_at){join, at.name}, &r->totals.join, err)) ||
+        (ret = json_get_object(at, "figures", &figures, err)) ||
+        (ret = figures_decode((struct json_at){figures, at.name}, &r->figures, err)))
         return ret;
     if (r->part.shard != shard)
         return err_set(err, -EBADMSG, "%s: expected shard %" PRIu32 ", found %" PRIu32, at.name,
@@ -232,11 +238,12 @@ static int shard_check(struct reducing *r, struct task_reduced *out, struct err 
     plan_read(out->part.len, r->plan->base ? 2 : 1, r->job.memory, 1, &share);
     struct verify_params verify = {.store = r->task->store,
                                    .dir = r->plan->staging.dir,
+                                   .schema = r->level.schema,
                                    .parts = &out->part,
                                    .n_parts = 1,
                                    .heap_max = share.heap_max,
                                    .scratch_dir = r->job.scratch};
-    int ret = verify_one(&verify, 0, &r->work->meter, err);
+    int ret = verify_one(&verify, 0, &r->work->meter, &out->figures, err);
     if (ret || !r->plan->base)
         return ret;
     if (r->job.diff_base) {

@@ -9,6 +9,7 @@
 #ifndef FKV_BUILDER_TASK_REDUCE_H
 #define FKV_BUILDER_TASK_REDUCE_H
 
+#include "builder/figures.h"
 #include "builder/reduce.h"
 #include "builder/task_plan.h"
 #include "builder/task_work.h"
@@ -17,8 +18,9 @@
 struct task_reduced {
     struct part_desc part; /* its chunks are freed by task_reduced_release() */
     struct reduce_totals totals;
-    uint64_t n_added;   /* of a delta: keys that the base does not have */
-    uint64_t n_removed; /* tombstones of keys that it has */
+    uint64_t n_added;             /* of a delta: keys that the base does not have */
+    uint64_t n_removed;           /* tombstones of keys that it has */
+    struct build_figures figures; /* of the part */
 };
 
 int task_reduce(const struct task *task, const struct task_plan *plan, uint32_t group,

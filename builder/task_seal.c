@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "builder/describe.h"
+#include "builder/figures_json.h"
 #include "builder/join_totals_json.h"
 #include "builder/seal.h"
 #include "builder/task_reduce.h"
@@ -126,6 +127,7 @@ static int parts_gather(struct sealing *s, struct err *err)
             return ret;
         own[shard] = reduced.part;
         r->duplicates += reduced.totals.n_duplicates;
+        figures_merge(&r->figures, &reduced.figures);
         join_totals_add(&r->join, &reduced.totals.join);
         r->values_len += reduced.totals.values_len;
         r->values_stored_len += reduced.totals.values_stored_len;
@@ -148,6 +150,9 @@ static void result_fill(struct sealing *s)
     r->bad_rows = shape->bad_rows;
     r->input_bytes = shape->input_bytes;
     r->n_shards = shape->n_shards;
+    r->figures.rows = r->rows;
+    r->figures.bad_rows = r->bad_rows;
+    r->figures.duplicates = r->duplicates;
     r->kind = s->desc.schema.kind;
     r->was_compared = shard_delta_wanted(&s->plan->spec->job);
     r->was_sampled = coding->was_sampled;
@@ -173,6 +178,8 @@ static int seal_directory(struct sealing *s, struct err *err)
     if (s->base.is_there)
         s->desc.n_keys = s->base.desc.n_keys + s->n_added - s->n_removed;
     ret = describe_version(&s->plan->spec->job, staging->task, &s->desc, err);
+    if (!ret)
+        ret = figures_write(store, staging->dir, &s->result.figures, err);
     if (!ret)
         ret = seal_finish(store, staging->dir, &s->desc, err);
     if (!ret)

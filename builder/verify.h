@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verify: the last stage before version.json: every part just written is read back from the store, its checksums compared, and
- * every key in it looked up as a reader would and found with its own value.
+ * every key in it looked up as a reader would and found with its own value. What was written is counted on the way.
  *
- * Threads: parts are tasks on the engine. Memory: n_at_once parts, each as in part_file.h.
+ * Threads: parts are tasks on the engine. Memory: n_at_once parts, each as in part_file.h, and the figures of those whose
+ * forerunner is not done yet.
  * Errors: -EBADMSG naming the part; store errors.
  */
 #ifndef FKV_BUILDER_VERIFY_H
@@ -11,6 +12,7 @@
 
 #include "builder/content_digest.h"
 #include "builder/engine.h"
+#include "builder/figures.h"
 #include "builder/meter.h"
 #include "format/any_part.h"
 #include "format/version.h"
@@ -19,7 +21,8 @@
 struct verify_params {
     struct store *store;
     const char *dir;
-    const struct part_desc *parts;
+    const struct schema *schema;
+    const struct part_desc *parts; /* of one level, by shard */
     uint32_t n_parts;
     uint64_t heap_max;
     const char *scratch_dir;
@@ -27,15 +30,18 @@ struct verify_params {
     struct content_digest *contents; /* of each part's live keys, when wanted; else NULL */
 };
 
+/* *figures gets keys, tombstones, values and norms of all parts, added up in their order. */
 int verify_run(struct engine *engine, const struct verify_params *params, struct meter *meter,
-               struct err *err);
+               struct build_figures *figures, struct err *err);
 
-/* One part of it, in this thread. */
+/* One part of it, in this thread. figures (may be NULL) gets the part's. */
 int verify_one(const struct verify_params *params, uint32_t number, struct meter *meter,
-               struct err *err);
+               struct build_figures *figures, struct err *err);
 
-/* The same for one part that is already open: every entry is found where a lookup looks. content may be NULL. */
+/* The same for one part that is already open: every entry is found where a lookup looks. figures and content (may be NULL) get the
+ * part's. */
 int verify_part(const struct any_part *part, const struct part_desc *desc,
+                const struct schema *schema, struct build_figures *figures,
                 struct content_digest *content, struct err *err);
 
 #endif

@@ -177,7 +177,10 @@ int cmd_build(int argc, char **argv, struct err *err)
     json_t *out = args.common.json ? result_json(&args, &result) : NULL;
     if (!out)
         show_result(&args, &result);
-    struct publish_item item = {args.job.table, result.task};
+    struct publish_item item = {.table = args.job.table,
+                                .task = result.task,
+                                .is_read_back = true,
+                                .figures = &result.figures};
     json_t *published = NULL;
     args.release.limits.memory = args.job.memory;
     args.release.limits.scratch = args.job.scratch;

@@ -2,6 +2,7 @@
 #include "builder/cli/cli.h"
 #include "builder/cli/cmd.h"
 #include "builder/cli/text.h"
+#include "builder/cli/validation_show.h"
 #include "builder/layout.h"
 #include "builder/version_reader.h"
 
@@ -89,6 +90,27 @@ static const char *kind_of(const struct session *session, const char *table,
     return table_kind_name(kind);
 }
 
+static json_t *counts_json(const struct session *session, const char *table,
+                           const struct version_entry *v)
+{
+    char dir[LAYOUT_PATH_MAX];
+    if (v->state == VERSION_FORGOTTEN)
+        return json_null();
+    layout_version_dir(table, v->version, dir);
+    return validation_counts_json(session->store, dir);
+}
+
+/* What its validators found, in a word. */
+static void add_validation(const struct session *session, const char *table,
+                           const struct version_entry *v, struct grid *grid)
+{
+    char dir[LAYOUT_PATH_MAX], word[VALIDATION_WORD_MAX] = "-";
+    layout_version_dir(table, v->version, dir);
+    if (v->state != VERSION_FORGOTTEN)
+        validation_word(session->store, dir, word);
+    grid_add(grid, "%s", word);
+}
+
 static json_t *version_json(const struct session *session, const struct table_state *table,
                             const struct version_entry *v)
 {
@@ -109,6 +131,7 @@ static json_t *version_json(const struct session *session, const struct table_st
     json_put(out, "tags", names_json(table, v->version, false));
     json_put(out, "pins", names_json(table, v->version, true));
     json_put_bool(out, "canary", v->version == table_state_canary(table));
+    json_put(out, "validation", counts_json(session, table->name, v));
     return out;
 }
 
@@ -132,8 +155,9 @@ static json_t *table_json(const struct session *session, const struct table_stat
 static void show_table(const struct session *session, const struct table_state *table, bool all,
                        int64_t now)
 {
-    static const char *const headers[] = {">VERSION", "STATE",      "KIND", ">KEYS", ">SIZE",
-                                          ">BASE",    ">PUBLISHED", "TAGS", "PINS",  NULL};
+    static const char *const headers[] = {">VERSION", "STATE", "KIND",       ">KEYS",
+                                          ">SIZE",    ">BASE", ">PUBLISHED", "VALIDATORS",
+                                          "TAGS",     "PINS",  NULL};
     struct grid grid;
     grid_init(&grid, headers);
     for (size_t i = 0; i < table->n_versions; i++) {
@@ -159,6 +183,7 @@ static void show_table(const struct session *session, const struct table_state *
         else
             grid_add(&grid, "-");
         grid_add(&grid, "%s ago", age);
+        add_validation(session, table->name, v, &grid);
         grid_add(&grid, "%s", tags.data ? (const char *)tags.data : "");
         grid_add(&grid, "%s", pins.data ? (const char *)pins.data : "");
         buf_release(&tags);

@@ -21,7 +21,8 @@ static void add_item(struct args *args, char *arg, struct argp_state *state)
     if (i == PUBLISH_ITEMS_MAX)
         argp_error(state, "one record publishes at most %d tables", PUBLISH_ITEMS_MAX);
     arg_split_pair(arg, &args->pairs[i]);
-    args->items[i] = (struct publish_item){args->pairs[i].table, args->pairs[i].rest};
+    args->items[i] =
+        (struct publish_item){.table = args->pairs[i].table, .task = args->pairs[i].rest};
     args->n_items++;
 }
 
@@ -53,7 +54,8 @@ static const char doc[] =
     "in one record each, so that readers see all of "
     "them or none."
     "\v"
-    "A build that a validator refuses stays in staging: change the limits, "
+    "A build that a validator refuses stays in staging, and what they found "
+    "with it (fkv stat TABLE --task TASK): change the limits, "
     "or build again. A delta whose base is no longer the newest "
     "version is refused; build it again.\n"
     "\n"
@@ -61,7 +63,8 @@ static const char doc[] =
     "  fkv publish ads\n"
     "  fkv publish ads=20260301-120000-4711 users --reason 'hourly'\n"
     "  fkv publish ads --canary web1 --canary label:eu    # then fkv promote, or fkv abort\n"
-    "  fkv publish ads --max-change 50 --quorum 3 --timeout 2m\n";
+    "  fkv publish ads --max-change 50 --quorum 3 --timeout 2m\n"
+    "  fkv publish ads --max-norm-drift 0.1 --check './clicks.py \"$FKV_FIGURES\"'\n";
 
 int cmd_publish(int argc, char **argv, struct err *err)
 {

@@ -2,6 +2,7 @@
 #include "builder/cli/args.h"
 #include "builder/cli/release.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define SECOND_NS 1000000000LL
@@ -11,6 +12,12 @@ enum {
     OPTION_ROWS,
     OPTION_NOT_FINITE,
     OPTION_SCHEMA,
+    OPTION_DUPLICATES,
+    OPTION_EMPTY,
+    OPTION_BAD_ROWS,
+    OPTION_DRIFT,
+    OPTION_COMMAND,
+    OPTION_COMMAND_TIMEOUT,
     OPTION_NO_ACTIVATE,
     OPTION_NO_WAIT,
     OPTION_QUORUM,
@@ -24,7 +31,17 @@ static const struct argp_option options[] = {
     {"max-change", OPTION_CHANGE, "PCT", 0,
      "Change of the number of rows since the current version (20; 0: any)", 10},
     {"min-rows", OPTION_ROWS, "N", 0, "Rows there must be (1)", 10},
-    {"max-not-finite", OPTION_NOT_FINITE, "N", 0, "Vectors that may hold NaN or Inf (0)", 10},
+    {"max-not-finite", OPTION_NOT_FINITE, "N", 0,
+     "Vectors that may hold NaN or Inf (0); with %, their share", 10},
+    {"max-duplicates", OPTION_DUPLICATES, "PCT", 0, "Rows that --duplicates may have dropped (any)",
+     10},
+    {"max-empty", OPTION_EMPTY, "PCT", 0, "Values without a byte, or vectors of zeros (any)", 10},
+    {"max-bad-rows", OPTION_BAD_ROWS, "PCT", 0, "Rows that may have been rejected (any)", 10},
+    {"max-norm-drift", OPTION_DRIFT, "D", 0,
+     "Distance, 0 to 1, of the vectors' norms from those of the current version (any)", 10},
+    {"check", OPTION_COMMAND, "COMMAND", 0,
+     "A command that must succeed, for sh -c; may be repeated; see: man fkv-publish", 10},
+    {"check-timeout", OPTION_COMMAND_TIMEOUT, "TIME", 0, "How long each may take (10m)", 10},
     {"allow-schema-change", OPTION_SCHEMA, NULL, 0, "Key or value type may differ", 10},
     {NULL, 0, NULL, 0, "Activation:", 20},
     {"canary", OPTION_CANARY, "NODE", 0,
@@ -55,6 +72,74 @@ static void add_canary(struct release_options *o, const char *name, struct argp_
     o->canaries[o->n_canaries++] = name;
 }
 
+static void add_command(struct release_options *o, const char *command, struct argp_state *state)
+{
+    struct validate_limits *limits = &o->limits;
+    if (!*command)
+        argp_error(state, "--check: expected a command, found nothing");
+    if (limits->n_commands == VALIDATE_COMMANDS_MAX)
+        argp_error(state, "--check may be repeated %d times at most", VALIDATE_COMMANDS_MAX);
+    limits->commands[limits->n_commands++] = command;
+}
+
+/* "5", vectors, or "0.1%", a share of them. */
+static void set_not_finite(struct release_options *o, const char *arg, struct argp_state *state)
+{
+    if (strchr(arg, '%'))
+        o->limits.max_not_finite_pct = arg_need_percent(state, "--max-not-finite", arg);
+    else
+        o->limits.max_not_finite = arg_need_u64(state, "--max-not-finite", arg);
+}
+
+static double need_distance(struct argp_state *state, const char *arg)
+{
+    char *end = NULL;
+    double distance = strtod(arg, &end);
+    if (end == arg || *end || !(distance >= 0 && distance <= 1))
+        argp_error(state, "--max-norm-drift: expected a number from 0 to 1, found '%s'", arg);
+    return distance;
+}
+
+/* What validators allow; ARGP_ERR_UNKNOWN for another option. */
+static error_t parse_limit(int key, char *arg, struct argp_state *state, struct release_options *o)
+{
+    struct validate_limits *limits = &o->limits;
+    switch (key) {
+    case OPTION_CHANGE:
+        limits->max_change_pct = arg_need_percent(state, "--max-change", arg);
+        return 0;
+    case OPTION_ROWS:
+        limits->min_rows = arg_need_u64(state, "--min-rows", arg);
+        return 0;
+    case OPTION_NOT_FINITE:
+        set_not_finite(o, arg, state);
+        return 0;
+    case OPTION_SCHEMA:
+        limits->allow_schema_change = true;
+        return 0;
+    case OPTION_DUPLICATES:
+        limits->max_duplicates_pct = arg_need_percent(state, "--max-duplicates", arg);
+        return 0;
+    case OPTION_EMPTY:
+        limits->max_empty_pct = arg_need_percent(state, "--max-empty", arg);
+        return 0;
+    case OPTION_BAD_ROWS:
+        limits->max_bad_rows_pct = arg_need_percent(state, "--max-bad-rows", arg);
+        return 0;
+    case OPTION_DRIFT:
+        limits->max_norm_drift = need_distance(state, arg);
+        return 0;
+    case OPTION_COMMAND:
+        add_command(o, arg, state);
+        return 0;
+    case OPTION_COMMAND_TIMEOUT:
+        limits->command_timeout_ns = arg_need_duration(state, "--check-timeout", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct release_options *o = state->input;
@@ -62,18 +147,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         *o = (struct release_options){.timeout_ns = 600 * SECOND_NS, .reason = ""};
         validate_limits_default(&o->limits);
-        return 0;
-    case OPTION_CHANGE:
-        o->limits.max_change_pct = arg_need_percent(state, "--max-change", arg);
-        return 0;
-    case OPTION_ROWS:
-        o->limits.min_rows = arg_need_u64(state, "--min-rows", arg);
-        return 0;
-    case OPTION_NOT_FINITE:
-        o->limits.max_not_finite = arg_need_u64(state, "--max-not-finite", arg);
-        return 0;
-    case OPTION_SCHEMA:
-        o->limits.allow_schema_change = true;
         return 0;
     case OPTION_NO_ACTIVATE:
         o->no_activate = true;
@@ -100,7 +173,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                        "for fkv promote");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_limit(key, arg, state, o);
     }
 }
 

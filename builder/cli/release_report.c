@@ -2,16 +2,17 @@
 #include "builder/cli/release_report.h"
 
 #include "builder/cli/text.h"
+#include "builder/validation.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-static void show_report(const struct publish_version *v)
+void report_print(const struct validate_report *report)
 {
-    for (int rule = 0; rule < RULE_COUNT && v->validated; rule++) {
-        const struct validate_finding *f = &v->report.findings[rule];
-        printf("  %s  %s\n", f->skipped ? "skip" : f->passed ? "ok  " : "FAIL", f->text);
-    }
+    static const char *const marks[] = {
+        [VALIDATE_PASSED] = "ok  ", [VALIDATE_SKIPPED] = "skip", [VALIDATE_FAILED] = "FAIL"};
+    for (size_t i = 0; i < report->n_findings; i++)
+        printf("  %s  %s\n", marks[report->findings[i].verdict], report->findings[i].text);
 }
 
 void release_show_reports(const struct publish_version *versions, size_t n)
@@ -20,7 +21,7 @@ void release_show_reports(const struct publish_version *versions, size_t n)
         if (!versions[i].validated)
             continue;
         printf("%s: build %s\n", versions[i].table, versions[i].task);
-        show_report(&versions[i]);
+        report_print(&versions[i].report);
     }
 }
 
@@ -39,26 +40,6 @@ void release_show_published(const struct publish_version *versions, size_t n, ui
     fflush(stdout);
 }
 
-static json_t *report_json(const struct validate_report *report)
-{
-    static const char *const names[RULE_COUNT] = {
-        [RULE_READ_BACK] = "read_back",   [RULE_MIN_ROWS] = "min_rows",
-        [RULE_ROW_CHANGE] = "row_change", [RULE_DUPLICATES] = "duplicates",
-        [RULE_NOT_FINITE] = "not_finite", [RULE_SCHEMA] = "schema",
-    };
-    json_t *list = json_array();
-    for (int rule = 0; rule < RULE_COUNT; rule++) {
-        const struct validate_finding *f = &report->findings[rule];
-        json_t *one = json_object();
-        json_put_string(one, "rule", names[rule]);
-        json_put_bool(one, "passed", f->passed);
-        json_put_bool(one, "skipped", f->skipped);
-        json_put_string(one, "text", f->text);
-        json_append(list, one);
-    }
-    return list;
-}
-
 json_t *release_json(const struct publish_version *versions, size_t n, bool activated,
                      json_t *rollout)
 {
@@ -74,7 +55,7 @@ json_t *release_json(const struct publish_version *versions, size_t n, bool acti
         json_put_u64(one, "bytes", v->len);
         json_put_bool(one, "activated", activated);
         if (v->validated)
-            json_put(one, "validators", report_json(&v->report));
+            json_put(one, "validators", validation_findings_encode(&v->report));
         if (rollout)
             json_put(one, "rollout", json_incref(rollout));
         json_append(list, one);

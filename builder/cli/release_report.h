@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "builder/publish.h"
 
+/* A line a validator. */
+void report_print(const struct validate_report *report);
 /* What validators found. */
 void release_show_reports(const struct publish_version *versions, size_t n);
 /* "published ads version 44: …; record 12" */

@@ -175,9 +175,13 @@ void stat_print(const struct stat_version *stat, const char *table, bool with_sh
     char value[VALUE_TEXT_MAX];
     const struct schema *schema = &stat->desc->schema;
     schema_value_text(schema, value);
-    printf("%s version %" PRIu64 ": %s, %s -> %s, %u shard%s, %u level%s\n", table,
-           stat->desc->version, table_kind_name(schema->kind), key_type_name(schema->key_type),
-           value, schema->n_shards, schema->n_shards == 1 ? "" : "s", stat->desc->n_levels,
+    if (stat->desc->version)
+        printf("%s version %" PRIu64, table, stat->desc->version);
+    else
+        printf("%s build %s", table, stat->desc->task);
+    printf(": %s, %s -> %s, %u shard%s, %u level%s\n", table_kind_name(schema->kind),
+           key_type_name(schema->key_type), value, schema->n_shards,
+           schema->n_shards == 1 ? "" : "s", stat->desc->n_levels,
            stat->desc->n_levels == 1 ? "" : "s");
     print_facts(stat);
     print_spaces(stat);
@@ -242,6 +246,7 @@ json_t *stat_json(const struct stat_version *stat, const char *table, bool with_
     schema_value_text(&desc->schema, value);
     json_put_string(out, "table", table);
     json_put_u64(out, "version", desc->version);
+    json_put_string(out, "task", desc->task);
     json_put_string(out, "kind", table_kind_name(desc->schema.kind));
     json_put_string(out, "key", key_type_name(desc->schema.key_type));
     json_put_string(out, "value", value);

@@ -29,7 +29,9 @@ static uint64_t published_as(const struct releasing *r)
 /* Publishes, and activates when that is asked for. */
 static int release_new(struct releasing *r, struct err *err)
 {
-    struct publish_item item = {.table = r->spec->job.table, .task = r->task->name};
+    /* Every shard's marker says that it was read back just after it was written. */
+    struct publish_item item = {
+        .table = r->spec->job.table, .task = r->task->name, .is_read_back = true};
     scope_json json_t *json = NULL;
     struct err why = {0};
     int ret = release_run(r->session, &item, 1, &r->options, true, &json, &why);

@@ -2,6 +2,7 @@
 #include "base/json.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 int json_parse(const void *text, size_t len, const char *name, json_t **out, struct err *err)
@@ -134,6 +135,48 @@ int json_get_object(struct json_at at, const char *key, const json_t **out, stru
     if (!member(at, key, json_is_object(value), value, "an object", err))
         return -EBADMSG;
     *out = value;
+    return 0;
+}
+
+int json_get_double(struct json_at at, const char *key, double min, double max, double *out,
+                    struct err *err)
+{
+    const json_t *value = json_object_get(at.object, key);
+    if (!member(at, key, json_is_number(value), value, "a number", err))
+        return -EBADMSG;
+    double number = json_number_value(value);
+    if (!(number >= min && number <= max))
+        return err_set(err, -EBADMSG, "%s: member \"%s\": expected %g to %g, found %g", at.name,
+                       key, min, max, number);
+    *out = number;
+    return 0;
+}
+
+/* The names in a row, for people: "a, b, c". */
+static void names_text(const char *const *names, char *out, size_t cap)
+{
+    size_t len = 0;
+    out[0] = 0;
+    for (size_t i = 0; names[i] && len + strlen(names[i]) + 3 < cap; i++)
+        len += (size_t)snprintf(out + len, cap - len, "%s%s", i ? ", " : "", names[i]);
+}
+
+int json_check_members(struct json_at at, const char *const *names, struct err *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)at.object, key, value)
+    {
+        char known[256];
+        size_t i = 0;
+        while (names[i] && strcmp(names[i], key) != 0)
+            i++;
+        if (names[i])
+            continue;
+        names_text(names, known, sizeof known);
+        return err_set(err, -EBADMSG, "%s: unknown member \"%.60s\"; expected one of: %s", at.name,
+                       key, known);
+    }
     return 0;
 }
 

@@ -52,6 +52,12 @@ int json_get_string(struct json_at at, const char *key, size_t max_len, const ch
 int json_get_array(struct json_at at, const char *key, size_t max_count, const json_t **out,
                    struct err *err);
 int json_get_object(struct json_at at, const char *key, const json_t **out, struct err *err);
+/* An integer or a real number from min to max. */
+int json_get_double(struct json_at at, const char *key, double min, double max, double *out,
+                    struct err *err);
+
+/* Refuses a member that is none of names (NULL at the end): a word nobody reads is a mistake. */
+int json_check_members(struct json_at at, const char *const *names, struct err *err);
 
 /* True when the member is present and not null, so that an optional one may be read. */
 bool json_has(struct json_at at, const char *key);

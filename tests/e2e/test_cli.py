@@ -227,8 +227,9 @@ def test_a_life_of_a_table(ads):
     ads.build("ads", ["1\tnew", "2", "1000\tmore"], "--delta")
     published = as_json(ads, "publish", "ads", "--reason", "hourly")
     assert [(v["version"], v["base"], v["n_keys"], v["activated"]) for v in published] == [(2, 1, 100, True)]
-    assert {f["rule"] for f in published[0]["validators"]} == {
-        "read_back", "min_rows", "row_change", "duplicates", "not_finite", "schema"}
+    assert {f["name"]: f["verdict"] for f in published[0]["validators"]} == {
+        "read_back": "passed", "rows_min": "passed", "rows_change": "passed", "duplicates": "passed", "not_finite": "skipped",
+        "empty_values": "passed", "bad_rows": "passed", "norm_drift": "skipped", "schema_change": "passed"}
     assert as_json(ads, "diff", "ads", "--keys") == {
         "table": "ads", "from": 1, "to": 2, "added": 1, "removed": 1, "changed": 1, "same": 98, "same_value_type": True,
         "keys": {"added": [1000], "removed": [2], "changed": [1]}}

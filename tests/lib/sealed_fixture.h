@@ -8,6 +8,7 @@
 #ifndef FKV_TESTS_SEALED_FIXTURE_H
 #define FKV_TESTS_SEALED_FIXTURE_H
 
+#include "builder/figures_json.h"
 #include "builder/layout.h"
 #include "builder/version_reader.h"
 #include "faulty_backend.h"
@@ -93,6 +94,9 @@ struct sealed_build {
     uint64_t checkpoint_of;
     uint64_t n_removed; /* keys of the base that the delta deletes */
     uint64_t n_added;   /* keys it has that the base has not */
+    uint64_t rows;      /* that it says to have read; 0: it has no figures.json */
+    uint64_t bad_rows;
+    uint64_t duplicates;
     /* Called with the bytes of each part before it is described; may forge. May be NULL. */
     void (*forge)(struct buf *part, const struct sealed_build *build);
 };
@@ -165,6 +169,26 @@ static inline void sealed_text(char **text, const char *with)
     FIXTURE_MUST(*text);
 }
 
+/* As verification counts: shard by shard. */
+static inline void sealed_figures(struct fixture_store *fs, const struct sealed_build *build,
+                                  const char *dir, const struct schema *schema)
+{
+    struct build_figures sum = {.rows = build->rows,
+                                .bad_rows = build->bad_rows,
+                                .duplicates = build->duplicates,
+                                .has_vectors = schema->elem != ELEM_NONE};
+    struct err err = {0};
+    for (uint32_t shard = 0; shard < schema->n_shards; shard++) {
+        struct build_figures one = {0};
+        for (size_t i = 0; i < build->n; i++) {
+            if (schema_shard(schema, build->entries[i].hash) == shard)
+                figures_add(&one, schema, &build->entries[i]);
+        }
+        figures_merge(&sum, &one);
+    }
+    sealed_must(figures_write(fs->store, dir, &sum, &err), &err, "figures.json");
+}
+
 /* Leaves the build sealed in staging. */
 static inline void fixture_seal(struct fixture_store *fs, const struct sealed_build *build)
 {
@@ -193,6 +217,8 @@ static inline void fixture_seal(struct fixture_store *fs, const struct sealed_bu
     sealed_must(version_desc_encode(&desc, &text, &err), &err, "encode");
     layout_version_json(dir, json);
     sealed_must(store_put(fs->store, json, text.data, text.len, &err), &err, "version.json");
+    if (build->rows)
+        sealed_figures(fs, build, dir, &desc.schema);
     version_desc_release(&desc);
     buf_release(&text);
 }
@@ -201,8 +227,11 @@ static inline void fixture_seal(struct fixture_store *fs, const struct sealed_bu
 static inline void fixture_seal_numbers(struct fixture_store *fs, const char *table,
                                         const char *task, size_t n, uint64_t tag)
 {
-    struct sealed_build build = {
-        .table = table, .task = task, .schema = fixture_schema(KEY_U64, "bytes[8]", 2), .n = n};
+    struct sealed_build build = {.table = table,
+                                 .task = task,
+                                 .schema = fixture_schema(KEY_U64, "bytes[8]", 2),
+                                 .n = n,
+                                 .rows = n};
     uint64_t *values = calloc(n + 1, sizeof *values);
     build.entries = calloc(n + 1, sizeof *build.entries);
     FIXTURE_MUST(values && build.entries);

@@ -40,7 +40,7 @@ static struct collect_result run(struct fixture_store *fs, const struct collect_
 static void add_version(struct fixture_store *fs, const char *task, bool is_delta, uint64_t tag)
 {
     struct validate_limits limits;
-    struct publish_item item = {"ads", task};
+    struct publish_item item = {.table = "ads", .task = task};
     struct publish_version out;
     struct err err = {0};
     uint64_t seq = 0;
@@ -152,7 +152,7 @@ static void collect__keeps_tagged_and_pinned_versions_and_candidates(void **stat
     struct fixture_store fs;
     struct collect_options options = now_options();
     struct validate_limits limits;
-    struct publish_item item = {"ads", "zz"};
+    struct publish_item item = {.table = "ads", .task = "zz"};
     struct publish_version out;
     uint64_t seq = 0;
     make_versions(&fs, 8);
@@ -327,7 +327,7 @@ static void collect__leaves_a_build_that_a_publisher_looks_at(void **state)
     struct fixture_store fs;
     struct collect_options options = now_options();
     struct validate_limits limits;
-    struct publish_item item = {"ads", "few"};
+    struct publish_item item = {.table = "ads", .task = "few"};
     struct publish_version out;
     uint64_t seq = 0;
     make_versions(&fs, 1);
@@ -496,7 +496,7 @@ static void collect_too(struct fixture_store *fs)
 static void publish_too(struct fixture_store *fs)
 {
     struct validate_limits limits;
-    struct publish_item item = {"ads", "old"};
+    struct publish_item item = {.table = "ads", .task = "old"};
     struct publish_version out;
     uint64_t seq = 0;
     validate_limits_default(&limits);

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include "builder/publish.h"
+#include "builder/validation.h"
 #include "sealed_fixture.h"
 #include "temp_dir.h"
 
@@ -15,7 +16,7 @@ static struct validate_limits limits;
 static int publish(struct fixture_store *fs, const char *table, const char *task, uint64_t *version,
                    struct err *err)
 {
-    struct publish_item item = {table, task};
+    struct publish_item item = {.table = table, .task = task};
     struct publish_version out = {0};
     uint64_t seq = 0;
     int rc = publish_run(
@@ -108,7 +109,7 @@ static void publish__refuses_names_that_climb(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(publish(&fs, bad[i], NULL, NULL, &err), -EINVAL);
     assert_int_equal(publish(&fs, "ads", "../../v/1", NULL, &err), -EINVAL);
-    struct publish_item twice[2] = {{"ads", NULL}, {"ads", NULL}};
+    struct publish_item twice[2] = {{.table = "ads", .task = NULL}, {.table = "ads", .task = NULL}};
     struct publish_version out[2];
     uint64_t seq = 0;
     assert_int_equal(publish_run(fs.store, fs.manifest,
@@ -128,7 +129,7 @@ static void publish__leaves_a_refused_build_in_staging(void **state)
 {
     struct fixture_store fs;
     struct err err = {0};
-    struct publish_item item = {"ads", "b"};
+    struct publish_item item = {.table = "ads", .task = "b"};
     struct publish_version out = {0};
     uint64_t seq = 0;
     fixture_store_init(&fs);
@@ -235,7 +236,8 @@ static void publish__refuses_a_checkpoint_that_would_undo_a_version(void **state
 static void publish__puts_several_tables_in_one_record(void **state)
 {
     struct fixture_store fs;
-    struct publish_item items[2] = {{"ads", NULL}, {"users", NULL}};
+    struct publish_item items[2] = {{.table = "ads", .task = NULL},
+                                    {.table = "users", .task = NULL}};
     struct publish_version out[2];
     struct err err = {0};
     uint64_t seq = 0;
@@ -329,7 +331,7 @@ static void check_whole(struct fixture_store *fs)
  */
 static void survive(enum faulty_mode mode)
 {
-    struct publish_item items[2] = {{"ads", "a"}, {"users", "u"}};
+    struct publish_item items[2] = {{.table = "ads", .task = "a"}, {.table = "users", .task = "u"}};
     for (unsigned nth = 1;; nth++) {
         struct fixture_store fs;
         struct publish_version out[2];
@@ -615,7 +617,8 @@ static void publish__leaves_an_overtaken_claim_where_it_is(void **state)
 static int publish_canary(struct fixture_store *fs, const char *const *names, size_t n_names,
                           struct err *err)
 {
-    struct publish_item items[2] = {{"ads", NULL}, {"users", NULL}};
+    struct publish_item items[2] = {{.table = "ads", .task = NULL},
+                                    {.table = "users", .task = NULL}};
     struct publish_version out[2];
     struct publish_request request = {.items = items,
                                       .n_items = 2,
@@ -681,6 +684,99 @@ static int setup(void **state)
     return 0;
 }
 
+/* ---- what is kept ---- */
+
+static struct validation *kept(struct fixture_store *fs, const char *dir)
+{
+    static struct validation out;
+    struct err err = {0};
+    sealed_must(validation_read(fs->store, dir, &out, &err), &err, dir);
+    return &out;
+}
+
+static void publish__keeps_what_validators_found_with_the_version(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    fixture_seal_numbers(&fs, "ads", "b", 10, 2);
+    must_publish(&fs, "ads", "a");
+    fixture_activate(&fs, "ads", 1);
+    const struct validation *v = kept(&fs, "tables/ads/v/1");
+    assert_true(v->report.passed && v->time_ns > 0 && strchr(v->author, '@'));
+    assert_string_equal(v->table, "ads");
+    assert_string_equal(v->task, "a");
+    assert_true(v->report.has_figures);
+    assert_int_equal(v->report.figures.keys, 100);
+    /* Refused, it lies with the build; published after all, the version has that which passed. */
+    assert_int_equal(publish(&fs, "ads", "b", NULL, &err), -EPERM);
+    assert_false(kept(&fs, "tables/ads/staging/b")->report.passed);
+    limits.max_change_pct = 0;
+    assert_int_equal(must_publish(&fs, "ads", "b"), 2);
+    validate_limits_default(&limits);
+    v = kept(&fs, "tables/ads/v/2");
+    assert_true(v->report.passed);
+    assert_int_equal(v->report.figures.keys, 10);
+    fixture_store_release(&fs);
+}
+
+static void publish__does_not_put_a_refusal_into_an_orphan(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 10, 1);
+    assert_int_equal(store_mkdir(fs.store, "tables/ads/v", &err), 0);
+    assert_int_equal(store_rename(fs.store, "tables/ads/staging/a", "tables/ads/v/1", &err), 0);
+    limits.min_rows = 11;
+    assert_int_equal(publish(&fs, "ads", "a", NULL, &err), -EPERM);
+    validate_limits_default(&limits);
+    assert_false(fixture_exists(&fs, "tables/ads/v/1/validation.json"));
+    assert_int_equal(must_publish(&fs, "ads", "a"), 1);
+    assert_true(kept(&fs, "tables/ads/v/1")->report.passed);
+    fixture_store_release(&fs);
+}
+
+/* The parts of one that was just read back are not opened: here they are not even there. */
+static void publish__does_not_read_again_what_was_read_back(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    struct build_figures figures;
+    struct publish_item item = {.table = "ads", .task = "a", .is_read_back = true};
+    struct publish_version out = {0};
+    struct publish_request request = {
+        .items = &item, .n_items = 1, .limits = &limits, .reason = ""};
+    uint64_t seq = 0;
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    fixture_seal_numbers(&fs, "ads", "b", 100, 1);
+    assert_int_equal(figures_read(fs.store, "tables/ads/staging/a", &figures, &err), 0);
+    assert_int_equal(store_remove_tree(fs.store, "tables/ads/staging/a/parts", &err), 0);
+    assert_int_equal(store_remove_tree(fs.store, "tables/ads/staging/b/parts", &err), 0);
+    sealed_must(publish_run(fs.store, fs.manifest, &request, &out, &seq, &err), &err, "publish");
+    assert_int_equal(out.version, 1);
+    assert_int_equal(out.n_keys, 100);
+    item.task = "b";
+    item.figures = &figures;
+    sealed_must(publish_run(fs.store, fs.manifest, &request, &out, &seq, &err), &err, "publish");
+    assert_int_equal(kept(&fs, "tables/ads/v/2")->report.figures.rows, 100);
+    fixture_store_release(&fs);
+}
+
+static void publish__refuses_figures_that_cannot_be_read(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    assert_int_equal(store_put(fs.store, "tables/ads/staging/a/figures.json", "{", 1, &err), 0);
+    assert_int_equal(publish(&fs, "ads", "a", NULL, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "figures.json"));
+    fixture_store_release(&fs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -709,6 +805,10 @@ int main(void)
         cmocka_unit_test(publish__leaves_an_overtaken_claim_where_it_is),
         cmocka_unit_test(publish__pins_canaries_in_the_same_record),
         cmocka_unit_test(publish__refuses_a_second_canary_and_pinned_nodes),
+        cmocka_unit_test(publish__keeps_what_validators_found_with_the_version),
+        cmocka_unit_test(publish__does_not_put_a_refusal_into_an_orphan),
+        cmocka_unit_test(publish__does_not_read_again_what_was_read_back),
+        cmocka_unit_test(publish__refuses_figures_that_cannot_be_read),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

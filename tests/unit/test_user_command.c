@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unit.h"
+
+#include "builder/user_command.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND_NS 1000000000LL
+
+static const char *const no_env[] = {NULL};
+
+static int run(const char *command, int64_t timeout_ns, struct user_command_end *end)
+{
+    struct err err = {0};
+    int rc = user_command_run(command, no_env, timeout_ns, end, &err);
+    assert_true(!rc == !err.text[0]);
+    return rc;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void user_command__tells_exit_status_and_last_line(void **state)
+{
+    struct user_command_end end;
+    assert_int_equal(run("true", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(end.status, 0);
+    assert_string_equal(end.line, "");
+    assert_int_equal(run("echo one; echo two >&2; echo; exit 3", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(end.status, 3);
+    assert_string_equal(end.line, "two");
+    assert_int_equal(run("printf 'no newline'; exit 1", 30 * SECOND_NS, &end), 0);
+    assert_string_equal(end.line, "no newline");
+    assert_int_equal(run("kill -TERM $$", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(end.status, 128 + SIGTERM);
+    assert_int_equal(run("/no/such/program", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(end.status, 127);
+}
+
+static void user_command__has_no_input_and_the_environment_given(void **state)
+{
+    static const char *const env[] = {"FKV_TEST_A=one two", "HOME=/elsewhere", NULL};
+    struct user_command_end end;
+    setenv("FKV_TEST_A", "old", 1);
+    setenv("FKV_TEST_B", "kept", 1);
+    assert_int_equal(user_command_run("cat; echo \"$FKV_TEST_A, $FKV_TEST_B, $HOME\"", env,
+                                      30 * SECOND_NS, &end, NULL),
+                     0);
+    assert_string_equal(end.line, "one two, kept, /elsewhere");
+}
+
+static void user_command__cleans_and_cuts_the_line(void **state)
+{
+    struct user_command_end end;
+    assert_int_equal(run("printf 'a\\033[31m\\377\\303\\251\\tb\\r\\n'", 30 * SECOND_NS, &end), 0);
+    assert_string_equal(end.line, "a [31m?\303\251 b ");
+    assert_int_equal(run("head -c 100000 /dev/zero | tr '\\0' x", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(strlen(end.line), USER_COMMAND_LINE_MAX);
+}
+
+/* The pid that the command wrote there is nobody any more. */
+static void assert_gone(const char *line)
+{
+    int pid = atoi(line);
+    assert_true(pid > 1);
+    for (int i = 0; i < 500 && kill(pid, 0) == 0; i++)
+        usleep(10000);
+    assert_int_equal(kill(pid, 0), -1);
+}
+
+static void user_command__that_hangs_is_killed_with_all_its_group(void **state)
+{
+    struct user_command_end end;
+    double began = seconds();
+    assert_int_equal(run("sleep 600 & echo $!; wait", SECOND_NS / 5, &end), -ETIMEDOUT);
+    assert_true(seconds() - began < 20);
+    assert_gone(end.line);
+    assert_int_equal(run("trap '' TERM INT HUP; while :; do sleep 1; done", SECOND_NS / 5, &end),
+                     -ETIMEDOUT);
+}
+
+static void user_command__that_leaves_somebody_behind_is_over(void **state)
+{
+    struct user_command_end end;
+    double began = seconds();
+    assert_int_equal(run("sleep 600 & echo $!", 60 * SECOND_NS, &end), 0);
+    assert_true(seconds() - began < 20);
+    assert_int_equal(end.status, 0);
+    assert_gone(end.line);
+}
+
+static void user_command__that_closes_its_output_is_waited_for(void **state)
+{
+    struct user_command_end end;
+    assert_int_equal(run("echo said; exec >&- 2>&-; sleep 0.3; exit 4", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(end.status, 4);
+    assert_string_equal(end.line, "said");
+}
+
+static void user_command__that_floods_is_read_to_its_end(void **state)
+{
+    struct user_command_end end;
+    assert_int_equal(run("yes | head -c 50000000; echo end; exit 1", 60 * SECOND_NS, &end), 0);
+    assert_string_equal(end.line, "end");
+    assert_int_equal(run("yes", SECOND_NS / 2, &end), -ETIMEDOUT);
+    assert_string_equal(end.line, "y");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(user_command__tells_exit_status_and_last_line),
+        cmocka_unit_test(user_command__has_no_input_and_the_environment_given),
+        cmocka_unit_test(user_command__cleans_and_cuts_the_line),
+        cmocka_unit_test(user_command__that_hangs_is_killed_with_all_its_group),
+        cmocka_unit_test(user_command__that_leaves_somebody_behind_is_over),
+        cmocka_unit_test(user_command__that_closes_its_output_is_waited_for),
+        cmocka_unit_test(user_command__that_floods_is_read_to_its_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
