@@ -189,18 +189,19 @@ static int hop_over(struct input *input, struct input_block *block, uint64_t len
 static int block_grow(struct input *input, struct input_block *block, struct row_cut *cut,
                       bool *grown, struct err *err)
 {
-    size_t row_len_max = input->options.row_len_max;
+    /* A byte more than a row may have: the last one of a file may be that long and lack its end. */
+    size_t cap_max = input->options.row_len_max + 1;
     uint64_t len = input->ops->row_len ? input->ops->row_len(block->data, block->len) : 0;
-    *grown = len <= row_len_max && block->cap < row_len_max;
-    if (len > row_len_max)
+    *grown = len < cap_max && block->cap < cap_max;
+    if (len >= cap_max)
         return hop_over(input, block, len, err);
     if (!*grown)
         return discard_row(input, block, cut, err);
     size_t cap = block->cap + block->cap / 4 + 1;
     if (cap < len)
         cap = (size_t)len;
-    if (cap > row_len_max)
-        cap = row_len_max;
+    if (cap > cap_max)
+        cap = cap_max;
     return input_block_reserve(block, cap, err);
 }
 

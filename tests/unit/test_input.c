@@ -212,6 +212,14 @@ static void input__a_row_that_is_too_long_is_bad_and_alone_in_it(void **state)
     }
 }
 
+static void input__a_last_row_without_its_end_may_be_as_long_as_any(void **state)
+{
+    struct input_options options = {.row_len_max = 8};
+    ASSERT_ROWS("a\t1\nb\t234567", INPUT_TSV, &options, "1|a|1\n2|b|234567\n");
+    ASSERT_ROWS("a\t1\nb\t2345678", INPUT_TSV, &options, "1|a|1\n2!\n");
+    ASSERT_ROWS("b\t23456\nb\t234567\n", INPUT_TSV, &options, "1|b|23456\n2!\n");
+}
+
 static void csv__fields_may_be_quoted(void **state)
 {
     ASSERT_ROWS("a,1\n\"b,c\",\"say \"\"hi\"\"\"\r\n\"d\",\n", INPUT_CSV, NULL,
@@ -641,6 +649,7 @@ int main(void)
         cmocka_unit_test(tsv__a_column_that_is_not_there_is_named),
         cmocka_unit_test(tsv__nul_and_high_bytes_pass),
         cmocka_unit_test(input__a_row_that_is_too_long_is_bad_and_alone_in_it),
+        cmocka_unit_test(input__a_last_row_without_its_end_may_be_as_long_as_any),
         cmocka_unit_test(csv__fields_may_be_quoted),
         cmocka_unit_test(csv__a_quoted_field_may_hold_line_ends),
         cmocka_unit_test(csv__a_misplaced_quote_spoils_its_own_row_only),
