@@ -345,20 +345,34 @@ static int entry_make(const struct part *part, uint64_t hash, const uint8_t *pay
     return is_right ? 1 : -EBADMSG;
 }
 
-static int next_collision(const struct part *part, uint64_t *cursor, struct part_entry *entry)
+int part_slot_entry(const struct part *part, uint32_t partition, uint32_t slot,
+                    struct part_entry *entry)
 {
-    uint64_t i = *cursor & UINT32_MAX;
-    if (i >= part->n_collisions)
-        return 0;
+    const struct place_more *more = &part->more[partition];
+    const uint8_t *p = place_slot_at(&part->places[partition], slot, part->stride);
+    return entry_make(part, load_le64(p), p + PART_SLOT_HASH_LEN, more,
+                      place_is_tombstone(more, slot), entry);
+}
+
+int part_collision_entry(const struct part *part, uint64_t i, struct part_entry *entry)
+{
     const struct part_collision *collision = &part->collisions[i];
     uint64_t hash = load_le64(&collision->hash);
     uint32_t n_total = part->info.n_shards * part->info.n_partitions;
     uint32_t partition = mph_partition(hash, n_total) - part->info.shard * part->info.n_partitions;
     if (partition >= part->info.n_partitions)
         return -EBADMSG;
-    ++*cursor;
     return entry_make(part, hash, (const uint8_t *)&collision->ref, &part->more[partition],
                       load_le64(&collision->is_tombstone) != 0, entry);
+}
+
+static int next_collision(const struct part *part, uint64_t *cursor, struct part_entry *entry)
+{
+    uint64_t i = *cursor & UINT32_MAX;
+    if (i >= part->n_collisions)
+        return 0;
+    ++*cursor;
+    return part_collision_entry(part, i, entry);
 }
 
 int part_next(const struct part *part, uint64_t *cursor, struct part_entry *entry)

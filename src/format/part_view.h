@@ -25,4 +25,9 @@ struct part {
 int part_footer_decode(const struct part_footer *footer, const char *name, struct part_info *out,
                        struct err *err);
 
+/* The entry of a slot that a key owns, and of a collision. 1, or -EBADMSG. */
+int part_slot_entry(const struct part *part, uint32_t partition, uint32_t slot,
+                    struct part_entry *entry);
+int part_collision_entry(const struct part *part, uint64_t i, struct part_entry *entry);
+
 #endif

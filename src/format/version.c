@@ -88,6 +88,10 @@ static int desc_check(const struct version_desc *desc, const char *name, int cod
     if ((desc->base != 0) != (desc->n_levels > 1))
         return err_set(err, code, "%s: %u levels do not go with base %llu", name, desc->n_levels,
                        (unsigned long long)desc->base);
+    if (desc->checkpoint_of && desc->base)
+        return err_set(err, code, "%s: a checkpoint (of version %llu) lies on no base, found %llu",
+                       name, (unsigned long long)desc->checkpoint_of,
+                       (unsigned long long)desc->base);
     if (desc->n_parts != (size_t)desc->n_levels * desc->schema.n_shards)
         return err_set(err, code, "%s: %u levels of %u shards need %zu parts, found %zu", name,
                        desc->n_levels, desc->schema.n_shards,
@@ -292,6 +296,7 @@ static int decode_desc(struct json_at at, struct version_desc *out, struct err *
                        at.name, VERSION_FORMAT, format);
     if ((ret = json_get_u64(at, "version", INT64_MAX, &out->version, err)) ||
         (ret = json_get_u64(at, "base", INT64_MAX, &out->base, err)) ||
+        (ret = decode_optional(at, "checkpoint_of", &out->checkpoint_of, err)) ||
         (ret = json_get_object(at, "schema", &schema, err)) ||
         (ret = decode_schema((struct json_at){schema, at.name}, &out->schema, err)) ||
         (ret = json_get_u32(at, "levels", LEVELS_MAX, &out->n_levels, err)) ||
@@ -435,6 +440,7 @@ int version_desc_encode(const struct version_desc *desc, struct buf *out, struct
         return ret;
     if (!json || json_put_u64(json, "format", VERSION_FORMAT) ||
         json_put_u64(json, "version", desc->version) || json_put_u64(json, "base", desc->base) ||
+        put_optional(json, "checkpoint_of", desc->checkpoint_of) ||
         json_put(json, "schema", encode_schema(&desc->schema)) ||
         json_put_u64(json, "levels", desc->n_levels) || json_put_u64(json, "keys", desc->n_keys) ||
         json_put_u64(json, "entries", desc->n_entries) ||

@@ -38,6 +38,8 @@ struct part_desc {
 struct version_desc {
     uint64_t version; /* its number; 0 while staged */
     uint64_t base;    /* number of the version this delta lies on; 0 for a full version */
+    uint64_t
+        checkpoint_of; /* of a full version: the one whose content it has; 0: built from inputs */
     struct schema schema;
     uint32_t n_levels;
     uint64_t n_keys;         /* live keys of the whole version (base and deltas folded) */
