@@ -194,6 +194,11 @@ static int reduce_shards(struct build *build, const struct reduce_plan *plan,
                                  .level = desc->n_levels - 1,
                                  .totals = build->map.totals,
                                  .coding = &build->coding};
+    struct join_base base = {.store = build->store,
+                             .dir = build->base.dir,
+                             .desc = &build->base.desc,
+                             .memory = plan->base_memory,
+                             .scratch_dir = build->job->scratch};
     struct reduce_params params = {.job = build->job,
                                    .pieces = build->pieces,
                                    .n_pieces = build->job->n_inputs,
@@ -203,6 +208,7 @@ static int reduce_shards(struct build *build, const struct reduce_plan *plan,
                                    .order = build->order,
                                    .runs = build->map.runs,
                                    .n_runs = build->map.n_runs,
+                                   .base = shard_delta_wanted(build->job) ? &base : NULL,
                                    .read_memory = plan->read_memory,
                                    .n_at_once = plan->n_at_once};
     struct reduce_totals totals = {0};
@@ -211,6 +217,8 @@ static int reduce_shards(struct build *build, const struct reduce_plan *plan,
     result->duplicates = totals.n_duplicates;
     result->values_len = totals.values_len;
     result->values_stored_len = totals.values_stored_len;
+    result->was_compared = params.base != NULL;
+    result->join = totals.join;
     return ret;
 }
 
@@ -224,8 +232,9 @@ static int build_reduce(struct build *build, struct build_result *result, struct
     if (!ret)
         ret = desc_make_room(desc, err);
     if (!ret)
-        ret = plan_reduce(&build->map, build->job, &desc->schema, &build->order, build->n_threads,
-                          &plan, err);
+        ret = plan_reduce(&build->map, build->job, &desc->schema, &build->order,
+                          shard_delta_wanted(build->job) ? &build->base.desc : NULL,
+                          build->n_threads, &plan, err);
     if (ret)
         return ret;
     ret = build_merge_down(build, &plan, &scratch, err);
@@ -257,7 +266,7 @@ static uint64_t longest_in_memory(const struct part_desc *parts, size_t n)
     return len;
 }
 
-static int build_seal(struct build *build, struct err *err)
+static int build_seal(struct build *build, const struct join_totals *join, struct err *err)
 {
     struct version_desc *desc = &build->desc;
     struct read_plan plan;
@@ -270,7 +279,8 @@ static int build_seal(struct build *build, struct err *err)
                                  .base = build->base.is_there ? &build->base.desc : NULL,
                                  .heap_max = plan.heap_max,
                                  .scratch_dir = build->job->scratch,
-                                 .n_at_once = plan.n_at_once};
+                                 .n_at_once = plan.n_at_once,
+                                 .join = build->job->diff_base ? join : NULL};
     return seal_run(&build->engine.engine, &params, &build->meter, desc, err);
 }
 
@@ -304,7 +314,7 @@ static int build_stages(struct build *build, struct build_result *result, struct
     ret = build_reduce(build, result, err);
     at[2] = meter_seconds(&build->meter);
     if (!ret)
-        ret = build_seal(build, err);
+        ret = build_seal(build, &result->join, err);
     at[3] = meter_seconds(&build->meter);
     if (!ret)
         ret = build_verify(build, err);

@@ -17,7 +17,9 @@
 #ifndef FKV_BUILDER_BUILD_H
 #define FKV_BUILDER_BUILD_H
 
+#include "base/hash.h"
 #include "builder/job.h"
+#include "builder/join_totals.h"
 #include "manifest/manifest.h"
 #include "store/store.h"
 #include <stdatomic.h>
@@ -42,6 +44,9 @@ struct build_hooks {
 struct build_result {
     char task[TASK_NAME_MAX + 1];
     uint64_t base;
+    uint64_t checkpoint_of;           /* of a checkpoint */
+    bool is_full_already;             /* and that version has one level: nothing was made */
+    char content[DIGEST_HEX_LEN + 1]; /* of a checkpoint: content_digest_text() */
     uint64_t rows;
     uint64_t bad_rows;
     uint64_t duplicates; /* rows dropped by the policy */
@@ -50,7 +55,9 @@ struct build_result {
     uint64_t len;         /* bytes of the parts written */
     uint64_t input_bytes; /* after decompression */
     uint32_t n_shards;
-    double seconds[4]; /* of each stage */
+    double seconds[4];       /* of each stage */
+    bool was_compared;       /* with the base, row by row: */
+    struct join_totals join; /* what became of them */
     /* Of tables on disk. */
     enum table_kind kind;
     bool was_sampled;   /* compression was tried on a sample; it would leave: */

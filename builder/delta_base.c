@@ -61,6 +61,17 @@ int delta_base_choose(struct delta_base *base, struct store *store, const struct
                            &table_state_find(table, version)->digest, err);
 }
 
+static int distance_check(const struct job *job, const struct schema *schema, struct err *err)
+{
+    char value[VALUE_TEXT_MAX];
+    if (job->min_distance == 0 || schema->elem != ELEM_NONE)
+        return 0;
+    schema_value_text(schema, value);
+    return err_set(err, -EINVAL,
+                   "--min-distance: only vectors have a distance; the values of table %s are %s",
+                   job->table, value);
+}
+
 int delta_base_shape(const struct delta_base *base, const struct job *job, struct schema *schema,
                      struct err *err)
 {
@@ -79,7 +90,7 @@ int delta_base_shape(const struct delta_base *base, const struct job *job, struc
                        (unsigned long long)was->hash_seed, (unsigned long long)schema->hash_seed);
     schema->n_shards = was->n_shards;
     if (schema_same_shape(was, schema, err))
-        return 0;
+        return distance_check(job, schema, err);
     return err_wrap(err, -ESTALE, "table %s: this delta cannot lie on version %llu", job->table,
                     (unsigned long long)base->desc.version);
 }

@@ -6,6 +6,7 @@
 #include "manifest/name.h"
 
 #include <errno.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,25 @@ static int schema_part_check(const struct job *job, struct err *err)
     return schema_check(&schema, err);
 }
 
+/* What is to be compared with the base, and how. */
+static int compare_check(const struct job *job, struct err *err)
+{
+    if (job->diff_base && !job->is_delta)
+        return err_set(err, -EINVAL, "--diff-base: only a delta is compared with its base");
+    if (job->diff_base && job->tombstones_file_mode)
+        return err_set(err, -EINVAL,
+                       "--diff-base: the rows are the whole table, so none deletes its key; what "
+                       "they leave out is deleted");
+    if (!(job->min_distance >= 0 && job->min_distance <= DBL_MAX))
+        return err_set(err, -EINVAL, "--min-distance: expected a number from 0 up, found %g",
+                       job->min_distance);
+    if (job->min_distance > 0 && !job->is_delta)
+        return err_set(err, -EINVAL,
+                       "--min-distance: a full version holds every vector; it goes with --delta "
+                       "or --diff-base");
+    return 0;
+}
+
 /* A delta that names no kind may turn out to be of any. */
 static int storing_check(const struct job *job, struct err *err)
 {
@@ -89,6 +109,8 @@ int job_check(const struct job *job, struct err *err)
     if (ret)
         return ret;
     ret = storing_check(job, err);
+    if (!ret)
+        ret = compare_check(job, err);
     if (ret)
         return ret;
     if (job->memory < JOB_MEMORY_MIN)

@@ -2,6 +2,7 @@
 #include "builder/plan.h"
 
 #include "builder/input.h"
+#include "builder/shard_delta.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -98,9 +99,24 @@ static int writer_fits(const struct job *job, const struct schema *schema, uint6
                    job->is_delta ? "" : ", or cut the table into more shards with --shards");
 }
 
+/* What is written at most: of a computed delta, every row, and every key of the base as deleted. */
+static struct level_totals most_written(const struct map_output *map, const struct job *job,
+                                        const struct version_desc *base)
+{
+    struct level_totals totals = map->totals;
+    if (!base)
+        return totals;
+    uint64_t n = shard_delta_entries_max(job, base, totals.n_entries);
+    double key_len = totals.n_entries ? (double)totals.key_len / (double)totals.n_entries
+                                      : (double)sizeof(uint64_t);
+    totals.key_len = (uint64_t)(key_len * (double)n);
+    totals.n_entries = n;
+    return totals;
+}
+
 int plan_reduce(const struct map_output *map, const struct job *job, const struct schema *schema,
-                const struct run_order *order, uint32_t n_threads, struct reduce_plan *out,
-                struct err *err)
+                const struct run_order *order, const struct version_desc *base, uint32_t n_threads,
+                struct reduce_plan *out, struct err *err)
 {
     uint32_t n_shards = schema->n_shards;
     /* A run sorted by more shards than the table has is read in as many places. */
@@ -112,7 +128,10 @@ int plan_reduce(const struct map_output *map, const struct job *job, const struc
         used += run->arena ? arena_used(run->arena) : run->n_fences * sizeof(struct run_fence);
         n_files += !run->arena;
     }
-    uint64_t writer = shard_writer_memory(job, schema, &map->totals, n_shards);
+    struct level_totals totals = most_written(map, job, base);
+    uint64_t writer = shard_writer_memory(job, schema, &totals, n_shards);
+    uint64_t join = base ? shard_delta_memory(base, totals.value_max) : 0;
+    writer += join;
     uint64_t avail = job->memory > used ? job->memory - used : 0;
     int ret = writer_fits(job, schema, writer, avail, err);
     if (ret)
@@ -123,10 +142,60 @@ int plan_reduce(const struct map_output *map, const struct job *job, const struc
     uint64_t read = share > writer ? share - writer : 0;
     read = clamp(read, 1 << 20, (n_files + 1) << 20);
     *out = (struct reduce_plan){.n_at_once = (uint32_t)n, .read_memory = read};
+    /* The base is read before the writer is made, and may have its memory. */
+    if (base && share > read + join)
+        out->base_memory = share - read - join;
     /* Too many runs for useful pieces: fewer, longer ones first. In-memory runs cost no buffer. */
     out->n_runs_max =
         n_files * READ_POOR > read ? (size_t)(read / READ_GOOD / n_streams) : map->n_runs;
     return 0;
+}
+
+/* The longest shard, all its levels together. */
+static uint64_t longest_shard(const struct version_desc *chain)
+{
+    uint32_t n_shards = chain->schema.n_shards;
+    uint64_t longest = 0;
+    for (uint32_t shard = 0; shard < n_shards; shard++) {
+        uint64_t len = 0;
+        for (size_t i = shard; i < chain->n_parts; i += n_shards)
+            len += chain->parts[i].len;
+        longest = len > longest ? len : longest;
+    }
+    return longest;
+}
+
+/* Whole shards in memory if one fits, as many as do; else what is beyond it is mapped. `fixed`: what a task needs beside. */
+static void share_streams(const struct version_desc *chain, uint64_t usable, uint64_t fixed,
+                          uint32_t n_threads, struct stream_plan *out)
+{
+    uint64_t n_max = min_u64(n_threads, chain->schema.n_shards);
+    uint64_t whole = fixed + longest_shard(chain) * 4 / 3;
+    uint64_t n = clamp(usable / (usable >= whole ? whole : fixed), 1, n_max);
+    uint64_t share = usable / n;
+    *out =
+        (struct stream_plan){.n_at_once = (uint32_t)n, .memory = share > fixed ? share - fixed : 0};
+}
+
+int plan_streams(const struct job *job, const struct version_desc *chain,
+                 const struct level_totals *totals, uint32_t n_threads, struct stream_plan *out,
+                 struct err *err)
+{
+    const struct schema *schema = &chain->schema;
+    uint64_t usable = job->memory - OVERHEAD;
+    uint64_t fixed = shard_writer_memory(job, schema, totals, schema->n_shards) +
+                     shard_stream_memory_min(chain->n_levels, totals->value_max);
+    int ret = writer_fits(job, schema, fixed, usable, err);
+    if (!ret)
+        share_streams(chain, usable, fixed, n_threads, out);
+    return ret;
+}
+
+void plan_reading(const struct version_desc *chain, uint64_t memory, uint32_t n_threads,
+                  struct stream_plan *out)
+{
+    share_streams(chain, memory - OVERHEAD, shard_stream_memory_min(chain->n_levels, 0), n_threads,
+                  out);
 }
 
 void plan_read(uint64_t part_len_max, uint32_t n_parts, uint64_t memory, uint32_t n_threads,

@@ -10,6 +10,7 @@
 #define FKV_BUILDER_PLAN_H
 
 #include "builder/map.h"
+#include "format/version.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -44,15 +45,30 @@ uint32_t plan_shards(enum table_kind kind, uint64_t entry_bytes);
 struct reduce_plan {
     uint32_t n_at_once;
     size_t n_runs_max;    /* merge down to so many first */
-    uint64_t read_memory; /* of each task */
+    uint64_t read_memory; /* of each task, for runs */
+    uint64_t base_memory; /* and for what it compares with of a base, beyond shard_delta_memory() */
 };
-/* schema->n_shards is known by now. -E2BIG when not even one shard can be written within the job's memory. */
+/* schema->n_shards is known by now. base: of a delta that is compared with it, else NULL. -E2BIG when not even one shard can be
+ * written within the job's memory. */
 int plan_reduce(const struct map_output *map, const struct job *job, const struct schema *schema,
-                const struct run_order *order, uint32_t n_threads, struct reduce_plan *out,
-                struct err *err);
+                const struct run_order *order, const struct version_desc *base, uint32_t n_threads,
+                struct reduce_plan *out, struct err *err);
 
 /* Would runs of so many bytes leave room in memory for one task of reduce? */
 bool plan_keeps(const struct map_params *params, uint64_t used, const struct level_totals *totals);
+
+/* Shards copied from a chain into new parts, each by a shard_stream and a shard_writer. */
+struct stream_plan {
+    uint32_t n_at_once;
+    uint64_t memory; /* of each stream */
+};
+/* totals: of the parts written. -E2BIG as above. */
+int plan_streams(const struct job *job, const struct version_desc *chain,
+                 const struct level_totals *totals, uint32_t n_threads, struct stream_plan *out,
+                 struct err *err);
+/* The same for shards that are only read. */
+void plan_reading(const struct version_desc *chain, uint64_t memory, uint32_t n_threads,
+                  struct stream_plan *out);
 
 struct read_plan {
     uint32_t n_at_once;

@@ -74,20 +74,31 @@ static int check_request(const struct publish_request *request, struct err *err)
     return 0;
 }
 
-/* A delta lies on the newest version or nowhere. */
-static int check_fence(const struct state *state, const char *table, uint64_t base, struct err *err)
+static uint64_t newest_of(const struct state *state, const char *table)
 {
-    if (!base)
-        return 0;
     const struct table_state *t = state_find_table(state, table);
-    uint64_t newest = t ? table_state_newest(t) : 0;
-    if (newest == base)
-        return 0;
-    return err_set(
-        err, -ESTALE,
-        "table %s: this delta lies on version %" PRIu64 ", but the newest is %" PRIu64
-        "; a delta is not merged: build it again on the newest with fkv build %s --delta",
-        table, base, newest, table);
+    return t ? table_state_newest(t) : 0;
+}
+
+/* What was made of a version is published on it or nowhere: a delta must not lie on another, and a checkpoint must not undo a
+ * later one. */
+static int check_fence(const struct state *state, const char *table,
+                       const struct version_desc *desc, struct err *err)
+{
+    uint64_t newest = newest_of(state, table);
+    if (desc->base && newest != desc->base)
+        return err_set(
+            err, -ESTALE,
+            "table %s: this delta lies on version %" PRIu64 ", but the newest is %" PRIu64
+            "; a delta is not merged: build it again on the newest with fkv build %s --delta",
+            table, desc->base, newest, table);
+    if (desc->checkpoint_of && newest != desc->checkpoint_of)
+        return err_set(err, -ESTALE,
+                       "table %s: this is a checkpoint of version %" PRIu64
+                       ", but the table moved on to %" PRIu64
+                       ", which it would undo; checkpoint again with fkv checkpoint %s",
+                       table, desc->checkpoint_of, newest, table);
+    return 0;
 }
 
 static int refuse(const char *table, const char *task, const struct validate_report *report,
@@ -157,7 +168,7 @@ static int validate_one(struct publishing *p, const struct publish_item *item, s
     out->base = desc->base;
     out->n_keys = desc->n_keys;
     out->len = version_desc_len(desc);
-    rc = check_fence(state, item->table, desc->base, err);
+    rc = check_fence(state, item->table, desc, err);
     if (!rc)
         rc = validate_run(p->store, build, state_find_table(state, item->table), limits,
                           &out->report, err);
@@ -263,7 +274,7 @@ static int check_claim(struct publishing *p, const struct claim *claim, const st
     const char *table = claim->out->table;
     if (layout_is_recorded(state, table, claim->number))
         return taken(claim, err);
-    int rc = check_fence(state, table, claim->desc.base, err);
+    int rc = check_fence(state, table, &claim->desc, err);
     if (!rc)
         rc = check_canary(p->request, state, table, err);
     if (rc)

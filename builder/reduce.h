@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * reduce: the second stage. Each shard is a task: merge its share of all runs, let the policy decide between rows of one key,
- * write the part.
+ * compare with the base when the job wants that (shard_delta.h), write the part.
  *
- * Threads: tasks run on the engine. Memory: n_at_once * memory for reading runs, and a shard_writer each.
+ * Threads: tasks run on the engine, and depend on nothing but their own shard. Memory: n_at_once * memory for reading runs, and a
+ * shard_writer each; before it, a shard_delta.
  * Errors: -EEXIST for a repeated key under DUPLICATE_ERROR, naming the first two of its rows; of scratch files and the store.
  */
 #ifndef FKV_BUILDER_REDUCE_H
@@ -13,6 +14,7 @@
 #include "builder/input.h"
 #include "builder/meter.h"
 #include "builder/run.h"
+#include "builder/shard_delta.h"
 #include "builder/shard_writer.h"
 #include "format/version.h"
 
@@ -26,7 +28,8 @@ struct reduce_params {
     struct run_order order;
     const struct run *runs;
     size_t n_runs;
-    uint64_t read_memory; /* of each task, for the runs it reads */
+    const struct join_base *base; /* to compare with; NULL: rows are written as they are */
+    uint64_t read_memory;         /* of each task, for the runs it reads */
     uint32_t n_at_once;
 };
 
@@ -34,9 +37,12 @@ struct reduce_totals {
     uint64_t n_duplicates; /* rows that the policy dropped */
     uint64_t values_len;
     uint64_t values_stored_len;
+    struct join_totals join; /* of rows that were compared */
 };
 
-/* parts[shard] is filled. */
+void reduce_totals_add(struct reduce_totals *totals, const struct reduce_totals *more);
+
+/* All shards: parts[shard] is filled. */
 int reduce_run(struct engine *engine, const struct reduce_params *params, struct meter *meter,
                struct part_desc *parts, struct reduce_totals *totals, struct err *err);
 

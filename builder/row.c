@@ -22,8 +22,9 @@ size_t row_len_max(const struct schema *schema)
 
 int row_parser_init(struct row_parser *parser, const struct job *job, const struct schema *schema)
 {
-    *parser = (struct row_parser){
-        .schema = schema, .is_delta = job->is_delta, .bare_key_deletes = job->tombstones_file_mode};
+    *parser = (struct row_parser){.schema = schema,
+                                  .is_delta = job->is_delta && !job->diff_base,
+                                  .bare_key_deletes = job->tombstones_file_mode};
     if (schema->elem == ELEM_NONE)
         return 0;
     parser->floats = malloc(sizeof(float) * schema->dim);
@@ -191,7 +192,9 @@ static int parse_deletion(const struct row_parser *parser, const struct input_ro
                           struct part_entry *entry, struct err *err)
 {
     if (!parser->is_delta)
-        return err_set(err, -EBADMSG, "the row deletes its key, which only a delta can");
+        return err_set(err, -EBADMSG,
+                       "the row deletes its key, which only a delta can; in a whole table "
+                       "(--diff-base), leave the row out");
     if (row->value.form != FIELD_ABSENT)
         return err_set(err, -EBADMSG, "the row deletes its key and has a value all the same");
     entry->tombstone = true;

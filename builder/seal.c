@@ -211,6 +211,10 @@ int seal_run(struct engine *engine, const struct seal_params *params, struct met
     int ret = seal_link(params, desc, err);
     if (ret || !base)
         return ret;
+    if (params->join) {
+        desc->n_keys = base->n_keys + params->join->n_added - params->join->n_removed;
+        return 0;
+    }
     return fold_keys(engine, params, meter, desc, err);
 }
 

@@ -13,6 +13,7 @@
 #define FKV_BUILDER_SEAL_H
 
 #include "builder/engine.h"
+#include "builder/join_totals.h"
 #include "builder/meter.h"
 #include "format/version.h"
 #include "store/store.h"
@@ -25,6 +26,8 @@ struct seal_params {
     uint64_t heap_max;               /* of each part read */
     const char *scratch_dir;
     uint32_t n_at_once;
+    const struct join_totals *
+        join; /* of a delta made by comparing all rows with the base, which has counted already; else NULL */
 };
 
 /*

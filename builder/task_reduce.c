@@ -5,6 +5,7 @@
 #include "builder/merge.h"
 #include "builder/plan.h"
 #include "builder/seal.h"
+#include "builder/shard_delta.h"
 #include "builder/task_shape.h"
 #include "builder/verify.h"
 
@@ -42,7 +43,8 @@ static json_t *reduced_encode(const struct task_work *work, const struct task_re
          json_put_u64(out, "duplicates", r->totals.n_duplicates) ||
          json_put_u64(out, "values_bytes", r->totals.values_len) ||
          json_put_u64(out, "stored_bytes", r->totals.values_stored_len) ||
-         json_put_u64(out, "added", r->n_added) || json_put_u64(out, "removed", r->n_removed))) {
+         json_put_u64(out, "added", r->n_added) || json_put_u64(out, "removed", r->n_removed) ||
+         json_put(out, "compared", join_totals_encode(&r->totals.join)))) {
         json_decref(out);
         return NULL;
     }
@@ -53,6 +55,7 @@ static int reduced_decode(struct json_at at, uint32_t shard, struct task_reduced
                           struct err *err)
 {
     const json_t *part = NULL;
+    const json_t *join = NULL;
     int ret = 0;
     if ((ret = json_get_object(at, "part", &part, err)) ||
         (ret = part_desc_decode((struct json_at){part, at.name}, &r->part, err)) ||
@@ -60,7 +63,9 @@ static int reduced_decode(struct json_at at, uint32_t shard, struct task_reduced
         (ret = json_get_u64(at, "values_bytes", INT64_MAX, &r->totals.values_len, err)) ||
         (ret = json_get_u64(at, "stored_bytes", INT64_MAX, &r->totals.values_stored_len, err)) ||
         (ret = json_get_u64(at, "added", INT64_MAX, &r->n_added, err)) ||
-        (ret = json_get_u64(at, "removed", INT64_MAX, &r->n_removed, err)))
+        (ret = json_get_u64(at, "removed", INT64_MAX, &r->n_removed, err)) ||
+        (ret = json_get_object(at, "compared", &join, err)) ||
+        (ret = join_totals_decode((struct json_at){join, at.name}, &r->totals.join, err)))
         return ret;
     if (r->part.shard != shard)
         return err_set(err, -EBADMSG, "%s: expected shard %" PRIu32 ", found %" PRIu32, at.name,
@@ -153,6 +158,12 @@ static int runs_merge_down(struct reducing *r, struct err *err)
                       r->share.read_memory, &r->scratch.file, err);
 }
 
+/* What rows are compared with, when the job wants that. */
+static const struct version_desc *compared_base(const struct reducing *r)
+{
+    return shard_delta_wanted(&r->job) ? &r->base.desc : NULL;
+}
+
 static int group_open(struct reducing *r, struct err *err)
 {
     const struct task_spec *spec = r->plan->spec;
@@ -167,7 +178,8 @@ static int group_open(struct reducing *r, struct err *err)
     if (!ret)
         ret = spills_open(r, err);
     if (!ret)
-        ret = plan_reduce(&r->runs, &r->job, &r->schema, &r->plan->order, 1, &r->share, err);
+        ret = plan_reduce(&r->runs, &r->job, &r->schema, &r->plan->order, compared_base(r), 1,
+                          &r->share, err);
     if (!ret)
         ret = runs_merge_down(r, err);
     if (ret)
@@ -200,6 +212,11 @@ static void group_close(struct reducing *r)
 static int shard_write(struct reducing *r, uint32_t shard, struct task_reduced *out,
                        struct err *err)
 {
+    struct join_base base = {.store = r->task->store,
+                             .dir = r->base.dir,
+                             .desc = &r->base.desc,
+                             .memory = r->share.base_memory,
+                             .scratch_dir = r->job.scratch};
     struct reduce_params params = {.job = &r->job,
                                    .store = r->task->store,
                                    .dir = r->plan->staging.dir,
@@ -209,6 +226,7 @@ static int shard_write(struct reducing *r, uint32_t shard, struct task_reduced *
                                    .n_runs = r->runs.n_runs,
                                    .pieces = r->shape.pieces,
                                    .n_pieces = r->plan->n_pieces,
+                                   .base = compared_base(r) ? &base : NULL,
                                    .read_memory = r->share.read_memory};
     int ret = reduce_shard(&params, &r->work->meter, shard, r->parts, &out->totals, err);
     out->part = r->parts[shard];
@@ -228,6 +246,11 @@ static int shard_check(struct reducing *r, struct task_reduced *out, struct err 
     int ret = verify_one(&verify, 0, &r->work->meter, err);
     if (ret || !r->plan->base)
         return ret;
+    if (r->job.diff_base) {
+        out->n_added = out->totals.join.n_added;
+        out->n_removed = out->totals.join.n_removed;
+        return 0;
+    }
     struct seal_params seal = {.store = r->task->store,
                                .dir = r->plan->staging.dir,
                                .base_dir = r->base.dir,

@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "builder/describe.h"
 #include "builder/seal.h"
+#include "builder/shard_delta.h"
 #include "builder/task_reduce.h"
 
 #include <errno.h>
@@ -41,7 +42,8 @@ static json_t *result_encode(const struct task_work *work, const struct build_re
          json_put_double(out, "ratio_tried", r->ratio_tried) ||
          json_put_u64(out, "dictionary_bytes", r->dictionary_len) ||
          json_put_u64(out, "values_bytes", r->values_len) ||
-         json_put_u64(out, "stored_bytes", r->values_stored_len))) {
+         json_put_u64(out, "stored_bytes", r->values_stored_len) ||
+         (r->was_compared && json_put(out, "compared", join_totals_encode(&r->join))))) {
         json_decref(out);
         return NULL;
     }
@@ -52,6 +54,7 @@ int task_result(const struct task *task, struct build_result *out, struct err *e
 {
     scope_json json_t *json = NULL;
     struct build_result r = {0};
+    const json_t *join = NULL;
     uint32_t level = 0;
     uint32_t kind = 0;
     int ret = task_get(task, "sealed.json", &json, err);
@@ -71,6 +74,11 @@ int task_result(const struct task *task, struct build_result *out, struct err *e
         (ret = json_get_u32(at, "dictionary_bytes", UINT32_MAX, &r.dictionary_len, err)) ||
         (ret = json_get_u64(at, "values_bytes", INT64_MAX, &r.values_len, err)) ||
         (ret = json_get_u64(at, "stored_bytes", INT64_MAX, &r.values_stored_len, err)))
+        return ret;
+    r.was_compared = json_has(at, "compared");
+    if (r.was_compared &&
+        ((ret = json_get_object(at, "compared", &join, err)) ||
+         (ret = join_totals_decode((struct json_at){join, at.name}, &r.join, err))))
         return ret;
     r.ratio_tried = json_number_value(json_object_get(json, "ratio_tried"));
     r.kind = (enum table_kind)kind;
@@ -121,6 +129,7 @@ static int parts_gather(struct sealing *s, struct err *err)
         r->duplicates += reduced.totals.n_duplicates;
         r->values_len += reduced.totals.values_len;
         r->values_stored_len += reduced.totals.values_stored_len;
+        join_totals_add(&r->join, &reduced.totals.join);
         r->n_keys += reduced.part.n_keys;
         r->n_tombstones += reduced.part.n_tombstones;
         r->len += reduced.part.len;
@@ -136,6 +145,7 @@ static void result_fill(struct sealing *s)
     const struct task_shape *shape = &s->shape;
     const struct value_coding *coding = &shape->coding;
     r->base = s->plan->base;
+    r->was_compared = shard_delta_wanted(&s->plan->spec->job);
     r->rows = shape->rows;
     r->bad_rows = shape->bad_rows;
     r->input_bytes = shape->input_bytes;

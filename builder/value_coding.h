@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * value_coding: how a build stores its values: as they are, or compressed, and with which dictionary. Decided once for a level,
- * by a sample; the same for all its shards.
+ * by a sample; the same for all its shards, but that a shard of a computed delta may leave it out (shard_delta.h).
  *
  * Threads: choosing, one; then immutable and shared. Memory: the dictionary; while choosing, VALUE_CODING_MEMORY.
  * Errors: -ENOMEM.

@@ -11,23 +11,28 @@ struct verify {
     struct meter *meter;
 };
 
-/* Unpacks every compressed value. */
-static int values_check(const struct any_part *part, struct err *err)
+/* Unpacks every compressed value, and adds up what is alive. */
+static int values_check(const struct any_part *part, struct content_digest *content,
+                        struct err *err)
 {
     const struct paged_info *info = any_part_paged(part);
     struct any_cursor cursor = {0};
     struct value_room room = {0};
+    struct buf entry_room = {0};
     struct part_entry entry;
     uint64_t n = 0;
     int ret = 0;
     int got = 0;
-    if (!info || info->compression == COMPRESSION_NONE)
+    if (!content && (!info || info->compression == COMPRESSION_NONE))
         return 0;
     while (!ret && (got = any_part_next(part, &cursor, &entry)) > 0) {
         ret = value_room_unpack(&room, part, &entry);
+        if (!ret && content && !entry.tombstone)
+            ret = content_digest_add(content, &entry, &entry_room);
         n++;
     }
     value_room_release(&room);
+    buf_release(&entry_room);
     if (ret || got < 0)
         return err_set(err, ret ? ret : got,
                        "entry %llu (hash %016llx) has a value that cannot be unpacked",
@@ -35,12 +40,13 @@ static int values_check(const struct any_part *part, struct err *err)
     return 0;
 }
 
-int verify_part(const struct any_part *part, const struct part_desc *desc, struct err *err)
+int verify_part(const struct any_part *part, const struct part_desc *desc,
+                struct content_digest *content, struct err *err)
 {
     const struct part_info *info = any_part_info(part);
     int ret = any_part_check(part, err);
     if (!ret)
-        ret = values_check(part, err);
+        ret = values_check(part, content, err);
     if (!ret && (info->n_keys != desc->n_keys || info->n_tombstones != desc->n_tombstones))
         ret = err_set(err, -EBADMSG, "expected %llu keys and %llu tombstones, found %llu and %llu",
                       (unsigned long long)desc->n_keys, (unsigned long long)desc->n_tombstones,
@@ -58,7 +64,8 @@ int verify_one(const struct verify_params *params, uint32_t number, struct meter
         ret = part_memory_load(&memory, params->store, params->dir, desc, params->heap_max,
                                params->scratch_dir, err);
     if (!ret)
-        ret = verify_part(memory.part, desc, err);
+        ret = verify_part(memory.part, desc, params->contents ? &params->contents[number] : NULL,
+                          err);
     part_memory_release(&memory);
     meter_add(meter, desc->len);
     return ret;

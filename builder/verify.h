@@ -9,6 +9,7 @@
 #ifndef FKV_BUILDER_VERIFY_H
 #define FKV_BUILDER_VERIFY_H
 
+#include "builder/content_digest.h"
 #include "builder/engine.h"
 #include "builder/meter.h"
 #include "format/any_part.h"
@@ -23,6 +24,7 @@ struct verify_params {
     uint64_t heap_max;
     const char *scratch_dir;
     uint32_t n_at_once;
+    struct content_digest *contents; /* of each part's live keys, when wanted; else NULL */
 };
 
 int verify_run(struct engine *engine, const struct verify_params *params, struct meter *meter,
@@ -32,7 +34,8 @@ int verify_run(struct engine *engine, const struct verify_params *params, struct
 int verify_one(const struct verify_params *params, uint32_t number, struct meter *meter,
                struct err *err);
 
-/* The same for one part that is already open: every entry is found where a lookup looks. */
-int verify_part(const struct any_part *part, const struct part_desc *desc, struct err *err);
+/* The same for one part that is already open: every entry is found where a lookup looks. content may be NULL. */
+int verify_part(const struct any_part *part, const struct part_desc *desc,
+                struct content_digest *content, struct err *err);
 
 #endif

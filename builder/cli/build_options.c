@@ -4,6 +4,7 @@
 #include "builder/cli/args.h"
 
 #include <errno.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ enum {
     OPTION_BLOCK_PAGES,
     OPTION_VALUE,
     OPTION_DELTA,
+    OPTION_DIFF_BASE,
+    OPTION_MIN_DISTANCE,
     OPTION_BASE,
     OPTION_FORMAT,
     OPTION_HEADER,
@@ -66,6 +69,10 @@ static const struct argp_option options[] = {
     {"max-bad", OPTION_MAX_BAD, "N", 0, "Bad rows to leave out before giving up (0)", 2},
     {NULL, 0, NULL, 0, "What to build, and with what:", 3},
     {"delta", OPTION_DELTA, NULL, 0, "Only changes: over the newest version, or --base", 3},
+    {"diff-base", OPTION_DIFF_BASE, NULL, 0,
+     "The inputs are the whole table; build the delta that changes the base into it", 3},
+    {"min-distance", OPTION_MIN_DISTANCE, "X", 0,
+     "Of a delta: leave out vectors no farther (L2) than X from the base's", 3},
     {"base", OPTION_BASE, "VERSION", 0, "The version a delta lies on", 3},
     {"task", OPTION_TASK, "NAME", 0, "Name of the build (default: from the time)", 3},
     {"memory", OPTION_MEMORY, "BYTES", 0, "Most memory to use (2G; at least 64M)", 3},
@@ -109,6 +116,16 @@ static int need_word(struct argp_state *state, const char *flag, const char *con
     }
     argp_error(state, "%s: expected one of %s; found '%s'", flag, list, word);
     return 0;
+}
+
+static double need_distance(struct argp_state *state, const char *flag, const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    double x = strtod(text, &end);
+    if (errno || end == text || *end || !(x >= 0 && x <= DBL_MAX))
+        argp_error(state, "%s: expected a number from 0 up like 0.01, found '%s'", flag, text);
+    return x;
 }
 
 /* auto, none, zstd or zstd:LEVEL */
@@ -231,6 +248,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_DELTA:
         job->is_delta = true;
         return 0;
+    case OPTION_DIFF_BASE:
+        job->is_delta = true;
+        job->diff_base = true;
+        return 0;
+    case OPTION_MIN_DISTANCE:
+        job->min_distance = need_distance(state, "--min-distance", arg);
+        return 0;
     case OPTION_BASE:
         args->base = arg;
         return 0;
@@ -259,7 +283,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (state->arg_num < 2 && !(state->arg_num == 1 && args->takes_file))
             argp_error(state, "expected a table and its input files");
         if (args->base && !job->is_delta)
-            argp_error(state, "--base goes with --delta");
+            argp_error(state, "--base goes with --delta or --diff-base");
         return 0;
     default:
         return parse_input(key, arg, state);
@@ -274,7 +298,9 @@ static const char doc[] =
     "\v"
     "A row is a key and a value; a vector is its numbers, separated by commas or spaces (in JSON "
     "an array). In a delta, a row that has a "
-    "key but no value field, or {\"key\": …, \"deleted\": true}, deletes the key.\n"
+    "key but no value field, or {\"key\": …, \"deleted\": true}, deletes the key. With --diff-base "
+    "a "
+    "key that the inputs leave out is deleted.\n"
     "\n"
     "The same input gives the same bytes, whatever the threads and memory.\n"
     "\n"
@@ -283,6 +309,7 @@ static const char doc[] =
     "  fkv build ads part-*.csv --header --key-column id --value-column vec \\\n"
     "      --key u64 --value 'i8[64]' --publish\n"
     "  fkv build ads changes.jsonl --delta --publish --reason hourly\n"
+    "  fkv build ads all.tsv.zst --diff-base --min-distance 0.01 --publish\n"
     "  fkv build pages pages.jsonl.zst --kind blk --key bytes --value bytes\n";
 
 static const struct argp_child children[] = {

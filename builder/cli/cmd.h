@@ -13,6 +13,7 @@ int cmd_abort(int argc, char **argv, struct err *err);
 int cmd_activate(int argc, char **argv, struct err *err);
 int cmd_bench(int argc, char **argv, struct err *err);
 int cmd_build(int argc, char **argv, struct err *err);
+int cmd_checkpoint(int argc, char **argv, struct err *err);
 int cmd_diff(int argc, char **argv, struct err *err);
 int cmd_dump(int argc, char **argv, struct err *err);
 int cmd_gc(int argc, char **argv, struct err *err);

@@ -46,6 +46,8 @@ static json_t *result_json(const struct build_args *args, const struct build_res
     json_put_string(out, "kind", table_kind_name(r->kind));
     if (r->kind != KIND_MEM)
         json_put(out, "compression", compression_json(r));
+    if (r->was_compared)
+        json_put(out, "compared", join_totals_encode(&r->join));
     json_t *seconds = json_object();
     json_put_double(seconds, "map", r->seconds[BUILD_MAP]);
     json_put_double(seconds, "reduce", r->seconds[BUILD_REDUCE]);
@@ -73,6 +75,28 @@ static void show_compression(const struct build_result *r)
     } else if (r->was_sampled) {
         printf("  not compressed: a sample would not shrink\n");
     }
+}
+
+/* "  1,200 changed, 30 new, 4 removed; left out: 98,000 unchanged, 770 within distance" */
+static void show_compared(const struct build_args *args, const struct build_result *r)
+{
+    char changed[TEXT_MAX], added[TEXT_MAX], removed[TEXT_MAX], same[TEXT_MAX], within[TEXT_MAX];
+    const struct join_totals *join = &r->join;
+    text_count(join->n_changed, changed);
+    text_count(join->n_added, added);
+    text_count(join->n_removed, removed);
+    text_count(join->n_unchanged, same);
+    text_count(join->n_within, within);
+    if (join->n_changed + join->n_added + join->n_removed == 0)
+        printf("  nothing changed since version %" PRIu64
+               ": the delta is empty, there is no need to "
+               "publish it\n",
+               r->base);
+    printf("  %s changed, %s new, %s removed; left out: %s unchanged", changed, added, removed,
+           same);
+    if (args->job.min_distance > 0)
+        printf(", %s moved no farther than %g", within, args->job.min_distance);
+    printf("\n");
 }
 
 static void show_result(const struct build_args *args, const struct build_result *r)
@@ -103,6 +127,8 @@ static void show_result(const struct build_args *args, const struct build_result
            r->seconds[BUILD_VERIFY]);
     if (r->kind != KIND_MEM)
         show_compression(r);
+    if (r->was_compared)
+        show_compared(args, r);
     if (!args->publish)
         printf("publish it with: fkv publish %s\n", args->job.table);
     fflush(stdout);
@@ -120,7 +146,7 @@ static int build(struct session *session, struct build_args *args, struct build_
     if (rc)
         return rc;
     args->job.base = base ? base->version : 0;
-    args->job.tombstones_file_mode = args->job.is_delta;
+    args->job.tombstones_file_mode = args->job.is_delta && !args->job.diff_base;
     rc = job_check(&args->job, err);
     if (rc)
         return rc;

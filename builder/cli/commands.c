@@ -8,6 +8,8 @@ const struct command commands[] = {
     {"build", "TABLE INPUT…", "build a version of a table from files", cmd_build},
     {"submit", "JOB.toml", "record a build as a task, and have an engine run it", cmd_submit},
     {"task", "ls|show|…", "tasks: how far they are, their logs; cancel, retry", cmd_task},
+    {"checkpoint", "TABLE [VERSION]", "merge a chain of deltas into a full version",
+     cmd_checkpoint},
     {"publish", "TABLE…", "check a build, publish it, switch the fleet to it", cmd_publish},
     {"promote", "TABLE…", "switch the fleet to what is on canary", cmd_promote},
     {"abort", "TABLE…", "end a canary, and quarantine its version", cmd_abort},
