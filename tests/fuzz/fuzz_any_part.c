@@ -5,6 +5,7 @@
  * outside the part may be touched.
  */
 #include "forged.h"
+#include "format/any_order.h"
 #include "format/any_part_view.h"
 
 enum { N_TEMPLATES = 6, N_ENTRIES = 150, STEPS_MAX = 2000 };
@@ -108,6 +109,19 @@ static void blocks_seal(const struct any_part *part, uint8_t *memory)
     }
 }
 
+/* In order, in slices: it ends, and what it gives is in the part. */
+static void use_in_order(const struct any_part *part)
+{
+    struct any_order order;
+    struct part_entry entry;
+    any_order_init(&order, part, 0);
+    for (int i = 0; i < STEPS_MAX && any_order_next(&order, &entry) > 0; i++) {
+        forged_touch(entry.key_bytes, entry.key_len);
+        forged_touch(entry.value, entry.value_len);
+    }
+    any_order_release(&order);
+}
+
 static void use(const struct any_part *part, const struct template *t)
 {
     struct any_cursor cursor = {0};
@@ -118,6 +132,7 @@ static void use(const struct any_part *part, const struct template *t)
         forged_touch(entry.key_bytes, entry.key_len);
         forged_touch(entry.value, entry.value_len);
     }
+    use_in_order(part);
     for (uint32_t i = 0; i < N_ENTRIES; i++) {
         entry = entry_make(&t->schema, i, 0);
         if (any_part_find(part, &entry, &found) > 0)

@@ -89,7 +89,8 @@ struct sealed_build {
     struct schema schema;
     struct part_entry *entries;
     size_t n;
-    uint64_t base;      /* of a delta: a published version */
+    uint64_t base; /* of a delta: a published version */
+    uint64_t checkpoint_of;
     uint64_t n_removed; /* keys of the base that the delta deletes */
     uint64_t n_added;   /* keys it has that the base has not */
     /* Called with the bytes of each part before it is described; may forge. May be NULL. */
@@ -181,6 +182,7 @@ static inline void fixture_seal(struct fixture_store *fs, const struct sealed_bu
     sealed_add_parts(fs, build, dir, &desc);
     desc.version = 0;
     desc.base = build->base;
+    desc.checkpoint_of = build->checkpoint_of;
     desc.n_entries = build->n;
     desc.n_keys = build->base ? desc.n_keys + build->n_added - build->n_removed : build->n;
     sealed_text(&desc.task, build->task);

@@ -2,13 +2,14 @@
 /* The same rows as tables of every kind: the same answers, and the same bytes however they are built. */
 #include "unit.h"
 
-#include "build_fixture.h"
 #include "builder/value_coding.h"
+#include "chain_fixture.h"
 
 #include <errno.h>
 
-static const enum table_kind kinds[] = {KIND_MEM, KIND_BLK, KIND_IDX};
 enum { N_KINDS = 3, N_LEVELS = 4 };
+
+static const enum table_kind *const kinds = chain_kinds;
 
 static struct build_result must_build(struct build_fixture *f, const struct job *job)
 {
@@ -28,69 +29,28 @@ static void must_fail(struct build_fixture *f, const struct job *job, int code, 
         fail_msg("expected %d and \"%s\", found %d: %s", code, words, ret, err.text);
 }
 
-static uint64_t next_random(uint64_t *seed)
-{
-    *seed = hash_u64(*seed + 1, 77);
-    return *seed;
-}
-
 /* ---- the same answers ---- */
 
-/* One table shape: how rows of it look. */
-struct shape {
-    enum key_type key_type;
-    const char *value;
-    uint32_t n_shards;
-    enum compress_policy compress;
-    bool no_filter;
-    uint32_t block_pages;
-};
-
-static void add_key(struct buf *text, const struct shape *shape, uint64_t key)
-{
-    if (shape->key_type == KEY_U64)
-        buf_printf(text, "%llu", (unsigned long long)(key * key * 1000003));
-    else
-        buf_printf(text, "a/common/path/of/keys/%llu", (unsigned long long)key);
-}
-
-static void add_value(struct buf *text, const struct shape *shape, uint64_t random)
-{
-    if (strcmp(shape->value, "i8[8]") == 0) {
-        for (int i = 0; i < 8; i++)
-            buf_printf(text, "%s%d", i ? "," : "", (int)(random >> (8 * i) & 255) - 128);
-        return;
-    }
-    if (strcmp(shape->value, "bytes[16]") == 0) {
-        buf_printf(text, "%016llx", (unsigned long long)random);
-        return;
-    }
-    /* Now and then one that is longer than a page. */
-    unsigned n = random % 97 == 0 ? 700 : random % 9;
-    for (unsigned i = 0; i < n; i++)
-        buf_printf(text, "{\"member\":%u}", (unsigned)(random >> i % 60) & 7);
-}
-
 /* Rows of a level: all keys for the base, some changed and deleted above it. */
-static void make_level(struct buf *text, const struct shape *shape, int level)
+static void make_level(struct buf *text, const struct chain_shape *shape, int level)
 {
     uint64_t seed = (uint64_t)level * 1000 + shape->n_shards;
     buf_clear(text);
     for (uint64_t key = 0; key < 3000; key++) {
-        uint64_t random = next_random(&seed);
+        uint64_t random = chain_random(&seed);
         if (level && random % 10 > 2)
             continue;
-        add_key(text, shape, key + (level && random % 10 == 1 ? 3000 : 0));
+        chain_add_key(text, shape, key + (level && random % 10 == 1 ? 3000 : 0));
         if (!level || random % 10 != 2) {
             buf_add_byte(text, '\t');
-            add_value(text, shape, next_random(&seed));
+            chain_add_value(text, shape, chain_random(&seed));
         }
         buf_add_byte(text, '\n');
     }
 }
 
 /* Builds and publishes a chain of N_LEVELS; the reader of the last version. */
-static struct version_reader *make_chain(struct build_fixture *f, const struct shape *shape,
+static struct version_reader *make_chain(struct build_fixture *f, const struct chain_shape *shape,
                                          enum table_kind kind)
 {
     struct buf text = {0};
@@ -139,7 +99,7 @@ static uint64_t assert_within(const struct version_reader *a, const struct versi
     return n;
 }
 
-static void check_shape(const struct shape *shape)
+static void check_shape(const struct chain_shape *shape)
 {
     struct build_fixture f[N_KINDS];
     struct version_reader *readers[N_KINDS];
@@ -167,19 +127,8 @@ static void check_shape(const struct shape *shape)
 
 static void build__tables_of_all_kinds_give_the_same_answers(void **state)
 {
-    static const struct shape shapes[] = {
-        {KEY_U64, "bytes", 1, COMPRESS_AUTO, false, 0},
-        {KEY_U64, "bytes", 3, COMPRESS_ZSTD, true, 2},
-        {KEY_U64, "bytes[16]", 0, COMPRESS_NONE, false, 0},
-        {KEY_U64, "bytes[16]", 2, COMPRESS_ZSTD, false, 0},
-        {KEY_U64, "i8[8]", 5, COMPRESS_AUTO, false, 1},
-        {KEY_BYTES, "bytes", 0, COMPRESS_ZSTD, false, 0},
-        {KEY_BYTES, "bytes", 7, COMPRESS_NONE, true, 16},
-        {KEY_BYTES, "bytes[16]", 2, COMPRESS_AUTO, false, 4},
-        {KEY_BYTES, "i8[8]", 1, COMPRESS_ZSTD, false, 0},
-    };
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        check_shape(&shapes[i]);
+    for (size_t i = 0; i < CHAIN_SHAPES; i++)
+        check_shape(&chain_shapes[i]);
 }
 
 /* ---- the same bytes ---- */
@@ -205,7 +154,7 @@ static void make_large(struct buf *text)
 {
     uint64_t seed = 5;
     for (int i = 0; i < 120000; i++) {
-        uint64_t random = next_random(&seed);
+        uint64_t random = chain_random(&seed);
         buf_printf(text, "key/%llu/of/many\t", (unsigned long long)(random % 100000));
         for (unsigned k = 0; k < 40 + random % 10; k++)
             buf_printf(text, "{\"m\":%u},", (unsigned)(random >> k) & 1023);
@@ -256,7 +205,7 @@ static struct build_result build_values(struct build_fixture *f, enum compress_p
     for (int i = 0; i < n; i++) {
         buf_printf(&text, "%d\t", i);
         for (int k = 0; k < 8; k++) {
-            uint64_t random = next_random(&seed);
+            uint64_t random = chain_random(&seed);
             if (is_random)
                 buf_printf(&text, "%016llx", (unsigned long long)random);
             else
@@ -303,7 +252,7 @@ static void build__what_does_not_shrink_is_not_compressed(void **state)
     for (int i = 0; i < 4000; i++) {
         buf_printf(&text, "%d\t", i);
         for (int k = 0; k < 32; k++)
-            buf_printf(&text, "%s%d", k ? "," : "", (int)(next_random(&seed) % 255) - 127);
+            buf_printf(&text, "%s%d", k ? "," : "", (int)(chain_random(&seed) % 255) - 127);
         buf_add_byte(&text, '\n');
     }
     build_fixture_input(&f, "a.tsv", text.data, text.len);

@@ -197,6 +197,41 @@ static void publish__refuses_a_delta_on_an_older_version(void **state)
     fixture_store_release(&fs);
 }
 
+/* A checkpoint of version 1 with the same rows. */
+static void seal_checkpoint(struct fixture_store *fs, const char *task)
+{
+    uint64_t values[100];
+    struct part_entry entries[100];
+    struct sealed_build build = {.table = "ads",
+                                 .task = task,
+                                 .schema = fixture_schema(KEY_U64, "bytes[8]", 2),
+                                 .entries = entries,
+                                 .n = 100,
+                                 .checkpoint_of = 1};
+    for (uint64_t i = 0; i < 100; i++) {
+        values[i] = 1ULL << 32 | i;
+        entries[i] = fixture_u64(&build.schema, i, &values[i], 8);
+    }
+    fixture_seal(fs, &build);
+}
+
+static void publish__refuses_a_checkpoint_that_would_undo_a_version(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "a", 100, 1);
+    must_publish(&fs, "ads", "a");
+    seal_checkpoint(&fs, "c1");
+    seal_checkpoint(&fs, "c2");
+    assert_int_equal(must_publish(&fs, "ads", "c1"), 2);
+    assert_int_equal(publish(&fs, "ads", "c2", NULL, &err), -ESTALE);
+    assert_non_null(strstr(err.text, "checkpoint of version 1, but the table moved on to 2"));
+    assert_non_null(strstr(err.text, "fkv checkpoint ads"));
+    assert_true(fixture_exists(&fs, "tables/ads/staging/c2/version.json"));
+    fixture_store_release(&fs);
+}
+
 static void publish__puts_several_tables_in_one_record(void **state)
 {
     struct fixture_store fs;
@@ -532,6 +567,27 @@ static void overtake(void *context, const char *op, const char *path)
     rival->rc = publish(&rival->fs, "ads", rival->task, &rival->version, NULL);
 }
 
+/* A delta that is published between a checkpoint's claim and its record. */
+static void publish__an_overtaken_checkpoint_is_refused_at_its_record(void **state)
+{
+    struct fixture_store fs;
+    struct err err = {0};
+    struct rival rival = {.calls_left = 1, .task = "theirs", .rc = 1};
+    fixture_store_init(&fs);
+    fixture_seal_numbers(&fs, "ads", "0", 100, 1);
+    assert_int_equal(must_publish(&fs, "ads", "0"), 1);
+    seal_checkpoint(&fs, "mine");
+    fixture_seal_delta(&fs, "ads", "theirs", 1, 2);
+    fixture_store_other(&fs, &rival.fs);
+    fs.faulty->before = overtake;
+    fs.faulty->context = &rival;
+    assert_int_equal(publish(&fs, "ads", "mine", NULL, &err), -ESTALE);
+    assert_int_equal(rival.rc, 0);
+    assert_non_null(strstr(err.text, "moved on"));
+    fixture_store_release(&rival.fs);
+    fixture_store_release(&fs);
+}
+
 /* Somebody may have adopted it, so nobody takes it away; it can still be found. */
 static void publish__leaves_an_overtaken_claim_where_it_is(void **state)
 {
@@ -636,6 +692,8 @@ int main(void)
         cmocka_unit_test(publish__leaves_a_refused_build_in_staging),
         cmocka_unit_test(publish__refuses_a_damaged_build),
         cmocka_unit_test(publish__refuses_a_delta_on_an_older_version),
+        cmocka_unit_test(publish__refuses_a_checkpoint_that_would_undo_a_version),
+        cmocka_unit_test(publish__an_overtaken_checkpoint_is_refused_at_its_record),
         cmocka_unit_test(publish__puts_several_tables_in_one_record),
         cmocka_unit_test(publish__adopts_an_orphan_of_a_dead_publisher),
         cmocka_unit_test(publish__steps_over_orphans_and_renumbers_them_later),

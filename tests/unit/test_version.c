@@ -289,10 +289,41 @@ static void version__a_full_version_counts_its_keys(void **state)
     buf_release(&text);
 }
 
+static void version__a_checkpoint_says_of_which_and_has_no_base(void **state)
+{
+    struct version_desc desc = make();
+    struct version_desc found = {0};
+    struct buf text = {0};
+    struct err err = {0};
+    desc.checkpoint_of = 7;
+    assert_int_equal(version_desc_encode(&desc, &text, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "checkpoint"));
+    desc.base = 0;
+    desc.n_levels = 1;
+    desc.n_entries = 20;
+    desc.n_keys = 20;
+    free(desc.parts[2].chunks);
+    free(desc.parts[3].chunks);
+    desc.n_parts = 2;
+    assert_int_equal(version_desc_encode(&desc, &text, NULL), 0);
+    assert_int_equal(version_desc_decode(text.data, text.len, "v", &found, NULL), 0);
+    assert_int_equal(found.checkpoint_of, 7);
+    version_desc_release(&found);
+    /* Others do not have the member at all. */
+    buf_clear(&text);
+    desc.checkpoint_of = 0;
+    assert_int_equal(version_desc_encode(&desc, &text, NULL), 0);
+    buf_add_byte(&text, 0);
+    assert_null(strstr((const char *)text.data, "checkpoint_of"));
+    version_desc_release(&desc);
+    buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(version__round_trips),
+        cmocka_unit_test(version__a_checkpoint_says_of_which_and_has_no_base),
         cmocka_unit_test(version__part_names_hold_level_shard_and_digest),
         cmocka_unit_test(version__every_wrong_member_is_refused_by_name),
         cmocka_unit_test(version__parts_on_disk_say_what_belongs_in_memory),
