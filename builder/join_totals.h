@@ -2,12 +2,12 @@
 /*
  * join_totals: what became of the keys of rows that were compared with a delta's base (base_join.h). They add up over shards.
  *
- * Threads, Memory: plain data. Errors: none.
+ * Threads, Memory: plain data. Errors: NULL without memory; -EBADMSG for a document that is none.
  */
 #ifndef FKV_BUILDER_JOIN_TOTALS_H
 #define FKV_BUILDER_JOIN_TOTALS_H
 
-#include <stdint.h>
+#include "base/json.h"
 
 struct join_totals {
     uint64_t n_unchanged; /* left out */
@@ -25,5 +25,9 @@ static inline void join_totals_add(struct join_totals *totals, const struct join
     totals->n_added += more->n_added;
     totals->n_removed += more->n_removed;
 }
+
+/* {"unchanged": …, "within_distance": …, "changed": …, "added": …, "removed": …}; NULL without memory. */
+json_t *join_totals_encode(const struct join_totals *totals);
+int join_totals_decode(struct json_at at, struct join_totals *out, struct err *err);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/scope.h"
 #include "builder/figures_json.h"
-#include "builder/join_totals_json.h"
+#include "builder/join_totals.h"
 #include "builder/merge.h"
 #include "builder/plan.h"
 #include "builder/seal.h"

@@ -4,7 +4,7 @@
 #include "base/scope.h"
 #include "builder/describe.h"
 #include "builder/figures_json.h"
-#include "builder/join_totals_json.h"
+#include "builder/join_totals.h"
 #include "builder/seal.h"
 #include "builder/task_reduce.h"
 

@@ -7,7 +7,7 @@
 #include "builder/cli/cmd.h"
 #include "builder/cli/text.h"
 #include "builder/inherit.h"
-#include "builder/join_totals_json.h"
+#include "builder/join_totals.h"
 
 #include <errno.h>
 #include <inttypes.h>

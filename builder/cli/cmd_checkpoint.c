@@ -186,7 +186,8 @@ int cmd_checkpoint(int argc, char **argv, struct err *err)
     json_t *out = args.common.json ? result_json(&args, &result) : NULL;
     if (!out)
         show_result(&args, &result);
-    struct publish_item item = {args.params.table, result.task};
+    struct publish_item item = {
+        .table = args.params.table, .task = result.task, .is_read_back = true};
     json_t *published = NULL;
     args.release.limits.memory = args.params.memory;
     args.release.limits.scratch = args.params.scratch;

@@ -190,7 +190,7 @@ static void spec_override(const struct args *args, struct task_spec *spec)
 static int spec_check(const struct task_spec *spec, struct session *session, struct err *err)
 {
     struct job job = spec->job;
-    job.tombstones_file_mode = job.is_delta;
+    job.tombstones_file_mode = job.is_delta && !job.diff_base;
     int ret = job.table ? table_name_check(job.table, err)
                         : err_set(err, -EINVAL, "the job names no table");
     if (!ret)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "builder/join_totals_json.h"
+#include "builder/join_totals.h"
 
 json_t *join_totals_encode(const struct join_totals *totals)
 {
@@ -17,11 +17,14 @@ json_t *join_totals_encode(const struct join_totals *totals)
 
 int join_totals_decode(struct json_at at, struct join_totals *out, struct err *err)
 {
+    struct join_totals totals = {0};
     int ret = 0;
-    if ((ret = json_get_u64(at, "unchanged", INT64_MAX, &out->n_unchanged, err)) ||
-        (ret = json_get_u64(at, "within_distance", INT64_MAX, &out->n_within, err)) ||
-        (ret = json_get_u64(at, "changed", INT64_MAX, &out->n_changed, err)) ||
-        (ret = json_get_u64(at, "added", INT64_MAX, &out->n_added, err)))
+    if ((ret = json_get_u64(at, "unchanged", INT64_MAX, &totals.n_unchanged, err)) ||
+        (ret = json_get_u64(at, "within_distance", INT64_MAX, &totals.n_within, err)) ||
+        (ret = json_get_u64(at, "changed", INT64_MAX, &totals.n_changed, err)) ||
+        (ret = json_get_u64(at, "added", INT64_MAX, &totals.n_added, err)) ||
+        (ret = json_get_u64(at, "removed", INT64_MAX, &totals.n_removed, err)))
         return ret;
-    return json_get_u64(at, "removed", INT64_MAX, &out->n_removed, err);
+    *out = totals;
+    return 0;
 }
