@@ -5,9 +5,11 @@
 #include "builder/describe.h"
 #include "builder/engine.h"
 #include "builder/figures_json.h"
+#include "builder/input.h"
 #include "builder/map.h"
 #include "builder/merge.h"
 #include "builder/meter.h"
+#include "builder/parquet.h"
 #include "builder/plan.h"
 #include "builder/reduce.h"
 #include "builder/seal.h"
@@ -23,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGE_BUFFER = 512 << 10 };
+enum { LARGE_BUFFER = 512 << 10, PARQUET_PIECE_LEN = 32 << 20 };
 
 /* One build from beginning to end. */
 struct build {
@@ -37,7 +39,8 @@ struct build {
     struct delta_base base;   /* of a delta */
     struct version_desc desc; /* what is being made */
     struct run_order order;
-    struct input_piece *pieces; /* each input as a whole */
+    struct input_piece *pieces; /* each input as a whole, or a large Parquet file in several */
+    size_t n_pieces;
     struct map_output map;
     struct value_coding coding;
 };
@@ -47,11 +50,13 @@ struct build {
 /* Names an input that is not there before anything is begun; adds up the sizes. */
 static int inputs_stat(const struct job *job, uint64_t *len, struct err *err)
 {
+    *len = 0;
+    if (job->format == INPUT_SQL)
+        return 0;
     struct source_identity *inputs = calloc(job->n_inputs, sizeof *inputs);
     if (!inputs)
         return err_sys(err, -ENOMEM, "%zu inputs", job->n_inputs);
     int ret = sources_identify(job->inputs, job->n_inputs, inputs, err);
-    *len = 0;
     for (size_t i = 0; i < job->n_inputs && !ret; i++)
         *len += inputs[i].len;
     free(inputs);
@@ -64,15 +69,54 @@ static void keep_staging(void *context)
     staging_mark(&build->staging, build->store);
 }
 
+static int piece_add(struct build *build, const struct input_piece *piece, struct err *err)
+{
+    size_t n = build->n_pieces;
+    if (n == INPUTS_MAX)
+        return err_set(err, -E2BIG,
+                       "more than %d pieces of inputs: build from fewer or smaller files",
+                       (int)INPUTS_MAX);
+    if ((n & (n - 1)) == 0) {
+        struct input_piece *pieces =
+            realloc(build->pieces, (n ? 2 * n : 1) * sizeof *build->pieces);
+        if (!pieces)
+            return err_sys(err, -ENOMEM, "%zu pieces of inputs", n);
+        build->pieces = pieces;
+    }
+    build->pieces[build->n_pieces++] = *piece;
+    return 0;
+}
+
+/* DuckDB decodes in the thread that fetches, so that several threads need several pieces. */
+static int parquet_pieces(struct build *build, const char *path, struct err *err)
+{
+    struct parquet_groups pieces = {0};
+    struct input_piece piece = {.path = path, .is_exact = true};
+    int ret = parquet_cut(build->job, path, PARQUET_PIECE_LEN, &pieces, err);
+    if (!ret && pieces.n == 0) {
+        piece.end = UINT64_MAX;
+        return piece_add(build, &piece, err);
+    }
+    for (size_t i = 0; !ret && i < pieces.n; i++) {
+        piece.begin = piece.end;
+        piece.end = pieces.ends[i];
+        ret = piece_add(build, &piece, err);
+    }
+    parquet_groups_release(&pieces);
+    return ret;
+}
+
 static int pieces_make(struct build *build, struct err *err)
 {
     const struct job *job = build->job;
-    build->pieces = calloc(job->n_inputs, sizeof *build->pieces);
-    if (!build->pieces)
-        return err_sys(err, -ENOMEM, "%zu inputs", job->n_inputs);
-    for (size_t i = 0; i < job->n_inputs; i++)
-        build->pieces[i] =
-            (struct input_piece){.path = job->inputs[i], .end = UINT64_MAX, .is_exact = true};
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        struct input_piece whole = {.path = job->inputs[i], .end = UINT64_MAX, .is_exact = true};
+        bool is_cut = build->n_threads > 1 && parquet_is_input(job->inputs[i], job->format);
+        int ret =
+            is_cut ? parquet_pieces(build, job->inputs[i], err) : piece_add(build, &whole, err);
+        if (ret)
+            return ret;
+    }
     return 0;
 }
 
@@ -114,11 +158,11 @@ static int build_map(struct build *build, struct err *err)
 {
     struct map_plan plan;
     const struct schema *schema = &build->desc.schema;
-    plan_map(schema, build->job->memory, build->n_threads, &plan);
+    plan_map(build->job, schema, build->n_threads, &plan);
     build->order = plan_order(build->job, schema);
     struct map_params params = {.job = build->job,
                                 .pieces = build->pieces,
-                                .n_pieces = build->job->n_inputs,
+                                .n_pieces = build->n_pieces,
                                 .schema = schema,
                                 .order = build->order,
                                 .has_sample = value_coding_wants_sample(build->job, schema->kind),
@@ -202,7 +246,7 @@ static int reduce_shards(struct build *build, const struct reduce_plan *plan,
                              .scratch_dir = build->job->scratch};
     struct reduce_params params = {.job = build->job,
                                    .pieces = build->pieces,
-                                   .n_pieces = build->job->n_inputs,
+                                   .n_pieces = build->n_pieces,
                                    .store = build->store,
                                    .dir = build->staging.dir,
                                    .level = &level,

@@ -6,6 +6,8 @@
  */
 #include "builder/input.h"
 
+#include "builder/duckdb_rows.h"
+#include "builder/input_duckdb.h"
 #include "builder/input_impl.h"
 
 #include <errno.h>
@@ -40,26 +42,30 @@ int input_format_of(const char *path, enum input_format asked, enum input_format
         const char *suffix;
         enum input_format format;
     } known[] = {
-        {".tsv", INPUT_TSV},       {".txt", INPUT_TSV},      {".csv", INPUT_CSV},
-        {".jsonl", INPUT_JSONL},   {".ndjson", INPUT_JSONL}, {".rec", INPUT_RECORD},
-        {".fkvrec", INPUT_RECORD},
+        {".tsv", INPUT_TSV},       {".txt", INPUT_TSV},         {".csv", INPUT_CSV},
+        {".jsonl", INPUT_JSONL},   {".ndjson", INPUT_JSONL},    {".rec", INPUT_RECORD},
+        {".fkvrec", INPUT_RECORD}, {".parquet", INPUT_PARQUET},
     };
     if (asked != INPUT_AUTO) {
         *out = asked;
         return 0;
     }
     size_t len = stream_plain_name_len(path);
+    /* Parquet is compressed within, and read from its end. */
+    bool is_plain = path[len] == 0;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         size_t suffix_len = strlen(known[i].suffix);
         if (len > suffix_len &&
-            strncasecmp(path + len - suffix_len, known[i].suffix, suffix_len) == 0) {
+            strncasecmp(path + len - suffix_len, known[i].suffix, suffix_len) == 0 &&
+            (is_plain || known[i].format != INPUT_PARQUET)) {
             *out = known[i].format;
             return 0;
         }
     }
     return err_set(err, -EINVAL,
                    "%s: cannot tell the format from the name: expected .tsv, .csv, .jsonl, "
-                   ".ndjson, .rec or .fkvrec (then .gz or .zst), or say it with --format",
+                   ".ndjson, .rec or .fkvrec (then .gz or .zst), or .parquet, or say it with "
+                   "--format",
                    path);
 }
 
@@ -67,9 +73,9 @@ int input_columns_check(const struct input_options *options, enum input_format f
                         struct err *err)
 {
     struct input_columns columns;
-    /* Names can only be looked up in a header, which is read when the file is opened. */
+    /* Names can only be looked up in a header or in a schema, which are read when the file is opened. */
     const struct input_format_ops *ops = input_format_ops_of(format);
-    if (options->header && ops->has_header)
+    if (!ops || (options->header && ops->has_header))
         return 0;
     return ops->columns(options, NULL, 0, &columns, err);
 }
@@ -93,6 +99,7 @@ void input_block_release(struct input_block *block)
 {
     if (block->data)
         munmap(block->data, block->cap);
+    input_duckdb_rows_free(block->rows);
     *block = (struct input_block){0};
 }
 
@@ -253,8 +260,19 @@ static size_t whole_rows(const struct input *input, const struct input_block *bl
     return has_tail || !cut->row_end ? block->len : cut->row_end;
 }
 
+/* Offsets are row numbers, see input_duckdb.h. */
+static int take_rows(struct input *input, struct input_block *block, struct err *err)
+{
+    int got = input_duckdb_take(input->duckdb, &block->rows, err);
+    input->line = input_duckdb_line(input->duckdb);
+    input->pos = input->begin + input->line - 1;
+    return got;
+}
+
 int input_take(struct input *input, struct input_block *block, struct err *err)
 {
+    if (input->duckdb)
+        return take_rows(input, block, err);
     if (input->pos >= input->end || (input->at_end && input->carry.len == 0))
         return stream_check(input->stream, err);
     struct row_cut cut = {0};
@@ -288,6 +306,8 @@ static int too_long(const struct input *input, struct err *err)
 int input_next(const struct input *input, struct input_block *block, struct input_row *row,
                struct err *err)
 {
+    if (input->duckdb)
+        return duckdb_rows_next(block->rows, row, err);
     *row = (struct input_row){0};
     if (block->too_long_line) {
         row->line = block->too_long_line;
@@ -311,9 +331,13 @@ int input_open(const struct input_piece *piece, enum input_format format,
     input->options = *options;
     input->end = UINT64_MAX;
     input->line = 1;
-    int ret = input_start(input, piece, err);
+    bool is_typed = format == INPUT_PARQUET || format == INPUT_SQL;
+    int ret = is_typed ? input_duckdb_open(piece, format, options, &input->duckdb, err)
+                       : input_start(input, piece, err);
+    if (is_typed)
+        input->begin = input->pos = piece->begin;
     input->end = piece->end;
-    if (!ret && input->end != UINT64_MAX && !stream_is_plain(input->stream))
+    if (!ret && !is_typed && input->end != UINT64_MAX && !stream_is_plain(input->stream))
         ret = err_set(err, -EINVAL, "%s: a compressed file cannot be cut into pieces", piece->path);
     if (ret) {
         input_close(input);
@@ -327,6 +351,7 @@ void input_close(struct input *input)
 {
     if (!input)
         return;
+    input_duckdb_close(input->duckdb);
     stream_close(input->stream);
     buf_release(&input->carry);
     free(input);
@@ -361,13 +386,15 @@ uint64_t input_end(const struct input *input)
 
 uint64_t input_bytes_read(const struct input *input)
 {
+    if (input->duckdb)
+        return input_duckdb_bytes_read(input->duckdb);
     return stream_is_plain(input->stream) ? input_bytes_text(input)
                                           : stream_file_bytes(input->stream);
 }
 
 uint64_t input_bytes_text(const struct input *input)
 {
-    return input->pos - input->begin;
+    return input->duckdb ? input_duckdb_bytes_taken(input->duckdb) : input->pos - input->begin;
 }
 
 uint64_t input_line(const struct input *input)

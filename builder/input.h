@@ -11,6 +11,7 @@
  *   TSV    no quoting; \t \n \r \\ \0 and \xHH stand for bytes, any other backslash is an error
  *   CSV    RFC 4180: fields may be quoted, "" is a quote, quoted fields may hold commas and line ends
  *   JSONL  one object a line; strings are UTF-8, {"b64": "…"} holds any bytes
+ * Parquet files and SQL queries give typed fields instead of text, see input_duckdb.h; their lines are rows.
  *
  * Record files (input_record.h) are no text. A record's "line" is its number. A head that is damaged, or a file that ends within
  * a record, is -EBADMSG from input_take(), after the rows before it: it cannot be skipped as a bad row is.
@@ -36,15 +37,22 @@ enum {
     INPUT_COLUMNS_MAX = 4096,
 };
 
+struct duckdb_host;
+struct duckdb_rows;
+
 struct input_options {
     bool header;
     const char *key_column; /* as in struct job */
     const char *value_column;
-    size_t block_len;   /* bytes a block has when rows are short; 0: INPUT_BLOCK_LEN */
-    size_t row_len_max; /* longer rows are bad */
+    size_t block_len;           /* bytes a block has when rows are short; 0: INPUT_BLOCK_LEN */
+    size_t row_len_max;         /* longer rows are bad */
+    struct duckdb_host *duckdb; /* of Parquet and SQL inputs; borrowed, else NULL */
 };
 
-/* Rows that begin within a range of a file's bytes. Only plain files are cut; a compressed one is one piece. */
+/*
+ * Rows that begin within a range of a file's bytes. Only plain files are cut; a compressed one is one piece.
+ * Of a Parquet file begin and end are row numbers from 0, see parquet.h; they are always exact.
+ */
 struct input_piece {
     const char *path;
     uint64_t begin;
@@ -60,12 +68,15 @@ enum field_form {
     FIELD_NUMBER, /* a bare JSON number */
     FIELD_ARRAY,  /* a JSON array, brackets included */
     FIELD_RAW, /* bytes as they are stored: a u64 key, a vector's elements little-endian (records) */
+    FIELD_U64,    /* one uint64_t (Parquet, SQL) */
+    FIELD_FLOATS, /* floats, aligned (Parquet, SQL) */
+    FIELD_NULL,   /* (Parquet, SQL) */
 };
 
 struct field {
     enum field_form form;
     char *data; /* into the block */
-    size_t len;
+    size_t len; /* bytes, of numbers too */
 };
 
 struct input_row {
@@ -80,10 +91,11 @@ struct input_block {
     char *data;
     size_t len; /* whole rows */
     size_t cap;
-    size_t pos;             /* the next row */
-    size_t row_begin;       /* the row that input_next() gave */
-    uint64_t line;          /* of the next row */
-    uint64_t too_long_line; /* the row that did not fit row_len_max begins here; 0: none */
+    size_t pos;               /* the next row */
+    size_t row_begin;         /* the row that input_next() gave */
+    uint64_t line;            /* of the next row */
+    uint64_t too_long_line;   /* the row that did not fit row_len_max begins here; 0: none */
+    struct duckdb_rows *rows; /* of Parquet and SQL inputs, instead of all above */
 };
 
 struct input;

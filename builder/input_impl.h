@@ -17,6 +17,7 @@ struct input {
     const struct input_format_ops *ops;
     struct input_options options;
     struct input_columns columns;
+    struct input_duckdb *duckdb; /* of Parquet and SQL, instead of a stream and what follows it */
     struct stream *stream;
     struct buf carry; /* read, but behind the last block's last row */
     uint64_t begin;   /* where the piece's first row begins, in the text */

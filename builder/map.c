@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "builder/bad_rows.h"
+#include "builder/duckdb_host.h"
 #include "builder/plan.h"
 #include "builder/row.h"
 
@@ -14,6 +15,7 @@ struct map {
     const struct map_params *params;
     struct meter *meter;
     struct feed *feed;
+    struct duckdb_host duckdb; /* not started while no input needs it */
     struct bad_rows bad;
     struct map_output *out;
     pthread_mutex_t lock; /* guards all below, and out's counters and runs */
@@ -277,6 +279,9 @@ static void map_tick(void *context)
     feed_bytes(map->feed, &file_bytes, &text_bytes);
     atomic_store(&map->meter->bytes_done, file_bytes);
     meter_tick(map->meter);
+    /* A sort within a query may take long before there is a row. */
+    if (meter_check(map->meter, NULL))
+        duckdb_host_interrupt(&map->duckdb);
 }
 
 static int map_start(struct map *map, const struct input_options *options, struct err *err)
@@ -302,12 +307,14 @@ int map_run(struct engine *engine, const struct map_params *params, struct meter
                                     .key_column = params->job->key_column,
                                     .value_column = params->job->value_column,
                                     .block_len = params->block_len,
-                                    .row_len_max = row_len_max(params->schema)};
+                                    .row_len_max = row_len_max(params->schema),
+                                    .duckdb = &map.duckdb};
     struct engine_work work = {
         .n_tasks = params->n_workers, .task = worker_main, .tick = map_tick, .context = &map};
     *out = (struct map_output){0};
     pthread_mutex_init(&map.lock, NULL);
     bad_rows_init(&map.bad, params->job, params->pieces, params->n_pieces);
+    duckdb_host_init(&map.duckdb, params->job);
     int ret = map_start(&map, &options, err);
     if (!ret)
         ret = engine->run(engine, &work, err);
@@ -324,6 +331,7 @@ int map_run(struct engine *engine, const struct map_params *params, struct meter
     bad_rows_tell(&map.bad, meter->hooks);
     bad_rows_release(&map.bad);
     feed_free(map.feed);
+    duckdb_host_release(&map.duckdb);
     pthread_mutex_destroy(&map.lock);
     if (ret)
         map_output_release(out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/plan.h"
 
+#include "builder/duckdb_host.h"
 #include "builder/input.h"
 #include "builder/shard_delta.h"
 
@@ -32,15 +33,17 @@ static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high)
     return v < low ? low : v > high ? high : v;
 }
 
-void plan_map(const struct schema *schema, uint64_t memory, uint32_t n_threads,
+void plan_map(const struct job *job, const struct schema *schema, uint32_t n_threads,
               struct map_plan *out)
 {
-    uint64_t usable = memory - OVERHEAD;
+    uint64_t usable = job->memory - OVERHEAD - duckdb_share(job);
+    n_threads = duckdb_threads(job, n_threads);
     uint64_t value_max = schema->value_len ? schema->value_len : VALUE_LEN_MAX;
     uint64_t arena_min = value_max + (1 << 20);
     uint64_t block = usable / n_threads >= (32ULL << 20) ? INPUT_BLOCK_LEN : INPUT_BLOCK_LEN / 4;
     /* A block and what is carried over to the next, each grown to the longest row; the stream's and the spill's buffers. */
-    uint64_t fixed = 2 * (block + value_max) + RUN_WRITE_LEN + (512 << 10);
+    uint64_t fixed =
+        2 * (block + value_max) + RUN_WRITE_LEN + (512 << 10) + duckdb_chunk_memory(job, schema);
     if (schema->kind != KIND_MEM)
         fixed += 2 * SAMPLE_LEN;
     uint32_t n = (uint32_t)clamp(usable / (fixed + arena_min), 1, n_threads);

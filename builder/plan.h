@@ -32,7 +32,8 @@ struct map_plan {
     size_t arena_len;
     size_t block_len;
 };
-void plan_map(const struct schema *schema, uint64_t memory, uint32_t n_threads,
+/* schema is the job's, settled. */
+void plan_map(const struct job *job, const struct schema *schema, uint32_t n_threads,
               struct map_plan *out);
 
 /* The order of runs. schema->n_shards is 0 while it is not known. */

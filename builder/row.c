@@ -52,12 +52,26 @@ static const char *shown(const struct field *field, char out[SHOWN_MAX + 4])
     return out;
 }
 
+/* Of a field that is no bytes. */
+static const char *form_name(enum field_form form)
+{
+    if (form == FIELD_U64)
+        return "a column of integers (VARCHAR and BLOB columns are bytes)";
+    if (form == FIELD_FLOATS)
+        return "a column of numbers (VARCHAR and BLOB columns are bytes)";
+    return "another JSON value";
+}
+
 static int parse_u64_key(const struct schema *schema, const struct field *field,
                          struct part_entry *entry, struct err *err)
 {
     char text[SHOWN_MAX + 4];
-    int ret =
-        field->form == FIELD_ARRAY ? -EINVAL : number_u64(field->data, field->len, &entry->key);
+    int ret = 0;
+    if (field->form == FIELD_U64)
+        memcpy(&entry->key, field->data, sizeof entry->key);
+    else
+        ret =
+            field->form == FIELD_ARRAY ? -EINVAL : number_u64(field->data, field->len, &entry->key);
     if (ret == -ERANGE)
         return err_set(err, -EBADMSG, "key: expected at most 18446744073709551615, found \"%s\"",
                        shown(field, text));
@@ -72,8 +86,8 @@ static int parse_bytes_key(const struct schema *schema, const struct field *fiel
                            struct part_entry *entry, struct err *err)
 {
     if (field->form != FIELD_TEXT)
-        return err_set(err, -EBADMSG,
-                       "key: expected a string for a bytes key, found another JSON value");
+        return err_set(err, -EBADMSG, "key: expected a string for a bytes key, found %s",
+                       form_name(field->form));
     if (field->len < 1 || field->len > KEY_BYTES_MAX)
         return err_set(err, -EBADMSG, "key: expected 1 to %d bytes, found %zu", KEY_BYTES_MAX,
                        field->len);
@@ -88,8 +102,8 @@ static int parse_bytes_value(const struct schema *schema, const struct field *fi
 {
     if (field->form != FIELD_TEXT && field->form != FIELD_RAW)
         return err_set(err, -EBADMSG,
-                       "value: expected a string or {\"b64\": …} for a bytes value, found another "
-                       "JSON value");
+                       "value: expected a string or {\"b64\": …} for a bytes value, found %s",
+                       form_name(field->form));
     if (schema->value_len && field->len != schema->value_len)
         return err_set(err, -EBADMSG, "value: expected exactly %u bytes, found %zu",
                        schema->value_len, field->len);
@@ -120,16 +134,17 @@ static int check_overflow(const struct schema *schema, const float *floats, stru
     return 0;
 }
 
-/* Stores parser->floats as the schema's elements. */
-static int store_vector(struct row_parser *parser, struct part_entry *entry, struct err *err)
+/* Stores the floats as the schema's elements. */
+static int store_vector(struct row_parser *parser, const float *floats, struct part_entry *entry,
+                        struct err *err)
 {
     const struct schema *schema = parser->schema;
     int ret = 0;
     if (schema->elem == ELEM_F16 || schema->elem == ELEM_BF16)
-        ret = check_overflow(schema, parser->floats, err);
+        ret = check_overflow(schema, floats, err);
     if (ret)
         return ret;
-    ret = vector_encode(schema->elem, parser->floats, schema->dim, parser->stored);
+    ret = vector_encode(schema->elem, floats, schema->dim, parser->stored);
     if (ret == -EDOM)
         return err_set(err, -EBADMSG,
                        "the vector holds NaN or Inf, which i8 cannot store (f16 and f32 can)");
@@ -143,8 +158,15 @@ static int store_vector(struct row_parser *parser, struct part_entry *entry, str
 static int parse_vector(struct row_parser *parser, const struct field *field,
                         struct part_entry *entry, struct err *err)
 {
-    int ret = number_vector(field->data, field->len, parser->schema->dim, parser->floats, err);
-    return ret ? ret : store_vector(parser, entry, err);
+    uint32_t dim = parser->schema->dim;
+    if (field->form == FIELD_FLOATS) {
+        if (field->len == dim * sizeof(float))
+            return store_vector(parser, (const float *)(const void *)field->data, entry, err);
+        return err_set(err, -EBADMSG, "expected a vector of %u elements, found %zu", dim,
+                       field->len / sizeof(float));
+    }
+    int ret = number_vector(field->data, field->len, dim, parser->floats, err);
+    return ret ? ret : store_vector(parser, parser->floats, entry, err);
 }
 
 /* Elements as f32, whatever they are stored as; or as they are stored in a table of f16. */
@@ -164,7 +186,7 @@ static int raw_vector(struct row_parser *parser, const struct field *field,
                        schema->dim, len,
                        schema->elem == ELEM_F16 ? " (or of f16, half of that)" : "", field->len);
     memcpy(parser->floats, field->data, len);
-    return store_vector(parser, entry, err);
+    return store_vector(parser, parser->floats, entry, err);
 }
 
 /* A record: the key and the value are there, and lie in the row as a part holds them. */
@@ -195,7 +217,7 @@ static int parse_deletion(const struct row_parser *parser, const struct input_ro
         return err_set(err, -EBADMSG,
                        "the row deletes its key, which only a delta can; in a whole table "
                        "(--diff-base), leave the row out");
-    if (row->value.form != FIELD_ABSENT)
+    if (row->value.form != FIELD_ABSENT && row->value.form != FIELD_NULL)
         return err_set(err, -EBADMSG, "the row deletes its key and has a value all the same");
     entry->tombstone = true;
     return 0;
@@ -216,7 +238,12 @@ int row_parse(struct row_parser *parser, const struct input_row *row, struct par
         return err_set(err, -EBADMSG,
                        "expected a line end after a key that is to be deleted, found the end of "
                        "the file: it may have been cut short");
-    if (row->deleted || (row->value.form == FIELD_ABSENT && parser->bare_key_deletes))
+    if (row->value.form == FIELD_NULL && !parser->is_delta)
+        return err_set(
+            err, -EBADMSG,
+            "value: expected one, found NULL, which deletes a key, and only a delta can");
+    if (row->deleted || row->value.form == FIELD_NULL ||
+        (row->value.form == FIELD_ABSENT && parser->bare_key_deletes))
         return parse_deletion(parser, row, entry, err);
     if (row->value.form == FIELD_ABSENT)
         return err_set(err, -EBADMSG, "expected a key and a value, found a key only");

@@ -8,7 +8,8 @@
  * finite element that f16 or bf16 cannot hold is a bad row, never a silent Inf.
  * A record's key is its bytes; for u64, 8 of them, little-endian. Its value is a table's bytes, or dim f32, little-endian, under the
  * same rules as text; or, in a table of f16, dim f16, which are taken as they are.
- * A delta's row without a value field, or one that says so, deletes its key.
+ * Typed fields (Parquet, SQL) are taken as they are, under the same rules.
+ * A delta's row without a value field, with a NULL for a value, or one that says so, deletes its key.
  *
  * Threads: a row_parser belongs to one thread. Memory: entries point into the row and the parser, until the next row.
  * Errors: -EBADMSG with what was expected and found.

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char *scratch_dir(const char *dir)
+const char *scratch_dir(const char *dir)
 {
     if (dir)
         return dir;

@@ -25,7 +25,10 @@ struct scratch {
     const char *dir; /* borrowed */
 };
 
-/* dir NULL: $TMPDIR or /var/tmp. is_direct: around the page cache, for what is read once and in order. */
+/* Where scratch files go: dir; when it is NULL $TMPDIR, or /var/tmp. */
+const char *scratch_dir(const char *dir);
+
+/* dir as above. is_direct: around the page cache, for what is read once and in order. */
 int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struct err *err);
 void scratch_close(struct scratch *scratch);
 int scratch_append(struct scratch *scratch, const void *data, size_t len, struct err *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/seq.h"
 
+#include "builder/parquet.h"
 #include "builder/source.h"
 
 #include <stdio.h>
@@ -32,6 +33,10 @@ static bool rows_before(struct seq_places *places, uint64_t number, uint64_t *ou
         *out = 0;
         return true;
     }
+    if (parquet_is_input(piece->path, places->job->format)) {
+        *out = piece->begin;
+        return true;
+    }
     if (piece->rows_before != UINT64_MAX) {
         *out = piece->rows_before;
         return true;
@@ -53,6 +58,8 @@ void seq_place(struct seq_places *places, uint64_t seq, char out[PLACE_MAX])
     uint64_t line = seq & ((1ULL << SEQ_LINE_BITS) - 1);
     const char *path = number < places->n_pieces ? places->pieces[number].path : "?";
     uint64_t before = 0;
+    if (places->job->format == INPUT_SQL)
+        path = "query";
     /* A long path keeps its end, which tells files apart. */
     size_t len = source_name_len(path);
     size_t shown_len = len > PLACE_MAX - WORDS_MAX ? PLACE_MAX - WORDS_MAX : len;

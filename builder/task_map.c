@@ -107,7 +107,7 @@ static int run_map(struct mapping *mapping, struct spill_writer *spill, struct m
     struct job job = plan->spec->job;
     struct map_plan share;
     job.memory = task_plan_memory(plan);
-    plan_map(&job.schema, job.memory, 1, &share);
+    plan_map(&job, &job.schema, 1, &share);
     struct map_params params = {
         .job = &job,
         .schema = &job.schema,

@@ -3,6 +3,7 @@
 
 #include "base/scope.h"
 #include "builder/inherit.h"
+#include "builder/parquet.h"
 #include "builder/plan.h"
 
 #include <errno.h>
@@ -90,6 +91,23 @@ static int input_cut(struct task_plan *plan, uint32_t input, uint64_t input_len,
     return 0;
 }
 
+/* Between groups of rows, which the file itself tells. */
+static int parquet_plan(struct task_plan *plan, uint32_t input, struct err *err)
+{
+    const struct job *job = &plan->spec->job;
+    struct parquet_groups pieces = {0};
+    uint64_t begin = 0;
+    int ret = parquet_cut(job, job->inputs[input], piece_len(plan), &pieces, err);
+    if (!ret && pieces.n == 0)
+        ret = piece_add(plan, input, 0, UINT64_MAX, err);
+    for (size_t i = 0; !ret && i < pieces.n; i++) {
+        ret = piece_add(plan, input, begin, pieces.ends[i], err);
+        begin = pieces.ends[i];
+    }
+    parquet_groups_release(&pieces);
+    return ret;
+}
+
 /* Looks at every input, and cuts those that can be. *len is the bytes of all. */
 static int inputs_plan(struct task_plan *plan, uint64_t *len, struct err *err)
 {
@@ -101,7 +119,9 @@ static int inputs_plan(struct task_plan *plan, uint64_t *len, struct err *err)
     for (size_t i = 0; i < job->n_inputs; i++) {
         struct input_stamp *stamp = &plan->stamps[i];
         int ret = input_stamp_take(job->inputs[i], job->format, stamp, err);
-        if (!ret && input_can_be_cut(job->inputs[i], job->format))
+        if (!ret && parquet_is_input(job->inputs[i], job->format))
+            ret = parquet_plan(plan, (uint32_t)i, err);
+        else if (!ret && input_can_be_cut(job->inputs[i], job->format))
             ret = input_cut(plan, (uint32_t)i, stamp->len, piece_len(plan), err);
         else if (!ret)
             ret = piece_add(plan, (uint32_t)i, 0, UINT64_MAX, err);

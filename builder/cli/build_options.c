@@ -21,6 +21,7 @@ enum {
     OPTION_MIN_DISTANCE,
     OPTION_BASE,
     OPTION_FORMAT,
+    OPTION_SQL,
     OPTION_HEADER,
     OPTION_KEY_COLUMN,
     OPTION_VALUE_COLUMN,
@@ -60,8 +61,10 @@ static const struct argp_option options[] = {
     {"block-pages", OPTION_BLOCK_PAGES, "N", 0,
      "blk, idx: pages of 4 KiB that values share (default: by their length)", 1},
     {NULL, 0, NULL, 0, "What the inputs are:", 2},
-    {"format", OPTION_FORMAT, "NAME", 0, "tsv, csv, jsonl or record (default: by the file's name)",
-     2},
+    {"format", OPTION_FORMAT, "NAME", 0,
+     "tsv, csv, jsonl, record or parquet (default: by the file's name)", 2},
+    {"sql", OPTION_SQL, "QUERY", 0,
+     "Instead of INPUT: a SELECT over files, read by DuckDB (key, then value)", 2},
     {"header", OPTION_HEADER, NULL, 0, "The first line names the columns", 2},
     {"key-column", OPTION_KEY_COLUMN, "COL", 0, "Number or name (1; \"key\" in JSON)", 2},
     {"value-column", OPTION_VALUE_COLUMN, "COL", 0, "Number or name (2; \"value\" in JSON)", 2},
@@ -208,13 +211,16 @@ static error_t parse_schema(int key, char *arg, struct argp_state *state)
 
 static error_t parse_input(int key, char *arg, struct argp_state *state)
 {
-    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", "record", NULL};
+    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", "record", "parquet", NULL};
     static const char *const policies[] = {"error", "first", "last", NULL};
     struct build_args *args = state->input;
     struct job *job = &args->job;
     switch (key) {
     case OPTION_FORMAT:
         job->format = (enum input_format)need_word(state, "--format", formats, arg);
+        return 0;
+    case OPTION_SQL:
+        args->sql = arg;
         return 0;
     case OPTION_HEADER:
         job->header = true;
@@ -234,6 +240,21 @@ static error_t parse_input(int key, char *arg, struct argp_state *state)
     default:
         return parse_schema(key, arg, state);
     }
+}
+
+/* The query is the only input. */
+static void take_sql(struct argp_state *state, struct build_args *args)
+{
+    struct job *job = &args->job;
+    if (!args->sql)
+        return;
+    if (job->n_inputs)
+        argp_error(state, "--sql is the input itself: expected a table only, found '%s' too",
+                   args->inputs[0]);
+    if (job->format != INPUT_AUTO || job->header)
+        argp_error(state, "--format and --header are of files; a query names its own");
+    job->format = INPUT_SQL;
+    args->inputs[job->n_inputs++] = args->sql;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -280,8 +301,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             args->inputs[job->n_inputs++] = strcmp(arg, "-") ? arg : "/dev/stdin";
         return 0;
     case ARGP_KEY_END:
-        if (state->arg_num < 2 && !(state->arg_num == 1 && args->takes_file))
-            argp_error(state, "expected a table and its input files");
+        take_sql(state, args);
+        if (!job->n_inputs && !(state->arg_num == 1 && args->takes_file))
+            argp_error(state, "expected a table and its input files, or --sql");
+        if (state->arg_num < 1)
+            argp_error(state, "expected a table");
         if (args->base && !job->is_delta)
             argp_error(state, "--base goes with --delta or --diff-base");
         return 0;
@@ -293,8 +317,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const char doc[] =
     "Builds a version of TABLE from the INPUT files and leaves it sealed in staging on the store, "
     "where `fkv publish` "
-    "takes it from. Inputs are TSV, CSV or JSON Lines, plain, .gz or .zst; \"-\" is standard input "
-    "(say its --format)."
+    "takes it from. Inputs are TSV, CSV or JSON Lines, plain, .gz or .zst, or Parquet; \"-\" is "
+    "standard input (say its --format). With --sql a query over files is the input; Parquet and "
+    "queries are read by DuckDB's library (FKV_DUCKDB names it)."
     "\v"
     "A row is a key and a value; a vector is its numbers, separated by commas or spaces (in JSON "
     "an array). In a delta, a row that has a "
@@ -310,7 +335,9 @@ static const char doc[] =
     "      --key u64 --value 'i8[64]' --publish\n"
     "  fkv build ads changes.jsonl --delta --publish --reason hourly\n"
     "  fkv build ads all.tsv.zst --diff-base --min-distance 0.01 --publish\n"
-    "  fkv build pages pages.jsonl.zst --kind blk --key bytes --value bytes\n";
+    "  fkv build pages pages.jsonl.zst --kind blk --key bytes --value bytes\n"
+    "  fkv build items --key u64 --value 'f16[128]' \\\n"
+    "      --sql \"SELECT id, embedding FROM 'items/*.parquet'\"\n";
 
 static const struct argp_child children[] = {
     {&cli_argp, 0, NULL, 0}, {&release_argp, 0, NULL, 0}, {0}};
@@ -328,7 +355,7 @@ void build_args_parse(int argc, char **argv, const char **inputs, struct build_a
 {
     static const struct argp argp = {.options = options,
                                      .parser = parse,
-                                     .args_doc = "TABLE INPUT…",
+                                     .args_doc = "TABLE INPUT…\n--sql=QUERY TABLE",
                                      .doc = doc,
                                      .children = children};
     build_args_init(out, inputs);

@@ -18,6 +18,7 @@ struct build_args {
     struct job job;
     const char **inputs;
     const char *base;
+    const char *sql;
     bool publish;
     bool takes_file; /* one word alone may be a job file: `fkv submit` */
 };

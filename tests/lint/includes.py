@@ -38,6 +38,7 @@ EXCEPTIONS = {"fuse/main.c": ["src/io", "src/store", "src/manifest"]}
 FOREIGN = {
     "fuse": ["fuse/"],
     "fuse_lowlevel.h": ["fuse/"],
+    "dlfcn.h": ["builder/duckdb_api.c"],
     "jansson.h": ["src/base/json.h"],
     "xxhash.h": ["src/base/hash.c", "src/base/hash_wide.c"],
     "zstd.h": ["src/codec/", "builder/stream"],

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit.h"
 
+#include "builder/duckdb_host.h"
 #include "builder/input.h"
 #include "builder/job.h"
 #include "builder/plan.h"
@@ -125,10 +126,15 @@ static void format__is_told_from_suffixes(void **state)
         const char *path;
         enum input_format format;
     } cases[] = {
-        {"a.tsv", INPUT_TSV},       {"a.TSV.gz", INPUT_TSV},           {"/x/a.csv.zst", INPUT_CSV},
-        {"a.b.jsonl", INPUT_JSONL}, {"dir.csv/a.ndjson", INPUT_JSONL}, {"a.txt", INPUT_TSV},
+        {"a.tsv", INPUT_TSV},
+        {"a.TSV.gz", INPUT_TSV},
+        {"/x/a.csv.zst", INPUT_CSV},
+        {"a.b.jsonl", INPUT_JSONL},
+        {"dir.csv/a.ndjson", INPUT_JSONL},
+        {"a.txt", INPUT_TSV},
+        {"a.parquet", INPUT_PARQUET},
     };
-    static const char *const none[] = {"a", "a.gz", ".tsv", "tsv", "a.tsv.bz2", "a.parquet"};
+    static const char *const none[] = {"a", "a.gz", ".tsv", "tsv", "a.tsv.bz2", "a.parquet.gz"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         enum input_format format = INPUT_AUTO;
         assert_int_equal(input_format_of(cases[i].path, INPUT_AUTO, &format, NULL), 0);
@@ -156,15 +162,41 @@ static void plan__workers_fit_the_memory(void **state)
 {
     struct schema schema = {.kind = KIND_MEM, .value_len = 64};
     struct schema varying = {.kind = KIND_MEM, .value_len = 0};
+    struct job job = {0};
     for (uint64_t memory = JOB_MEMORY_MIN; memory < 8ULL << 30; memory *= 2) {
         for (uint32_t n = 1; n <= 64; n *= 2) {
             struct map_plan plan;
-            plan_map(&schema, memory, n, &plan);
+            job.memory = memory;
+            plan_map(&job, &schema, n, &plan);
             assert_true(plan.n_workers >= 1 && plan.n_workers <= n);
             assert_true(plan.n_workers * (plan.arena_len + 2 * plan.block_len) <= memory);
-            plan_map(&varying, memory, n, &plan);
+            plan_map(&job, &varying, n, &plan);
             assert_true(plan.n_workers * plan.arena_len <= memory);
             assert_true(plan.arena_len > VALUE_LEN_MAX);
+        }
+    }
+}
+
+static void plan__duckdb_and_its_rows_have_a_share_of_the_memory(void **state)
+{
+    static const char *const mixed[] = {"a.tsv", "b.PARQUET"};
+    struct schema vectors = {.kind = KIND_MEM, .elem = ELEM_F16, .dim = 1024, .value_len = 2048};
+    struct job text = {.inputs = mixed, .n_inputs = 1};
+    struct job both = {.inputs = mixed, .n_inputs = 2};
+    assert_int_equal(duckdb_share(&text), 0);
+    for (uint64_t memory = JOB_MEMORY_MIN; memory < 8ULL << 30; memory *= 2) {
+        text.memory = both.memory = memory;
+        assert_true(duckdb_share(&both) >= memory / 4 && duckdb_share(&both) <= memory / 2);
+        for (uint32_t n = 1; n <= 64; n *= 2) {
+            struct map_plan plan;
+            struct map_plan plain;
+            plan_map(&text, &vectors, n, &plain);
+            plan_map(&both, &vectors, n, &plan);
+            uint64_t chunks = plan.n_workers * duckdb_chunk_memory(&both, &vectors);
+            uint64_t arenas = plan.n_workers * plan.arena_len;
+            assert_true(plan.n_workers <= plain.n_workers);
+            assert_true(plan.n_workers == 1 || plan.n_workers <= memory >> 30);
+            assert_true(plan.n_workers == 1 || arenas + chunks + duckdb_share(&both) <= memory);
         }
     }
 }
@@ -184,6 +216,7 @@ int main(void)
         cmocka_unit_test(format__is_told_from_suffixes),
         cmocka_unit_test(plan__shards_follow_the_bytes_alone),
         cmocka_unit_test(plan__workers_fit_the_memory),
+        cmocka_unit_test(plan__duckdb_and_its_rows_have_a_share_of_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
