@@ -18,7 +18,8 @@ enum { READ_MAX = 2 << 20 };
 
 /* A reader in the tree. */
 struct player {
-    uint64_t head; /* of its record: a lower one comes before, an equal one may; UINT64_MAX when it is done */
+    uint64_t
+        head; /* of its record: a lower one comes before, an equal one may; UINT64_MAX when it is done */
     uint64_t reader;
 };
 

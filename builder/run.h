@@ -55,8 +55,8 @@ struct run_writer {
     struct helper *helper;
     struct helper_job job;
     bool is_behind; /* behind[0, behind_len) is being written */
-    uint64_t off; /* where the run starts in the file */
-    uint64_t len; /* bytes added */
+    uint64_t off;   /* where the run starts in the file */
+    uint64_t len;   /* bytes added */
     struct buf fences;
 };
 int run_writer_init(struct run_writer *writer, struct run_file *file, struct err *err);
