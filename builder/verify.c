@@ -169,6 +169,7 @@ int verify_run(struct engine *engine, const struct verify_params *params, struct
     struct verify verify = {.params = params, .meter = meter, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct engine_work work = {.n_tasks = params->n_parts,
                                .n_at_once = params->n_at_once,
+                               .waits = true,
                                .task = verify_main,
                                .tick = verify_tick,
                                .context = &verify};

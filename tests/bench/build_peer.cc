@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// build_peer RECORDS DIR MEMORY_MIB VALUE_LEN
+// build_peer RECORDS DIR MEMORY_MIB VALUE_LEN MERGE_THREADS
 //
 // What a table of sorted files costs without fkv: an external sort that feeds RocksDB's SstFileWriter. Input is a record file of u64
 // keys with values of VALUE_LEN bytes. As good as one reasonably writes it:
 //
 //   sort   two threads take pieces of the input in turns, each sorts its piece by key (a radix pass over 16-byte entries, then
 //          std::sort of what is small) and writes it as a run of bare keys and values with large direct writes
-//   merge  the keys are cut in two halves; each thread merges its half of all runs (a heap of run heads, direct reads, posix_fadvise
-//          where that fails) into SST files of 256 MiB: no compression, 4 KiB blocks, a bloom filter of 10 bits a key, direct writes
+//   merge  a heap of run heads, large direct reads, gives the records in order to a SstFileWriter, which begins another file every
+//          256 MiB: no compression, 4 KiB blocks, a bloom filter of 10 bits a key, direct writes. With two threads the keys are cut
+//          in halves and each merges its own
 //
 // Of keys that repeat the first counts. Prints one JSON object; files are gone at the end.
 
@@ -45,6 +46,7 @@ struct settings {
     std::string input, dir;
     uint64_t memory;
     size_t value_len;
+    bool has_halves;
     size_t record_len() const
     {
         return kHead + kKey + value_len;
@@ -313,7 +315,7 @@ struct merger {
         for (size_t i = 0; i < runs.size(); i++) {
             readers.push_back(std::make_unique<run_reader>(s, runs[i], buffer_len));
             uint64_t middle = readers[i]->find(1ULL << 63);
-            readers[i]->seek(half ? middle : 0, half ? runs[i].n : middle);
+            readers[i]->seek(half ? middle : 0, half || !s.has_halves ? runs[i].n : middle);
             if (!readers[i]->done())
                 heads.push({readers[i]->key(), i});
         }
@@ -360,9 +362,9 @@ double now()
 
 int main(int argc, char **argv)
 {
-    must(argc == 5, "expected RECORDS DIR MEMORY_MIB VALUE_LEN");
+    must(argc == 6, "expected RECORDS DIR MEMORY_MIB VALUE_LEN MERGE_THREADS");
     settings s{argv[1], argv[2], std::strtoull(argv[3], nullptr, 10) << 20,
-               size_t(std::strtoull(argv[4], nullptr, 10))};
+               size_t(std::strtoull(argv[4], nullptr, 10)), std::strcmp(argv[5], "2") == 0};
     struct stat st;
     must(stat(s.input.c_str(), &st) == 0 && uint64_t(st.st_size) % s.record_len() == 0,
          "the input");
@@ -373,9 +375,11 @@ int main(int argc, char **argv)
     other.join();
     double sorted = now();
     merger merge(s, sort.runs);
-    other = std::thread([&] { merge.work(1); });
+    if (s.has_halves)
+        other = std::thread([&] { merge.work(1); });
     merge.work(0);
-    other.join();
+    if (s.has_halves)
+        other.join();
     double merged = now();
     for (const run &r : sort.runs)
         unlink(r.path.c_str());

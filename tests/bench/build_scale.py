@@ -46,12 +46,14 @@ def one_round(place, data, memory_mib, n_rows):
     made["run_bytes"] = made["disk_written"] - made["part_bytes"]
     drop_cache(data)
     limit = bench.run_json(bench.program("build_limit"), data, place.dir, made["run_bytes"], made["part_bytes"])
-    drop_cache(data)
-    peer = bench.run_json(bench.program("build_peer"), data, place.dir, memory_mib, VALUE_LEN)
-    for what, keys in (("build", made["keys"]), ("peer", peer["keys"])):
+    peers = []
+    for merge_threads in (1, 2):
+        drop_cache(data)
+        peers.append(bench.run_json(bench.program("build_peer"), data, place.dir, memory_mib, VALUE_LEN, merge_threads))
+    for keys in (made["keys"], *(peer["keys"] for peer in peers)):
         if keys != n_rows:
-            raise SystemExit(f"{what}: expected {n_rows} keys, found {keys}")
-    return made, limit, peer
+            raise SystemExit(f"expected {n_rows} keys, found {keys}")
+    return made, limit, peers
 
 
 def time_of(report, place, quick):
@@ -98,21 +100,22 @@ def tell_stages(report, name, rounds):
 
 def tell_ratios(report, name, rounds):
     times_limit = [m["total"] / sum(limit["seconds"]) for m, limit, _ in rounds]
-    times_peer = [sum(peer["seconds"]) / m["total"] for m, _, peer in rounds]
+    times_peer = [sum(peers[0]["seconds"]) / m["total"] for m, _, peers in rounds]
     report.figure(f"{name}: time, of plain reads and writes", "", times_limit)
     report.figure(f"{name}: keys/s, of external sort and SstFileWriter", "", times_peer)
     report.table(f"{name}: fkv and an external sort into RocksDB's files", ["", "M keys/s", "s", "CPU s"], [
         ["fkv", *map(bench.median, ([m["keys"] / m["total"] / 1e6 for m, _, _ in rounds], [m["total"] for m, _, _ in rounds],
                                     [sum(m["cpu"]) for m, _, _ in rounds]))],
-        ["external sort, SstFileWriter", *map(bench.median, (
-            [p["keys"] / sum(p["seconds"]) / 1e6 for _, _, p in rounds], [sum(p["seconds"]) for _, _, p in rounds],
-            [p["cpu"] for _, _, p in rounds]))]])
+        *[[what, *map(bench.median, (
+            [p[i]["keys"] / sum(p[i]["seconds"]) / 1e6 for _, _, p in rounds], [sum(p[i]["seconds"]) for _, _, p in rounds],
+            [p[i]["cpu"] for _, _, p in rounds]))]
+          for i, what in enumerate(("external sort, SstFileWriter", "the same, two threads merging halves of the keys"))]])
     report.at_most(f"{name}: time of a build, times plain reads and writes of the same bytes", bench.median(times_limit), 1.5)
     report.at_least(f"{name}: keys/s, times external sort and SstFileWriter", bench.median(times_peer), 2)
     report.note("The disk alone: reading the input while as many bytes as the runs took are written, reading them while the parts' bytes "
                 "are written, reading those; direct I/O of 8 MiB at a time on two threads, nothing done with the bytes, writes synced. "
-                "External sort: two threads sort pieces within the same memory and write them as runs, then each merges its half of "
-                "the keys into SST files (no compression, bloom filter of 10 bits a key), all with direct I/O; it does not read back "
+                "External sort: two threads sort pieces within the same memory and write them as runs, which are merged "
+                "into SST files (no compression, bloom filter of 10 bits a key), all with direct I/O; it does not read back "
                 f"what it wrote, fkv does. RocksDB {bench.package_version('librocksdb-dev')}.")
 
 
