@@ -49,7 +49,7 @@ struct run_buffer {
 void run_buffer_init(struct run_buffer *buffer, const struct run_file *file, uint64_t end,
                      struct run_memory memory);
 
-/* Slow path of run_buffer_need(). */
+/* Slow path of run_buffer_need(): moves on until off lies in it. */
 int run_buffer_move(struct run_buffer *buffer, uint64_t off, struct err *err);
 
 /* Makes [off, off + len), or as much of it as there is, lie in one piece; len is at most whole_max, or is there already. */
@@ -57,9 +57,11 @@ static inline int run_buffer_need(struct run_buffer *buffer, uint64_t off, size_
                                   struct err *err)
 {
     uint64_t end = off + len < buffer->end ? off + len : buffer->end;
-    if (off >= buffer->off && end <= buffer->off + buffer->fill)
-        return 0;
-    return run_buffer_move(buffer, off, err);
+    int ret = 0;
+    /* Twice, where what was skipped ends near the end of a piece. */
+    while (!ret && (off < buffer->off || end > buffer->off + buffer->fill))
+        ret = run_buffer_move(buffer, off, err);
+    return ret;
 }
 
 static inline bool run_buffer_has(const struct run_buffer *buffer, uint64_t off, size_t len)
