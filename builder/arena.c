@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* Bytes of a bucket below which more buckets gain nothing: they fit a core's cache. */
+enum { BUCKET_MIN = 1 << 20, PIECES_A_BUCKET = 32 };
+
 int arena_init(struct arena *arena, size_t cap)
 {
     cap = align_up(cap, 4096);
@@ -16,6 +19,10 @@ int arena_init(struct arena *arena, size_t cap)
         return -ENOMEM;
     madvise(memory, cap, MADV_HUGEPAGE);
     *arena = (struct arena){.memory = memory, .cap = cap};
+    while (1U << arena->bucket_bits < ARENA_BUCKETS_MAX &&
+           cap >> (arena->bucket_bits + 1) >= BUCKET_MIN)
+        arena->bucket_bits++;
+    arena->piece_len = (cap >> arena->bucket_bits) / PIECES_A_BUCKET / 8 * 8;
     return 0;
 }
 
@@ -30,6 +37,31 @@ void arena_clear(struct arena *arena)
 {
     arena->len = 0;
     arena->n = 0;
+    memset(arena->pieces, 0, sizeof arena->pieces);
+}
+
+static struct arena_piece *piece_of(struct arena *arena, uint64_t hash)
+{
+    return &arena->pieces[arena->bucket_bits ? hash >> (64 - arena->bucket_bits) : 0];
+}
+
+/* Room for a record of len bytes and its slot. */
+static int piece_reserve(struct arena *arena, struct arena_piece *piece, size_t len)
+{
+    size_t room = arena->cap - arena_used(arena);
+    if (room < sizeof(struct arena_slot))
+        return -ENOBUFS;
+    room -= sizeof(struct arena_slot);
+    if (piece->end - piece->next >= len)
+        return 0;
+    if (room < len)
+        return -ENOBUFS;
+    /* The slots of its records come out of the same room: a whole piece or just this record. */
+    size_t n = arena->bucket_bits && room / 2 > arena->piece_len ? arena->piece_len : 0;
+    piece->next = arena->len;
+    piece->end = arena->len + (n > len ? n : len);
+    arena->len = piece->end;
+    return 0;
 }
 
 int arena_add(struct arena *arena, const struct part_entry *entry, uint64_t seq)
@@ -40,10 +72,12 @@ int arena_add(struct arena *arena, const struct part_entry *entry, uint64_t seq)
                                .key_len = entry->key_len,
                                .flags = entry->tombstone ? RECORD_TOMBSTONE : 0};
     size_t len = record_len(&head);
-    size_t room = arena->cap - arena_used(arena);
-    if (room < sizeof(struct arena_slot) || room - sizeof(struct arena_slot) < len)
-        return -ENOBUFS;
-    uint8_t *at = arena->memory + arena->len;
+    struct arena_piece *piece = piece_of(arena, entry->hash);
+    int ret = piece_reserve(arena, piece, len);
+    if (ret)
+        return ret;
+    size_t off = piece->next;
+    uint8_t *at = arena->memory + off;
     memcpy(at, &head, sizeof head);
     at += sizeof head;
     if (entry->key_len)
@@ -53,10 +87,10 @@ int arena_add(struct arena *arena, const struct part_entry *entry, uint64_t seq)
         memcpy(at, entry->value, head.value_len);
     at += head.value_len;
     /* Runs are files: their padding must not show old memory. */
-    memset(at, 0, (size_t)(arena->memory + arena->len + len - at));
+    memset(at, 0, (size_t)(arena->memory + off + len - at));
     arena->n++;
-    *arena_slots(arena) = (struct arena_slot){entry->hash, arena->len};
-    arena->len += len;
+    *arena_slots(arena) = (struct arena_slot){entry->hash, off};
+    piece->next += len;
     return 0;
 }
 

@@ -2,8 +2,10 @@
 /*
  * arena: where a map worker keeps parsed entries until it is full, and sorts them.
  *
- * One mapping: records grow up from its start, 16-byte slots (hash, place) grow down from its end; full when they meet. A
- * record has the same bytes in memory and in a spilled run:
+ * One mapping: records grow up from its start, 16-byte slots (hash, place) grow down from its end; full when they meet. Records lie
+ * apart by the highest bits of their hashes, each bucket in pieces of its own, so that those that follow each other once sorted are
+ * near each other: walking in order stays within one bucket's pages, where all of a large arena would be beyond the TLB. A record
+ * has the same bytes in memory and in a spilled run:
  *
  *   u64 hash, u64 seq, u32 value length, u8 key length, u8 flags, u16 0, key (bytes keys only), value, padding to 8
  *
@@ -75,11 +77,20 @@ struct arena_slot {
     uint64_t off;
 };
 
+enum { ARENA_BUCKETS_MAX = 256 };
+
 struct arena {
     uint8_t *memory;
     size_t cap;
-    size_t len; /* bytes of records */
+    size_t len; /* bytes given to records, what the last piece of each bucket has free included */
     size_t n;   /* records */
+    unsigned bucket_bits;
+    size_t piece_len;
+    /* Where each bucket's next record goes, and the end of its piece. */
+    struct arena_piece {
+        size_t next;
+        size_t end;
+    } pieces[ARENA_BUCKETS_MAX];
 };
 
 int arena_init(struct arena *arena, size_t cap);

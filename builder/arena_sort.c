@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An in-place radix sort of the slots' heads from the highest byte down (McIlroy, Bostic, McIlroy: "Engineering Radix Sort", 1993,
- * their American flag sort); small pieces by insertion.
+ * An in-place radix sort of the slots' heads from the highest bits down (McIlroy, Bostic, McIlroy: "Engineering Radix Sort", 1993,
+ * their American flag sort), with digits of as many bits as leave about INSERTION_MAX / 2 of uniform heads to each value; such small
+ * pieces by insertion.
  *
- * By hash, heads are hashes. They are uniform, so three bytes decide nearly all. Records of one hash, which are repeats of a key but
+ * By hash, heads are hashes. They are uniform, so the first three digits decide nearly all. Records of one hash, which are repeats of a key but
  * for rare collisions, are heapsorted by key and seq: no extra memory, no bad case.
  *
  * By shard and key, the slots are sorted by hash first, which puts each shard's together; then heads become keys, for bytes keys
@@ -16,7 +17,7 @@
 
 #include <string.h>
 
-enum { INSERTION_MAX = 48, HEAD_LEN = 8 };
+enum { INSERTION_MAX = 24, HEAD_LEN = 8, DIGIT_MIN = 4, DIGIT_MAX = 8, DIGITS = 1 << DIGIT_MAX };
 
 struct sorter {
     const uint8_t *memory;
@@ -70,24 +71,27 @@ static void heap_sort(const struct sorter *sorter, struct arena_slot *slots, siz
     }
 }
 
-/* Puts every slot into the bucket of its byte; ends[b] becomes the end of bucket b. */
-static void flag_pass(struct arena_slot *slots, size_t n, int shift, size_t ends[256])
+/* Puts every slot into the bucket of its digit; ends[b] becomes the end of bucket b. */
+static void flag_pass(struct arena_slot *slots, size_t n, unsigned shift, unsigned bits,
+                      size_t ends[DIGITS])
 {
-    size_t at[256];
-    size_t counts[256] = {0};
+    const unsigned mask = (1U << bits) - 1;
+    size_t at[DIGITS];
+    size_t counts[DIGITS];
+    memset(counts, 0, (mask + 1) * sizeof *counts);
     for (size_t i = 0; i < n; i++)
-        counts[slots[i].head >> shift & 255]++;
+        counts[slots[i].head >> shift & mask]++;
     size_t sum = 0;
-    for (int b = 0; b < 256; b++) {
+    for (unsigned b = 0; b <= mask; b++) {
         at[b] = sum;
         sum += counts[b];
         ends[b] = sum;
     }
-    for (unsigned b = 0; b < 256; b++) {
+    for (unsigned b = 0; b <= mask; b++) {
         while (at[b] < ends[b]) {
             struct arena_slot slot = slots[at[b]];
             unsigned home;
-            while ((home = slot.head >> shift & 255) != b) {
+            while ((home = slot.head >> shift & mask) != b) {
                 struct arena_slot other = slots[at[home]];
                 slots[at[home]++] = slot;
                 slot = other;
@@ -134,37 +138,49 @@ static void sort_equal(const struct sorter *sorter, struct arena_slot *slots, si
         heap_sort(sorter, slots, n);
 }
 
-/* At most eight levels deep for each eight bytes of a key: shift falls by 8 with each. */
-static void radix_sort(const struct sorter *sorter, struct arena_slot *slots, size_t n, int shift,
-                       size_t depth)
+/* Bits of the next digit of n heads, of which `left` bits are not sorted by yet. */
+static unsigned digit_bits(size_t n, unsigned left)
+{
+    unsigned bits = 0;
+    while (bits < DIGIT_MAX && n >> bits > INSERTION_MAX / 2)
+        bits++;
+    bits = bits < DIGIT_MIN ? DIGIT_MIN : bits;
+    return bits < left ? bits : left;
+}
+
+/* left: bits of the heads that are not sorted by yet, the others being the same. At most 16 levels deep for each eight bytes of a key:
+ * left falls by DIGIT_MIN at least. */
+static void radix_sort(const struct sorter *sorter, struct arena_slot *slots, size_t n,
+                       unsigned left, size_t depth)
 {
     if (n <= INSERTION_MAX) {
         insertion_sort(sorter, slots, n);
         return;
     }
-    if (shift < 0) {
+    if (left == 0) {
         sort_equal(sorter, slots, n, depth);
         return;
     }
-    size_t ends[256];
-    flag_pass(slots, n, shift, ends);
+    size_t ends[DIGITS];
+    unsigned bits = digit_bits(n, left);
+    flag_pass(slots, n, left - bits, bits, ends);
     size_t begin = 0;
-    for (int b = 0; b < 256; b++) {
+    for (unsigned b = 0; b < 1U << bits; b++) {
         if (ends[b] - begin > 1)
-            radix_sort(sorter, slots + begin, ends[b] - begin, shift - 8, depth);
+            radix_sort(sorter, slots + begin, ends[b] - begin, left - bits, depth);
         begin = ends[b];
     }
 }
 
-/* Begins at the highest byte that differs. */
+/* Begins at the highest bit that differs. */
 static void sort_stretch(const struct sorter *sorter, struct arena_slot *slots, size_t n,
                          size_t depth)
 {
     uint64_t differs = 0;
     for (size_t i = 1; i < n; i++)
         differs |= slots[i].head ^ slots[0].head;
-    int shift = differs ? (63 - __builtin_clzll(differs)) / 8 * 8 : -8;
-    radix_sort(sorter, slots, n, shift, depth);
+    unsigned left = differs ? 64 - (unsigned)__builtin_clzll(differs) : 0;
+    radix_sort(sorter, slots, n, left, depth);
 }
 
 /* Heads are hashes, and become keys. */

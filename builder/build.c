@@ -279,7 +279,7 @@ static int build_reduce(struct build *build, struct build_result *result, struct
     if (!ret)
         ret = plan_reduce(&build->map, build->job, &desc->schema, &build->order,
                           shard_delta_wanted(build->job) ? &build->base.desc : NULL,
-                          build->n_threads, &plan, err);
+                          engine_n_threads(build->n_threads), &plan, err);
     if (ret)
         return ret;
     ret = build_merge_down(build, &plan, &scratch, err);
@@ -333,7 +333,8 @@ static int build_verify(struct build *build, struct build_figures *figures, stru
 {
     struct read_plan plan;
     uint32_t n = build->desc.schema.n_shards;
-    plan_read(longest_part(own_parts(build), n), 1, build->job->memory, build->n_threads, &plan);
+    plan_read(longest_part(own_parts(build), n), 1, build->job->memory,
+              engine_n_threads(build->n_threads), &plan);
     struct verify_params params = {.store = build->store,
                                    .dir = build->staging.dir,
                                    .schema = &build->desc.schema,

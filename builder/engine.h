@@ -21,10 +21,17 @@
 struct engine_work {
     uint32_t n_tasks;
     uint32_t n_at_once; /* how many may run together; 0: the engine's own limit */
+    bool waits;         /* tasks wait for the disk now and then: engine_n_threads() of them */
     int (*task)(void *context, uint32_t number, struct err *err);
     void (*tick)(void *context); /* may be NULL */
     void *context;
 };
+
+/* Threads that keep n cores busy with tasks that wait now and then; one core's worth stays one. */
+static inline uint32_t engine_n_threads(uint32_t n)
+{
+    return n + n / 2;
+}
 
 struct engine {
     int (*run)(struct engine *engine, const struct engine_work *work, struct err *err);

@@ -126,7 +126,7 @@ static int local_run(struct engine *engine, const struct engine_work *work, stru
 {
     struct engine_local *local = (struct engine_local *)engine;
     struct crew crew;
-    uint32_t n = local->n_threads;
+    uint32_t n = work->waits ? engine_n_threads(local->n_threads) : local->n_threads;
     if (work->n_at_once && work->n_at_once < n)
         n = work->n_at_once;
     if (work->n_tasks < n)

@@ -50,8 +50,8 @@ int entry_spool_rewind(struct entry_spool *spool, uint64_t hash_seed, struct err
     spool->buffer = aligned_alloc(SCRATCH_ALIGN, READ_LEN);
     if (!spool->buffer)
         return err_sys(err, -ENOMEM, "reading what a shard has changed");
-    return run_reader_open(&spool->reader, &spool->run, hash_seed, 0, UINT64_MAX, spool->buffer,
-                           READ_LEN, err);
+    struct run_memory memory = {.data = spool->buffer, .cap = READ_LEN};
+    return run_reader_open(&spool->reader, &spool->run, hash_seed, 0, UINT64_MAX, memory, err);
 }
 
 int entry_spool_next(struct entry_spool *spool, struct part_entry *entry, struct err *err)

@@ -12,7 +12,7 @@
 #include "builder/scratch.h"
 #include "builder/shard_writer.h"
 
-enum { ENTRY_SPOOL_MEMORY = RUN_WRITE_LEN + (1 << 20) };
+enum { ENTRY_SPOOL_MEMORY = RUN_WRITER_MEMORY + (1 << 20) };
 
 struct entry_spool {
     struct scratch scratch;

@@ -135,10 +135,13 @@ static int worker_block(struct worker *worker, const struct input *input, uint32
 {
     struct map *map = worker->map;
     uint64_t rows_before = worker->rows;
+    struct err reason;
     for (;;) {
         struct input_row row;
         struct part_entry entry;
-        struct err reason = {0};
+        /* Once a row: clearing all of its text would take longer than the row. */
+        reason.code = 0;
+        reason.text[0] = '\0';
         int got = input_next(input, &worker->block, &row, &reason);
         if (got == 0)
             break;

@@ -2,6 +2,9 @@
 /*
  * A loser tree (Knuth, TAOCP 3, 5.4.1): the readers are the leaves, an inner node keeps the loser of the match played there, the
  * overall winner stands at the root. Taking the winner and moving its reader on replays one path: log2(k) comparisons.
+ *
+ * Nearly all of them are decided by a head of eight bytes that stands in the tree itself: the hash, or in order of key the u64 key or
+ * the first bytes of a longer one. Who wins is as good as random, so it is chosen without a branch.
  */
 #include "builder/merge.h"
 
@@ -11,48 +14,88 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READ_MAX = 1 << 20 };
+enum { READ_MAX = 2 << 20 };
+
+/* A reader in the tree. */
+struct player {
+    uint64_t
+        head; /* of its record: a lower one comes before, an equal one may; UINT64_MAX when it is done */
+    uint64_t reader;
+};
 
 struct merge {
     struct run_reader *readers;
     /* Of all readers in one piece: buffers one by one would leave the heap in pieces that the next merge cannot use. */
     uint8_t *buffers;
+    struct helper *helper; /* reads ahead of those that lie in files */
     bool *is_done;
-    uint32_t *losers; /* [1, n): inner nodes; [0]: the winner */
+    struct player *losers; /* [1, n): inner nodes; [0]: the winner */
     size_t n;
     struct run_order order;
     bool has_winner; /* merge_next() gave it and must move its reader on */
     struct buf big;
 };
 
-/* Does reader a come before reader b? A done one comes last. */
-static bool plays_before(const struct merge *merge, uint32_t a, uint32_t b)
+static uint64_t head_of(const struct run_order *order, const struct part_entry *entry)
 {
-    if (merge->is_done[a] || merge->is_done[b])
-        return !merge->is_done[a];
-    return run_entry_compare(&merge->order, &merge->readers[a].view, &merge->readers[b].view) < 0;
+    if (order->n_shards == 0)
+        return entry->hash;
+    if (order->n_shards > 1)
+        return run_order_shard(order, entry->hash);
+    if (entry->key_len == 0)
+        return entry->key;
+    uint8_t bytes[8] = {0};
+    memcpy(bytes, entry->key_bytes, entry->key_len < sizeof bytes ? entry->key_len : sizeof bytes);
+    return __builtin_bswap64(load_le64(bytes));
 }
 
-/* Plays from leaf `player` to the root. */
-static void replay(struct merge *merge, uint32_t player)
+static struct player player_of(const struct merge *merge, uint64_t reader)
 {
-    for (size_t node = (merge->n + player) / 2; node > 0; node /= 2) {
-        uint32_t loser = merge->losers[node];
-        if (plays_before(merge, loser, player)) {
-            merge->losers[node] = player;
-            player = loser;
-        }
+    uint64_t head = UINT64_MAX;
+    if (!merge->is_done[reader])
+        head = head_of(&merge->order, &merge->readers[reader].view.entry);
+    return (struct player){.head = head, .reader = reader};
+}
+
+/* Of equal heads: does a come before b? A done reader comes last. */
+static bool tie_before(const struct merge *merge, struct player a, struct player b)
+{
+    if (merge->is_done[a.reader] || merge->is_done[b.reader])
+        return !merge->is_done[a.reader];
+    return run_entry_compare(&merge->order, &merge->readers[a.reader].view,
+                             &merge->readers[b.reader].view) < 0;
+}
+
+static bool plays_before(const struct merge *merge, struct player a, struct player b)
+{
+    if (__builtin_expect(a.head == b.head, 0))
+        return tie_before(merge, a, b);
+    return a.head < b.head;
+}
+
+/* Plays from the leaf of `reader` to the root. */
+static void replay(struct merge *merge, uint64_t reader)
+{
+    struct player player = player_of(merge, reader);
+    for (size_t node = (merge->n + reader) / 2; node > 0; node /= 2) {
+        struct player loser = merge->losers[node];
+        /* All ones when the loser of before wins now. */
+        uint64_t wins = -(uint64_t)plays_before(merge, loser, player);
+        uint64_t head = (loser.head ^ player.head) & wins;
+        uint64_t number = (loser.reader ^ player.reader) & wins;
+        merge->losers[node] = (struct player){loser.head ^ head, loser.reader ^ number};
+        player = (struct player){player.head ^ head, player.reader ^ number};
     }
     merge->losers[0] = player;
 }
 
 /* The winner of the subtree at node; fills its losers. At most 2 log2(k) deep. */
-static uint32_t play(struct merge *merge, size_t node)
+static struct player play(struct merge *merge, size_t node)
 {
     if (node >= merge->n)
-        return (uint32_t)(node - merge->n);
-    uint32_t a = play(merge, 2 * node);
-    uint32_t b = play(merge, 2 * node + 1);
+        return player_of(merge, node - merge->n);
+    struct player a = play(merge, 2 * node);
+    struct player b = play(merge, 2 * node + 1);
     bool a_wins = plays_before(merge, a, b);
     merge->losers[node] = a_wins ? b : a;
     return a_wins ? a : b;
@@ -83,10 +126,10 @@ struct merge_range merge_range_of(uint32_t shard, uint32_t n_shards)
 }
 
 static int reader_open(struct merge *merge, const struct run *run, struct merge_range range,
-                       uint8_t *buffer, size_t cap, struct err *err)
+                       struct run_memory memory, struct err *err)
 {
     int ret = run_reader_open(&merge->readers[merge->n], run, merge->order.hash_seed, range.first,
-                              range.last, buffer, cap, err);
+                              range.last, memory, err);
     if (ret)
         return ret;
     merge->n++;
@@ -116,11 +159,16 @@ static int readers_open(struct merge *merge, const struct streams *streams, uint
     cap = cap < 2 * align ? 2 * align : cap > READ_MAX ? READ_MAX : cap;
     if (n_files && !(merge->buffers = aligned_alloc(align, n_files * cap)))
         return err_sys(err, -ENOMEM, "reading %zu sorted runs", streams->n_runs);
+    if (cap >= RUN_AHEAD_MIN) {
+        int ret = helper_new(&merge->helper, err);
+        if (ret)
+            return ret;
+    }
     uint8_t *buffer = merge->buffers;
     for (size_t i = 0; i < streams->n_runs * streams->n; i++) {
         const struct run *run = &streams->runs[i / streams->n];
-        int ret =
-            reader_open(merge, run, streams->ranges[i % streams->n], buffer, (size_t)cap, err);
+        struct run_memory share = {.data = buffer, .cap = (size_t)cap, .helper = merge->helper};
+        int ret = reader_open(merge, run, streams->ranges[i % streams->n], share, err);
         if (ret)
             return ret;
         if (!run->arena)
@@ -178,6 +226,7 @@ void merge_close(struct merge *merge)
 {
     if (!merge)
         return;
+    helper_free(merge->helper);
     free(merge->readers);
     free(merge->buffers);
     free(merge->is_done);
@@ -190,13 +239,13 @@ int merge_next(struct merge *merge, const struct run_entry **out, struct err *er
 {
     if (merge->n == 0)
         return 0;
-    uint32_t winner = merge->losers[0];
+    uint64_t winner = merge->losers[0].reader;
     if (merge->has_winner) {
         int ret = reader_move(merge, winner, err);
         if (ret)
             return ret;
         replay(merge, winner);
-        winner = merge->losers[0];
+        winner = merge->losers[0].reader;
     }
     merge->has_winner = !merge->is_done[winner];
     if (!merge->has_winner)
@@ -207,7 +256,7 @@ int merge_next(struct merge *merge, const struct run_entry **out, struct err *er
 
 int merge_value(struct merge *merge, struct err *err)
 {
-    return run_reader_value(&merge->readers[merge->losers[0]], &merge->big, err);
+    return run_reader_value(&merge->readers[merge->losers[0].reader], &merge->big, err);
 }
 
 /* ---- fewer runs ---- */

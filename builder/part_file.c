@@ -2,6 +2,7 @@
 #include "builder/part_file.h"
 
 #include "base/scope.h"
+#include "builder/helper.h"
 #include "builder/scratch.h"
 
 #include <errno.h>
@@ -18,6 +19,18 @@ int part_file_path(const char *dir, const struct part_desc *desc, char out[PART_
     if (snprintf(out, PART_PATH_MAX, "%s/parts/%s", dir, name) >= PART_PATH_MAX)
         return err_set(err, -ENAMETOOLONG, "%s: the path is too long", dir);
     return 0;
+}
+
+/* Both in turns, so that the second finds the bytes in the cache. */
+static void digests_update(struct digest_state *a, struct digest_state *b, const uint8_t *data,
+                           size_t len)
+{
+    enum { PIECE = 64 << 10 };
+    for (size_t n = 0; len; data += n, len -= n) {
+        n = len < PIECE ? len : PIECE;
+        digest_state_update(a, data, n);
+        digest_state_update(b, data, n);
+    }
 }
 
 /* ---- writing ---- */
@@ -55,11 +68,10 @@ static int part_file_append(void *context, const void *data, size_t len, struct 
     int ret = store_writer_append(file->writer, data, len, err);
     if (ret)
         return ret;
-    digest_state_update(file->whole, data, len);
     for (const uint8_t *from = data; len;) {
         size_t room = PART_CHUNK_LEN - (size_t)(file->len % PART_CHUNK_LEN);
         size_t n = len < room ? len : room;
-        digest_state_update(file->chunk, from, n);
+        digests_update(file->whole, file->chunk, from, n);
         file->len += n;
         from += n;
         len -= n;
@@ -128,57 +140,114 @@ struct loading {
     const char *path;
     const struct part_desc *desc;
     struct digest_state *whole;
-    uint64_t off;
-    uint32_t i;
+    struct digest_state *chunk;
+    uint32_t n_checked;
+    /* One is read while the one before is checked. */
+    struct helper *helper;
+    struct chunk_read {
+        struct helper_job job;
+        struct loading *loading;
+        uint32_t i;
+        void *data;
+    } reads[2];
 };
 
-static uint64_t chunk_len(const struct loading *loading)
+static size_t chunk_len(const struct part_desc *desc, uint32_t i)
 {
-    uint64_t left = loading->desc->len - loading->off;
-    return left < PART_CHUNK_LEN ? left : PART_CHUNK_LEN;
+    uint64_t left = desc->len - (uint64_t)i * PART_CHUNK_LEN;
+    return left < PART_CHUNK_LEN ? (size_t)left : PART_CHUNK_LEN;
 }
 
-/* Reads the next chunk to data and checks it. */
-static int chunk_read(struct loading *loading, void *data, struct err *err)
+static int chunk_read(struct helper_job *job, struct err *err)
+{
+    const struct chunk_read *read = (struct chunk_read *)job;
+    const struct loading *loading = read->loading;
+    const struct part_desc *desc = loading->desc;
+    uint64_t off = (uint64_t)read->i * PART_CHUNK_LEN;
+    size_t len = chunk_len(desc, read->i);
+    size_t n = 0;
+    int ret = store_reader_read(loading->reader, off, read->data, len, &n, err);
+    if (ret || n == len)
+        return ret;
+    return err_set(err, -EBADMSG, "%s: expected %llu bytes, found %llu: truncated", loading->path,
+                   (unsigned long long)desc->len, (unsigned long long)(off + n));
+}
+
+static void chunk_begin(struct loading *loading, uint32_t i, void *data)
+{
+    struct chunk_read *read = &loading->reads[i % 2];
+    read->job.run = chunk_read;
+    read->loading = loading;
+    read->i = i;
+    read->data = data;
+    helper_submit(loading->helper, &read->job);
+}
+
+/* Waits for the chunk that is next, and checks it. */
+static int chunk_finish_read(struct loading *loading, struct err *err)
 {
     const struct part_desc *desc = loading->desc;
-    size_t len = (size_t)chunk_len(loading);
-    size_t n = 0;
-    int ret = store_reader_read(loading->reader, loading->off, data, len, &n, err);
+    uint32_t i = loading->n_checked++;
+    struct chunk_read *read = &loading->reads[i % 2];
+    uint64_t off = (uint64_t)i * PART_CHUNK_LEN;
+    size_t len = chunk_len(desc, i);
+    struct digest digest;
+    int ret = helper_wait(loading->helper, &read->job, err);
     if (ret)
         return ret;
-    if (n != len)
-        return err_set(err, -EBADMSG, "%s: expected %llu bytes, found %llu: truncated",
-                       loading->path, (unsigned long long)desc->len,
-                       (unsigned long long)(loading->off + n));
-    struct digest digest;
-    digest_of(data, len, &digest);
-    if (!digest_equal(&digest, &desc->chunks[loading->i]))
-        return err_set(err, -EBADMSG,
-                       "%s: chunk %u (bytes %llu to %llu) does not have its checksum: the file is "
-                       "damaged",
-                       loading->path, loading->i, (unsigned long long)loading->off,
-                       (unsigned long long)(loading->off + len));
-    digest_state_update(loading->whole, data, len);
-    loading->off += len;
-    loading->i++;
+    digest_state_reset(loading->chunk);
+    digests_update(loading->whole, loading->chunk, read->data, len);
+    digest_state_finish(loading->chunk, &digest);
+    if (digest_equal(&digest, &desc->chunks[i]))
+        return 0;
+    return err_set(err, -EBADMSG,
+                   "%s: chunk %u (bytes %llu to %llu) does not have its checksum: the file is "
+                   "damaged",
+                   loading->path, i, (unsigned long long)off, (unsigned long long)(off + len));
+}
+
+static void heap_free(struct part_memory *memory)
+{
+    if (memory->heap)
+        munmap(memory->heap, memory->heap_cap);
+    memory->heap = NULL;
+    memory->heap_cap = 0;
+}
+
+static int heap_reserve(struct part_memory *memory, uint64_t heap_max, const char *name,
+                        struct err *err)
+{
+    if (memory->heap_cap >= memory->len)
+        return 0;
+    /* Parts are about equal: the next one may be a little longer. */
+    uint64_t roomy = align_up(memory->len + memory->len / 32, PART_ALIGN);
+    size_t len = roomy < heap_max ? (size_t)roomy : memory->len;
+    heap_free(memory);
+    void *heap = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (heap == MAP_FAILED)
+        return err_sys(err, -ENOMEM, "%s: %zu bytes", name, len);
+    madvise(heap, len, MADV_HUGEPAGE);
+    memory->heap = heap;
+    memory->heap_cap = len;
     return 0;
 }
 
-static int load_to_heap(struct part_memory *memory, struct loading *loading, struct err *err)
+static int load_to_heap(struct part_memory *memory, struct loading *loading, uint64_t heap_max,
+                        struct err *err)
 {
-    void *data =
-        mmap(NULL, memory->len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED)
-        return err_sys(err, -ENOMEM, "%s: %zu bytes", loading->path, memory->len);
-    madvise(data, memory->len, MADV_HUGEPAGE);
-    memory->data = data;
-    while (loading->off < loading->desc->len) {
-        int ret = chunk_read(loading, (uint8_t *)data + loading->off, err);
-        if (ret)
-            return ret;
+    uint32_t n = loading->desc->n_chunks;
+    int ret = heap_reserve(memory, heap_max, loading->path, err);
+    if (ret)
+        return ret;
+    uint8_t *heap = memory->heap;
+    chunk_begin(loading, 0, heap);
+    for (uint32_t i = 0; i < n && !ret; i++) {
+        if (i + 1 < n)
+            chunk_begin(loading, i + 1, heap + (size_t)(i + 1) * PART_CHUNK_LEN);
+        ret = chunk_finish_read(loading, err);
     }
-    return 0;
+    memory->data = heap;
+    return ret;
 }
 
 static int load_to_file(struct part_memory *memory, struct loading *loading, const char *dir,
@@ -188,19 +257,22 @@ static int load_to_file(struct part_memory *memory, struct loading *loading, con
     scope_free void *chunk = aligned_alloc(SCRATCH_ALIGN, PART_CHUNK_LEN);
     if (!chunk)
         return err_sys(err, -ENOMEM, "%s", loading->path);
+    heap_free(memory);
     int ret = scratch_open(&scratch, dir, false, err);
-    while (!ret && loading->off < loading->desc->len) {
-        size_t len = (size_t)chunk_len(loading);
-        ret = chunk_read(loading, chunk, err);
+    for (uint32_t i = 0; i < loading->desc->n_chunks && !ret; i++) {
+        chunk_begin(loading, i, chunk);
+        ret = chunk_finish_read(loading, err);
         if (!ret)
-            ret = scratch_append(&scratch, chunk, len, err);
+            ret = scratch_append(&scratch, chunk, chunk_len(loading->desc, i), err);
     }
     if (!ret) {
         void *data = mmap(NULL, memory->len, PROT_READ, MAP_SHARED, scratch.fd, 0);
         if (data == MAP_FAILED)
             ret = err_sys(err, -errno, "%s: mapping %zu bytes", loading->path, memory->len);
         else
-            memory->data = data;
+            memory->mapped = data;
+        memory->mapped_len = memory->mapped ? memory->len : 0;
+        memory->data = memory->mapped;
     }
     scratch_close(&scratch);
     return ret;
@@ -219,7 +291,7 @@ static int load(struct part_memory *memory, struct loading *loading, uint64_t he
                        (unsigned long long)desc->len,
                        (unsigned long long)store_reader_len(loading->reader));
     memory->len = (size_t)desc->len;
-    int ret = desc->len <= heap_max ? load_to_heap(memory, loading, err)
+    int ret = desc->len <= heap_max ? load_to_heap(memory, loading, heap_max, err)
                                     : load_to_file(memory, loading, scratch_dir, err);
     if (ret)
         return ret;
@@ -233,21 +305,47 @@ static int load(struct part_memory *memory, struct loading *loading, uint64_t he
     return any_part_open(memory->data, memory->len, loading->path, &memory->part, err);
 }
 
+/* All but the heap. */
+static void memory_clear(struct part_memory *memory)
+{
+    any_part_free(memory->part);
+    if (memory->mapped)
+        munmap(memory->mapped, memory->mapped_len);
+    *memory = (struct part_memory){.heap = memory->heap, .heap_cap = memory->heap_cap};
+}
+
+static int loading_open(struct loading *loading, struct store *store, const char *dir, char *path,
+                        struct err *err)
+{
+    loading->path = path;
+    loading->whole = digest_state_new();
+    loading->chunk = digest_state_new();
+    int ret = loading->whole && loading->chunk ? helper_new(&loading->helper, err)
+                                               : err_sys(err, -ENOMEM, "reading a part");
+    if (!ret)
+        ret = part_file_path(dir, loading->desc, path, err);
+    if (!ret)
+        ret = store_reader_open(store, path, &loading->reader, err);
+    if (!ret)
+        store_reader_direct(loading->reader);
+    return ret;
+}
+
 int part_memory_load(struct part_memory *memory, struct store *store, const char *dir,
                      const struct part_desc *desc, uint64_t heap_max, const char *scratch_dir,
                      struct err *err)
 {
     char path[PART_PATH_MAX];
-    *memory = (struct part_memory){0};
-    struct loading loading = {.path = path, .desc = desc, .whole = digest_state_new()};
-    int ret = loading.whole ? part_file_path(dir, desc, path, err)
-                            : err_sys(err, -ENOMEM, "reading a part");
-    if (!ret)
-        ret = store_reader_open(store, path, &loading.reader, err);
+    struct loading loading = {.desc = desc};
+    memory_clear(memory);
+    int ret = loading_open(&loading, store, dir, path, err);
     if (!ret)
         ret = load(memory, &loading, heap_max, scratch_dir, err);
+    /* First: it may still be reading. */
+    helper_free(loading.helper);
     store_reader_close(loading.reader);
     digest_state_free(loading.whole);
+    digest_state_free(loading.chunk);
     if (ret)
         part_memory_release(memory);
     return ret;
@@ -255,8 +353,6 @@ int part_memory_load(struct part_memory *memory, struct store *store, const char
 
 void part_memory_release(struct part_memory *memory)
 {
-    any_part_free(memory->part);
-    if (memory->data)
-        munmap(memory->data, memory->len);
-    *memory = (struct part_memory){0};
+    memory_clear(memory);
+    heap_free(memory);
 }

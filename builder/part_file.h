@@ -2,6 +2,8 @@
 /*
  * part_file: a part as a file on the store: written with its checksums taken on the way, read back and checked.
  *
+ * Parts are read once, so around the page cache, and a chunk is checked while the next one is read.
+ *
  * Threads: one at a time each. Memory: writing, two digest states; reading, the whole part: in memory, or, when it is longer
  * than the caller's limit, in an unnamed scratch file that is mapped, which the kernel can push out.
  * Errors: -EBADMSG naming file and chunk, store errors, -ENOMEM.
@@ -47,12 +49,19 @@ int part_file_path(const char *dir, const struct part_desc *desc, char out[PART_
                    struct err *err);
 
 struct part_memory {
-    void *data;
+    const void *data;
     size_t len;
     struct any_part *part;
+    /* Kept from one part to the next: fresh memory costs as much to clear as the part to read. */
+    void *heap;
+    size_t heap_cap;
+    /* Of a longer part, where it is mapped. */
+    void *mapped;
+    size_t mapped_len;
 };
 
-/* Reads, compares all digests, opens. heap_max: see above; scratch_dir is used beyond it. */
+/* Reads, compares all digests, opens. heap_max: see above; scratch_dir is used beyond it. *memory is zero-initialised, or has held
+ * another part, which goes. */
 int part_memory_load(struct part_memory *memory, struct store *store, const char *dir,
                      const struct part_desc *desc, uint64_t heap_max, const char *scratch_dir,
                      struct err *err);

@@ -13,6 +13,8 @@
 /* A run is read in pieces of this at least, so that seeks do not rule. */
 #define READ_GOOD (64ULL << 10)
 #define READ_POOR (16ULL << 10)
+/* Longer pieces gain nothing. */
+#define READ_BEST (2ULL << 20)
 
 uint32_t plan_threads(const struct job *job)
 {
@@ -42,8 +44,8 @@ void plan_map(const struct job *job, const struct schema *schema, uint32_t n_thr
     uint64_t arena_min = value_max + (1 << 20);
     uint64_t block = usable / n_threads >= (32ULL << 20) ? INPUT_BLOCK_LEN : INPUT_BLOCK_LEN / 4;
     /* A block and what is carried over to the next, each grown to the longest row; the stream's and the spill's buffers. */
-    uint64_t fixed =
-        2 * (block + value_max) + RUN_WRITE_LEN + (512 << 10) + duckdb_chunk_memory(job, schema);
+    uint64_t fixed = 2 * (block + value_max) + RUN_WRITER_MEMORY + (512 << 10) +
+                     duckdb_chunk_memory(job, schema);
     if (schema->kind != KIND_MEM)
         fixed += 2 * SAMPLE_LEN;
     uint32_t n = (uint32_t)clamp(usable / (fixed + arena_min), 1, n_threads);
@@ -143,7 +145,7 @@ int plan_reduce(const struct map_output *map, const struct job *job, const struc
     uint64_t n = clamp(avail / (writer + n_files * READ_GOOD), 1, min_u64(n_threads, n_shards));
     uint64_t share = avail / n;
     uint64_t read = share > writer ? share - writer : 0;
-    read = clamp(read, 1 << 20, (n_files + 1) << 20);
+    read = clamp(read, 1 << 20, (n_files + 1) * READ_BEST);
     *out = (struct reduce_plan){.n_at_once = (uint32_t)n, .read_memory = read};
     /* The base is read before the writer is made, and may have its memory. */
     if (base && share > read + join)

@@ -225,6 +225,7 @@ int reduce_run(struct engine *engine, const struct reduce_params *params, struct
         .params = params, .meter = meter, .parts = parts, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct engine_work work = {.n_tasks = params->level->schema->n_shards,
                                .n_at_once = params->n_at_once,
+                               .waits = true,
                                .task = shard_main,
                                .tick = reduce_tick,
                                .context = &reduce};

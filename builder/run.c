@@ -4,6 +4,7 @@
 #include "base/scope.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,20 +20,53 @@ int run_writer_init(struct run_writer *writer, struct run_file *file, struct err
 {
     *writer = (struct run_writer){.file = file, .off = file->len};
     writer->buffer = aligned_alloc(file->align, RUN_WRITE_LEN);
-    return writer->buffer ? 0 : err_sys(err, -ENOMEM, "writing sorted runs");
+    writer->behind = aligned_alloc(file->align, RUN_WRITE_LEN);
+    int ret = writer->buffer && writer->behind ? helper_new(&writer->helper, err)
+                                               : err_sys(err, -ENOMEM, "writing sorted runs");
+    if (ret)
+        run_writer_release(writer);
+    return ret;
 }
 
 void run_writer_release(struct run_writer *writer)
 {
+    helper_free(writer->helper);
     free(writer->buffer);
+    free(writer->behind);
     buf_release(&writer->fences);
     *writer = (struct run_writer){0};
 }
 
+static int behind_run(struct helper_job *job, struct err *err)
+{
+    struct run_writer *writer =
+        (struct run_writer *)(void *)((char *)job - offsetof(struct run_writer, job));
+    return writer->file->ops->append(writer->file, writer->behind, writer->behind_len, err);
+}
+
+static int writer_wait(struct run_writer *writer, struct err *err)
+{
+    bool was_behind = writer->is_behind;
+    writer->is_behind = false;
+    return was_behind ? helper_wait(writer->helper, &writer->job, err) : 0;
+}
+
+/* Hands buffer[0, len) to the helper. */
 static int writer_flush(struct run_writer *writer, size_t len, struct err *err)
 {
+    int ret = writer_wait(writer, err);
+    if (ret)
+        return ret;
+    uint8_t *full = writer->buffer;
+    writer->buffer = writer->behind;
     writer->fill = 0;
-    return len ? writer->file->ops->append(writer->file, writer->buffer, len, err) : 0;
+    writer->behind = full;
+    writer->behind_len = len;
+    writer->is_behind = len > 0;
+    writer->job.run = behind_run;
+    if (len)
+        helper_submit(writer->helper, &writer->job);
+    return 0;
 }
 
 static int writer_put(struct run_writer *writer, const void *data, size_t len, struct err *err)
@@ -83,6 +117,8 @@ int run_writer_finish(struct run_writer *writer, struct run *out, struct err *er
     size_t padded = align_up(writer->fill, writer->file->align);
     memset(writer->buffer + writer->fill, 0, padded - writer->fill);
     int ret = writer_flush(writer, padded, err);
+    if (!ret)
+        ret = writer_wait(writer, err);
     if (ret)
         return ret;
     *out = (struct run){.file = writer->file,
@@ -96,14 +132,21 @@ int run_writer_finish(struct run_writer *writer, struct run *out, struct err *er
     return 0;
 }
 
+/* Records are all over the arena: those to come are asked for in time, as much of them as most have. */
+static void spill_prefetch(const uint8_t *record)
+{
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + 64);
+}
+
 int run_spill(struct run_writer *writer, const struct arena *arena, struct run *out,
               struct err *err)
 {
-    enum { AHEAD = 12 };
+    enum { AHEAD = 16 };
     const struct arena_slot *slots = arena_slots(arena);
     for (size_t i = 0; i < arena->n; i++) {
         if (i + AHEAD < arena->n)
-            __builtin_prefetch(arena->memory + slots[i + AHEAD].off);
+            spill_prefetch(arena->memory + slots[i + AHEAD].off);
         const uint8_t *record = arena->memory + slots[i].off;
         struct record_head head;
         memcpy(&head, record, sizeof head);
@@ -155,30 +198,19 @@ static uint64_t fence_find(const struct run *run, uint64_t first)
     return low ? run->fences[low - 1].off : 0;
 }
 
-/* Moves the buffer so that it holds the file from off on. */
-static int reader_fill(struct run_reader *reader, uint64_t off, struct err *err)
+/* Where reading up to `last` ends at the latest: the first fence above it. */
+static uint64_t fence_end(const struct run *run, uint64_t last)
 {
-    const struct run *run = reader->run;
-    uint64_t begin = off & ~(uint64_t)(run->file->align - 1);
-    uint64_t end = align_up(run->off + run->len, run->file->align);
-    size_t len = end - begin < reader->cap ? (size_t)(end - begin) : reader->cap;
-    int ret = run->file->ops->read(run->file, begin, reader->buffer, len, err);
-    if (ret)
-        return ret;
-    reader->file_off = begin;
-    reader->fill = len;
-    return 0;
-}
-
-/* Makes [off, off + len) of the file, or as much as the run has, lie in the buffer. */
-static int reader_need(struct run_reader *reader, uint64_t off, size_t len, struct err *err)
-{
-    uint64_t end = reader->run->off + reader->run->len;
-    if (off + len > end)
-        len = (size_t)(end - off);
-    if (off >= reader->file_off && off + len <= reader->file_off + reader->fill)
-        return 0;
-    return reader_fill(reader, off, err);
+    size_t low = 0;
+    size_t high = run->n_fences;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (run->fences[mid].hash <= last)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < run->n_fences ? run->fences[low].off : run->len;
 }
 
 /* Runs have checksums or never left this process, but what wrote them may be at fault. */
@@ -190,29 +222,28 @@ static int bad_record(uint64_t off, struct err *err)
 
 static int next_in_file(struct run_reader *reader, struct err *err)
 {
-    uint64_t end = reader->run->off + reader->run->len;
-    if (reader->next >= end)
-        return 0;
+    struct run_buffer *buffer = &reader->buffer;
     uint64_t off = reader->next;
-    int ret = reader_need(reader, off, RECORD_SHORT_MAX, err);
+    if (off >= reader->end)
+        return 0;
+    int ret = run_buffer_need(buffer, off, RECORD_SHORT_MAX, err);
     if (ret)
         return ret;
     struct record_head head;
-    if (end - off < sizeof head)
+    if (reader->end - off < sizeof head)
         return bad_record(off, err);
-    memcpy(&head, reader->buffer + (off - reader->file_off), sizeof head);
+    memcpy(&head, buffer->data + (off - buffer->off), sizeof head);
     size_t len = record_len(&head);
-    if (len > end - off || head.value_len > VALUE_LEN_MAX)
+    if (len > reader->end - off || head.value_len > VALUE_LEN_MAX)
         return bad_record(off, err);
-    /* With the record's start at the front, the buffer may still be too short: then the value waits until it is asked for. */
-    uint64_t room = reader->cap - (off & (reader->run->file->align - 1));
-    reader->is_whole = len <= room;
+    /* The buffer may be too short for it: then the value waits until it is asked for. */
+    reader->is_whole = len <= buffer->whole_max || run_buffer_has(buffer, off, len);
     if (reader->is_whole) {
-        ret = reader_need(reader, off, len, err);
+        ret = run_buffer_need(buffer, off, len, err);
         if (ret)
             return ret;
     }
-    reader->record = reader->buffer + (off - reader->file_off);
+    reader->record = buffer->data + (off - buffer->off);
     reader->record_off = off;
     reader->next = off + len;
     return 1;
@@ -242,16 +273,16 @@ int run_reader_next(struct run_reader *reader, struct err *err)
 }
 
 int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
-                    uint64_t first, uint64_t last, uint8_t *buffer, size_t cap, struct err *err)
+                    uint64_t first, uint64_t last, struct run_memory memory, struct err *err)
 {
     *reader = (struct run_reader){.run = run, .hash_seed = hash_seed, .last = last};
     if (run->arena) {
         reader->slot = slot_find(run->arena, first);
         return 0;
     }
-    reader->buffer = buffer;
-    reader->cap = cap;
     reader->next = run->off + fence_find(run, first);
+    reader->end = run->off + fence_end(run, last);
+    run_buffer_init(&reader->buffer, run->file, align_up(reader->end, run->file->align), memory);
     /* The fence stands before the first record wanted: read over those between. */
     for (;;) {
         int got = next_in_file(reader, err);

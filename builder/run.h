@@ -6,7 +6,7 @@
  * holds in order of key too, for ranges of whole shards of that order: no other range is asked for then.
  *
  * Threads: a writer or reader belongs to one thread; a finished run is immutable.
- * Memory: a writer holds RUN_WRITE_LEN bytes, a reader nothing, a spilled run 16 bytes a fence.
+ * Memory: a writer holds RUN_WRITER_MEMORY bytes, a reader nothing, a spilled run 16 bytes a fence.
  * Errors: of the file; -ENOMEM.
  */
 #ifndef FKV_BUILDER_RUN_H
@@ -14,11 +14,13 @@
 
 #include "base/buf.h"
 #include "builder/arena.h"
+#include "builder/run_buffer.h"
 #include "builder/run_file.h"
 
 enum {
     RUN_FENCE_LEN = 256 << 10,
     RUN_WRITE_LEN = 1 << 20,
+    RUN_WRITER_MEMORY = 2 * RUN_WRITE_LEN,
 };
 
 struct run_fence {
@@ -43,13 +45,18 @@ static inline size_t run_read_min(const struct run *run)
     return run->arena ? 0 : 2 * (size_t)run->file->align;
 }
 
-/* Appends one run to a file. */
+/* Appends one run to a file, behind the back of who adds to it: one buffer is filled while a helper writes the other. */
 struct run_writer {
     struct run_file *file;
-    uint8_t *buffer;
+    uint8_t *buffer; /* the one being filled */
     size_t fill;
-    uint64_t off; /* where the run starts in the file */
-    uint64_t len; /* bytes added */
+    uint8_t *behind; /* the other */
+    size_t behind_len;
+    struct helper *helper;
+    struct helper_job job;
+    bool is_behind; /* behind[0, behind_len) is being written */
+    uint64_t off;   /* where the run starts in the file */
+    uint64_t len;   /* bytes added */
     struct buf fences;
 };
 int run_writer_init(struct run_writer *writer, struct run_file *file, struct err *err);
@@ -70,21 +77,19 @@ struct run_reader {
     uint64_t hash_seed;
     uint64_t last;
     size_t slot; /* in memory: the next one */
-    uint8_t *buffer;
-    size_t cap;
-    uint64_t file_off; /* of buffer[0], in the file */
-    size_t fill;
+    struct run_buffer buffer;
     uint64_t next; /* offset of the next record, in the file */
+    uint64_t end;  /* of those that may be wanted */
     /* The record that run_reader_next() moved to. */
     const uint8_t *record; /* head and key, in memory */
     bool is_whole;         /* the value follows them */
     uint64_t record_off;   /* in the file */
     struct run_entry view;
 };
-/* buffer[0, cap) is the caller's, aligned to run->file->align, cap a multiple of it and at least run_read_min(); a run in memory needs
- * none. */
+/* memory is the caller's, at least run_read_min() of it; a run in memory needs none. A reader does not move, and its memory goes after
+ * the helper. */
 int run_reader_open(struct run_reader *reader, const struct run *run, uint64_t hash_seed,
-                    uint64_t first, uint64_t last, uint8_t *buffer, size_t cap, struct err *err);
+                    uint64_t first, uint64_t last, struct run_memory memory, struct err *err);
 /* 1 with a record, 0 at the end. The record lives until the next call. */
 int run_reader_next(struct run_reader *reader, struct err *err);
 /* Completes reader->view.entry.value of a record that is longer than the buffer; big keeps it. */

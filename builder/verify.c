@@ -6,6 +6,7 @@
 #include "builder/value_room.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 struct verify {
@@ -16,7 +17,22 @@ struct verify {
     struct build_figures **waiting; /* a place a part */
     uint32_t n_added;
     struct build_figures sum;
+    /* Memory that no task uses just now, kept for the next one. */
+    struct part_memory *spare;
+    uint32_t n_spare;
 };
+
+static struct part_memory memory_take(struct verify *verify)
+{
+    scope_lock(&verify->lock);
+    return verify->n_spare ? verify->spare[--verify->n_spare] : (struct part_memory){0};
+}
+
+static void memory_give(struct verify *verify, struct part_memory memory)
+{
+    scope_lock(&verify->lock);
+    verify->spare[verify->n_spare++] = memory;
+}
 
 /* Values of one length, none of them a vector, tell nothing that the part's footer does not. */
 static bool is_told_by_footer(const struct schema *schema)
@@ -90,20 +106,27 @@ int verify_part(const struct any_part *part, const struct part_desc *desc,
     return ret ? err_wrap(err, ret, "level %u, shard %u", desc->level, desc->shard) : 0;
 }
 
+static int verify_with(const struct verify_params *params, uint32_t number, struct meter *meter,
+                       struct part_memory *memory, struct build_figures *figures, struct err *err)
+{
+    const struct part_desc *desc = &params->parts[number];
+    int ret = meter_check(meter, err);
+    if (!ret)
+        ret = part_memory_load(memory, params->store, params->dir, desc, params->heap_max,
+                               params->scratch_dir, err);
+    if (!ret)
+        ret = verify_part(memory->part, desc, params->schema, figures,
+                          params->contents ? &params->contents[number] : NULL, err);
+    meter_add(meter, desc->len);
+    return ret;
+}
+
 int verify_one(const struct verify_params *params, uint32_t number, struct meter *meter,
                struct build_figures *figures, struct err *err)
 {
-    const struct part_desc *desc = &params->parts[number];
     struct part_memory memory = {0};
-    int ret = meter_check(meter, err);
-    if (!ret)
-        ret = part_memory_load(&memory, params->store, params->dir, desc, params->heap_max,
-                               params->scratch_dir, err);
-    if (!ret)
-        ret = verify_part(memory.part, desc, params->schema, figures,
-                          params->contents ? &params->contents[number] : NULL, err);
+    int ret = verify_with(params, number, meter, &memory, figures, err);
     part_memory_release(&memory);
-    meter_add(meter, desc->len);
     return ret;
 }
 
@@ -126,7 +149,9 @@ static int verify_main(void *context, uint32_t number, struct err *err)
     scope_free struct build_figures *figures = calloc(1, sizeof *figures);
     if (!figures)
         return err_sys(err, -ENOMEM, "reading back");
-    int ret = verify_one(verify->params, number, verify->meter, figures, err);
+    struct part_memory memory = memory_take(verify);
+    int ret = verify_with(verify->params, number, verify->meter, &memory, figures, err);
+    memory_give(verify, memory);
     if (!ret)
         figures_take(verify, number, scope_take(figures));
     return ret;
@@ -144,13 +169,18 @@ int verify_run(struct engine *engine, const struct verify_params *params, struct
     struct verify verify = {.params = params, .meter = meter, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct engine_work work = {.n_tasks = params->n_parts,
                                .n_at_once = params->n_at_once,
+                               .waits = true,
                                .task = verify_main,
                                .tick = verify_tick,
                                .context = &verify};
     uint64_t len = 0;
     verify.waiting = calloc(params->n_parts + 1, sizeof *verify.waiting);
-    if (!verify.waiting)
+    verify.spare = calloc(params->n_parts + 1, sizeof *verify.spare);
+    if (!verify.waiting || !verify.spare) {
+        free(verify.waiting);
+        free(verify.spare);
         return err_sys(err, -ENOMEM, "reading back");
+    }
     verify.sum.has_vectors = params->schema->elem != ELEM_NONE;
     for (uint32_t i = 0; i < params->n_parts; i++)
         len += params->parts[i].len;
@@ -161,5 +191,8 @@ int verify_run(struct engine *engine, const struct verify_params *params, struct
     for (uint32_t i = 0; i < params->n_parts; i++)
         free(verify.waiting[i]);
     free(verify.waiting);
+    while (verify.n_spare)
+        part_memory_release(&verify.spare[--verify.n_spare]);
+    free(verify.spare);
     return ret;
 }

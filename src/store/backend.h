@@ -25,6 +25,8 @@ struct backend_ops {
                   struct err *err);
     int (*read)(struct backend_file *file, uint64_t off, void *data, size_t len, size_t *n_read,
                 struct err *err);
+    /* Reads go around the page cache from now on, those that are aligned to STORE_DIRECT_ALIGN; NULL: there is none. */
+    void (*read_direct)(struct backend_file *file);
     int (*append)(struct backend_file *file, const void *data, size_t len, struct err *err);
     /* Makes appended data durable. */
     int (*sync)(struct backend_file *file, struct err *err);

@@ -259,6 +259,7 @@ static const struct backend_ops dir_ops = {
     .open = dir_open,
     .create = dir_create,
     .read = dir_file_read,
+    .read_direct = dir_file_read_direct,
     .append = dir_file_append,
     .sync = dir_file_sync,
     .close_file = dir_file_close,

@@ -16,6 +16,7 @@ void dir_file_close(struct backend_file *file);
 uint64_t dir_file_len(const struct backend_file *file);
 int dir_file_read(struct backend_file *file, uint64_t off, void *data, size_t len, size_t *n_read,
                   struct err *err);
+void dir_file_read_direct(struct backend_file *file);
 int dir_file_append(struct backend_file *file, const void *data, size_t len, struct err *err);
 int dir_file_sync(struct backend_file *file, struct err *err);
 

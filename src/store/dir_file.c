@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 
 struct backend_file {
     int fd;
+    atomic_bool is_direct; /* O_DIRECT is on, for reading */
     uint64_t len;
     struct write_behind *writer; /* made by the first append */
 };
@@ -38,13 +40,32 @@ uint64_t dir_file_len(const struct backend_file *file)
     return file->len;
 }
 
+void dir_file_read_direct(struct backend_file *file)
+{
+    int flags = fcntl(file->fd, F_GETFL);
+    file->is_direct = flags >= 0 && fcntl(file->fd, F_SETFL, flags | O_DIRECT) == 0;
+}
+
+/* What direct I/O refuses, be it for its alignment or by the file system, is read through the page cache: slower, not wrong. */
+static int read_buffered(struct backend_file *file)
+{
+    int flags = fcntl(file->fd, F_GETFL);
+    if (flags < 0 || fcntl(file->fd, F_SETFL, flags & ~O_DIRECT))
+        return -errno;
+    file->is_direct = false;
+    return 0;
+}
+
 int dir_file_read(struct backend_file *file, uint64_t off, void *data, size_t len, size_t *n_read,
                   struct err *err)
 {
     size_t done = 0;
     while (done < len) {
+        bool is_direct = file->is_direct;
         ssize_t n = pread(file->fd, (uint8_t *)data + done, len - done, (off_t)(off + done));
         if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EINVAL && is_direct && read_buffered(file) == 0)
             continue;
         if (n < 0)
             return err_sys(err, -errno, "reading at %llu", (unsigned long long)(off + done));

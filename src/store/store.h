@@ -66,9 +66,13 @@ int store_get(struct store *store, const char *path, size_t max, struct buf *out
  * Reading a large blob by offset. read returns the bytes read through *n_read, short only at the end. A long read goes
  * over the network as several requests in flight at once; threads that want more in flight open a reader each.
  */
+enum { STORE_DIRECT_ALIGN = 4096 };
 struct store_reader;
 int store_reader_open(struct store *store, const char *path, struct store_reader **out,
                       struct err *err);
+/* For what is read once and in order: reads that are aligned to STORE_DIRECT_ALIGN (offset, length and memory) go around the page
+ * cache from now on, where there is one. */
+void store_reader_direct(struct store_reader *reader);
 uint64_t store_reader_len(const struct store_reader *reader);
 int store_reader_read(struct store_reader *reader, uint64_t off, void *data, size_t len,
                       size_t *n_read, struct err *err);

@@ -74,6 +74,13 @@ int store_reader_open(struct store *store, const char *path, struct store_reader
     return 0;
 }
 
+void store_reader_direct(struct store_reader *reader)
+{
+    const struct backend_ops *ops = reader->store->backend->ops;
+    if (ops->read_direct)
+        ops->read_direct(reader->file);
+}
+
 uint64_t store_reader_len(const struct store_reader *reader)
 {
     return reader->store->backend->ops->len(reader->file);

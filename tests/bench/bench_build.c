@@ -230,11 +230,13 @@ static void build(const char *kind, const char *path, const char *url, const cha
     BENCH_MUST(store_remove_tree(store, "tables/bench", NULL) == 0);
     store_close(store);
     printf("{\"rows\": %llu, \"keys\": %llu, \"input_bytes\": %llu, \"part_bytes\": %llu, "
-           "\"shards\": %u, \"anon_max\": %llu, \"disk_read\": %llu, \"disk_written\": %llu, ",
+           "\"shards\": %u, \"anon_max\": %llu, \"rss_max\": %llu, \"disk_read\": %llu, "
+           "\"disk_written\": %llu, ",
            (unsigned long long)result.rows, (unsigned long long)result.n_keys,
            (unsigned long long)result.input_bytes, (unsigned long long)result.len, result.n_shards,
-           (unsigned long long)watch.anon_max, (unsigned long long)n_read,
-           (unsigned long long)n_written);
+           (unsigned long long)watch.anon_max,
+           (unsigned long long)proc_number("/proc/self/status", "VmHWM:") << 10,
+           (unsigned long long)n_read, (unsigned long long)n_written);
     printf("\"seconds\": [%.6f, %.6f, %.6f, %.6f], \"cpu\": [%.6f, %.6f, %.6f, %.6f]}\n",
            result.seconds[0], result.seconds[1], result.seconds[2], result.seconds[3],
            watch.cpu[1] - watch.cpu[0], watch.cpu[2] - watch.cpu[1], watch.cpu[3] - watch.cpu[2],

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 
 import bench
+import build_scale
 
 STAGES = ("map", "reduce", "seal", "verify")
 TABLES = (("u64", "u64 keys, 64 bytes each"), ("words", "bytes keys, 100 floats as f16"))
@@ -86,6 +87,8 @@ def build(quick):
                     report.at_most(f"{kind}: memory of a build allowed {memory} MiB, in MiB",
                                    max(m["anon_max"] for m in made) / MIB, memory)
             os.remove(data)
+        build_scale.time_of(report, place, quick)
+        build_scale.memory_of(report, place, quick)
     report.table("Parsing alone, from the page cache, by CPU time", ["", "MB/s", "M rows/s"], parse_rows)
     report.table(f"Whole builds, {threads} threads, cold input, every key verified",
                  ["", "", "M keys/s", "MB/s of input", "peak MiB", "% of disk"], build_rows)

@@ -7,7 +7,7 @@
 #
 #   lookup    lookups in process, through the mount, and beside RocksDB, LMDB and Redis     12 minutes, 16 GiB
 #   switch    readers at full load while versions are published and switched                2 minutes
-#   build     building tables: keys/s, MB/s, share of the disk                              5 minutes
+#   build     building tables: stages, beside the disk and RocksDB's SstFileWriter, memory   25 minutes, 30 GiB of disk
 #   fetch     fetching a version from an NFS server, beside nfs-cp                          5 minutes
 #   fleet     eight daemons on an NFS server: switches, rollbacks, polls, lookups           7 minutes
 #   ssd       tables on disk: reads beside fio and RocksDB, skew, latency, memory           10 minutes, 16 GiB of disk
