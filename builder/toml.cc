@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parser builds a tree and takes it down again by recursion, and bounds only how deep lists and inline tables nest; a key of
- * half a million dots would end the program's stack. So depth_check() looks through the text first. It knows just enough of
- * TOML to tell what stands within strings and comments, and where it is wrong the text is no TOML and the parser stops there.
+ * The parser is good but not made for any bytes, so text_check looks through the text first, for what it cannot take:
+ *
+ *   - It builds a tree and takes it down again by recursion, and bounds only how deep lists and inline tables nest; a key of half a
+ *     million dots would end the program's stack.
+ *   - Where it asks whether a character is white space, version 3.3 has no defined answer for some beyond ASCII. It asks outside of
+ *     strings, where TOML has ASCII only, and in strings behind a backslash and the white space that this may join lines over.
+ *
+ * text_check knows just enough of TOML to tell what stands within strings and comments, and where it is wrong the text is no
+ * TOML and the parser stops there.
  */
 extern "C" {
 #include "builder/toml.h"
@@ -18,9 +24,11 @@ extern "C" {
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <new>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace
 {
@@ -31,17 +39,19 @@ struct refusal {
     std::string text;
 };
 
-/* ---- how deep it nests, before it is parsed ---- */
+/* ---- before it is parsed ---- */
 
-class depth_check
+class text_check
 {
   public:
-    explicit depth_check(std::string_view text) : text_(text)
+    explicit text_check(std::string_view text) : text_(text)
     {
     }
 
     void run()
     {
+        if (at("\xEF\xBB\xBF")) /* a byte order mark */
+            pos_ += 3;
         while (pos_ < text_.size())
             step();
     }
@@ -54,12 +64,22 @@ class depth_check
     size_t dots_ = 0;     /* of the key being read */
     size_t brackets_ = 0; /* open */
 
-    [[noreturn]] void refuse() const
+    [[noreturn]] void refuse(std::string text) const
     {
         const toml::source_position at = {static_cast<toml::source_index>(line_),
                                           static_cast<toml::source_index>(pos_ - line_begin_ + 1)};
-        throw refusal{at, "expected at most " + std::to_string(int{TOML_DEPTH_MAX}) +
-                              " levels of tables and lists, found more"};
+        throw refusal{at, std::move(text)};
+    }
+
+    [[noreturn]] void refuse_depth() const
+    {
+        refuse("expected at most " + std::to_string(int{TOML_DEPTH_MAX}) +
+               " levels of tables and lists, found more");
+    }
+
+    bool is_ascii() const
+    {
+        return pos_ >= text_.size() || static_cast<unsigned char>(text_[pos_]) < 0x80;
     }
 
     bool at(std::string_view word) const
@@ -91,13 +111,13 @@ class depth_check
             return;
         case '.':
             if (++dots_ >= TOML_DEPTH_MAX)
-                refuse();
+                refuse_depth();
             break;
         case '[':
         case '{':
             dots_ = 0;
             if (++brackets_ > TOML_DEPTH_MAX)
-                refuse();
+                refuse_depth();
             break;
         case ']':
         case '}':
@@ -109,6 +129,10 @@ class depth_check
             dots_ = 0;
             break;
         default:
+            if (!is_ascii())
+                refuse(
+                    "expected letters of ASCII outside of texts and comments, found another; put "
+                    "it in quotes");
             break;
         }
         pos_++;
@@ -132,14 +156,32 @@ class depth_check
         }
     }
 
+    /* Behind a backslash: a letter, or the white space that it joins lines over. */
+    void skip_escape()
+    {
+        const size_t letter = ++pos_;
+        while (pos_ < text_.size() && std::strchr(" \t\r\n\v\f", text_[pos_]) && text_[pos_]) {
+            if (text_[pos_] == '\n')
+                end_line();
+            else
+                pos_++;
+        }
+        if (!is_ascii())
+            refuse(
+                "expected a letter of ASCII behind a backslash or the lines that it joins, found "
+                "another; write it as \\uXXXX");
+        if (pos_ == letter && pos_ < text_.size())
+            pos_++;
+    }
+
     /* Up to two quotes may stand right before the three that end it. */
     void skip_lines(char quote, std::string_view three)
     {
         pos_ += 3;
         while (pos_ < text_.size() && !at(three)) {
-            if (quote == '"' && text_[pos_] == '\\' && !at("\\\n"))
-                pos_++;
-            if (pos_ < text_.size() && text_[pos_] == '\n')
+            if (quote == '"' && text_[pos_] == '\\')
+                skip_escape();
+            else if (text_[pos_] == '\n')
                 end_line();
             else
                 pos_++;
@@ -288,7 +330,7 @@ class json_writer
 
 void convert(std::string_view text, struct buf *json)
 {
-    depth_check(text).run();
+    text_check(text).run();
     const toml::table table = toml::parse(text);
     json_writer(json).table(table, nullptr);
     if (buf_add(json, "\n", 1))
