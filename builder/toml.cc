@@ -16,9 +16,6 @@ extern "C" {
 #include "base/err.h"
 }
 
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
@@ -26,9 +23,20 @@ extern "C" {
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
+
+/* Some texts that are no TOML the parser meets with an assertion. Those throw, and are always compiled in. */
+[[noreturn]] static void rule_broken(const char *rule)
+{
+    throw std::logic_error(rule);
+}
+#undef NDEBUG
+#define TOML_ASSERT(rule) static_cast<void>((rule) || (rule_broken(#rule), false))
+#define TOML_HEADER_ONLY  1
+#include <toml++/toml.h>
 
 namespace
 {
@@ -365,7 +373,8 @@ extern "C" int toml_to_json(const char *text, size_t len, const char *name, stru
     } catch (const std::bad_alloc &) {
         ret = err_sys(err, -ENOMEM, "%s: reading TOML", name);
     } catch (const std::exception &why) {
-        ret = err_set(err, -EBADMSG, "%s: %s", name, why.what());
+        ret = err_set(err, -EBADMSG, "%s: expected TOML, found what breaks the rule '%s'", name,
+                      why.what());
     } catch (...) {
         ret = err_set(err, -EBADMSG, "%s: expected TOML, found what cannot be read", name);
     }

@@ -92,6 +92,7 @@ static void toml__faults_have_a_line_and_a_column(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuses(cases[i].toml, strlen(cases[i].toml), cases[i].says);
+    refuses("[ =", 3, "job.toml: expected TOML, found what breaks the rule");
     refuses("a = \"x\0y\"", 9, "job.toml: line 1, column ");
 }
 
