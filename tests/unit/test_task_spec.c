@@ -295,6 +295,9 @@ static void task_spec__rows_without_a_value_delete_in_a_delta_only(void **state)
     decode_well("{}", &document);
     assert_false(document.spec.job.tombstones_file_mode);
     task_document_release(&document);
+    decode_well("{\"diff_base\": true}", &document);
+    assert_true(document.spec.job.is_delta && !document.spec.job.tombstones_file_mode);
+    task_document_release(&document);
 }
 
 static void task_spec__a_query_is_the_only_input(void **state)
