@@ -409,6 +409,7 @@ int task_spec_decode_json(json_t *json, const char *name, struct task_document *
         task_document_release(&document);
         return ret;
     }
+    spec->job.is_delta |= spec->job.diff_base;
     /* A table compared as a whole has no rows that delete: its keys are all there are. */
     spec->job.tombstones_file_mode = spec->job.is_delta && !spec->job.diff_base;
     *out = document;

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The parser builds a tree and takes it down again by recursion, and bounds only how deep lists and inline tables nest; a key of
- * half a million dots would end the program's stack. So depth_check() looks through the text first. It knows just enough of
- * TOML to tell what stands within strings and comments, and where it is wrong the text is no TOML and the parser stops there.
- */
+/* What the parser gets, and what it gives, goes through toml_text.h, which says why. */
 extern "C" {
 #include "builder/toml.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "builder/toml_text.h"
 }
-
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -19,8 +13,19 @@ extern "C" {
 #include <cmath>
 #include <cstdio>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+
+/* Some texts that are no TOML the parser meets with an assertion. Those throw, and are always compiled in. */
+[[noreturn]] static void rule_broken(const char *rule)
+{
+    throw std::logic_error(rule);
+}
+#undef NDEBUG
+#define TOML_ASSERT(rule) static_cast<void>((rule) || (rule_broken(#rule), false))
+#define TOML_HEADER_ONLY  1
+#include <toml++/toml.h>
 
 namespace
 {
@@ -29,125 +34,6 @@ namespace
 struct refusal {
     toml::source_position at;
     std::string text;
-};
-
-/* ---- how deep it nests, before it is parsed ---- */
-
-class depth_check
-{
-  public:
-    explicit depth_check(std::string_view text) : text_(text)
-    {
-    }
-
-    void run()
-    {
-        while (pos_ < text_.size())
-            step();
-    }
-
-  private:
-    std::string_view text_;
-    size_t pos_ = 0;
-    size_t line_ = 1;
-    size_t line_begin_ = 0;
-    size_t dots_ = 0;     /* of the key being read */
-    size_t brackets_ = 0; /* open */
-
-    [[noreturn]] void refuse() const
-    {
-        const toml::source_position at = {static_cast<toml::source_index>(line_),
-                                          static_cast<toml::source_index>(pos_ - line_begin_ + 1)};
-        throw refusal{at, "expected at most " + std::to_string(int{TOML_DEPTH_MAX}) +
-                              " levels of tables and lists, found more"};
-    }
-
-    bool at(std::string_view word) const
-    {
-        return text_.substr(pos_, word.size()) == word;
-    }
-
-    void end_line()
-    {
-        pos_++;
-        line_++;
-        line_begin_ = pos_;
-    }
-
-    void step()
-    {
-        switch (text_[pos_]) {
-        case '"':
-        case '\'':
-            skip_string();
-            return;
-        case '#':
-            /* The parser refuses the other three, and must not come as far as what follows them. */
-            pos_ = std::min(text_.find_first_of("\n\v\f\r", pos_), text_.size());
-            return;
-        case '\n':
-            dots_ = 0;
-            end_line();
-            return;
-        case '.':
-            if (++dots_ >= TOML_DEPTH_MAX)
-                refuse();
-            break;
-        case '[':
-        case '{':
-            dots_ = 0;
-            if (++brackets_ > TOML_DEPTH_MAX)
-                refuse();
-            break;
-        case ']':
-        case '}':
-            brackets_ -= brackets_ > 0;
-            dots_ = 0;
-            break;
-        case '=':
-        case ',':
-            dots_ = 0;
-            break;
-        default:
-            break;
-        }
-        pos_++;
-    }
-
-    void skip_string()
-    {
-        const char quote = text_[pos_];
-        const std::string three(3, quote);
-        if (at(three)) {
-            skip_lines(quote, three);
-            return;
-        }
-        /* A line end within it is an error, which the parser finds. */
-        for (pos_++; pos_ < text_.size() && text_[pos_] != '\n'; pos_++) {
-            if (text_[pos_] == quote) {
-                pos_++;
-                return;
-            }
-            pos_ += quote == '"' && text_[pos_] == '\\' && !at("\\\n");
-        }
-    }
-
-    /* Up to two quotes may stand right before the three that end it. */
-    void skip_lines(char quote, std::string_view three)
-    {
-        pos_ += 3;
-        while (pos_ < text_.size() && !at(three)) {
-            if (quote == '"' && text_[pos_] == '\\' && !at("\\\n"))
-                pos_++;
-            if (pos_ < text_.size() && text_[pos_] == '\n')
-                end_line();
-            else
-                pos_++;
-        }
-        pos_ = std::min(pos_ + 3, text_.size());
-        for (int i = 0; i < 2 && pos_ < text_.size() && text_[pos_] == quote; i++)
-            pos_++;
-    }
 };
 
 /* ---- the tree as JSON ---- */
@@ -286,21 +172,62 @@ class json_writer
     }
 };
 
-void convert(std::string_view text, struct buf *json)
+/* Memory that goes when an exception passes, too. */
+struct text {
+    struct buf buf = {};
+
+    text() = default;
+    text(const text &) = delete;
+    text &operator=(const text &) = delete;
+    ~text()
+    {
+        buf_release(&buf);
+    }
+
+    std::string_view view() const
+    {
+        return {reinterpret_cast<const char *>(buf.data), buf.len};
+    }
+};
+
+void parse(std::string_view prepared, struct buf *json)
 {
-    depth_check(text).run();
-    const toml::table table = toml::parse(text);
+    const toml::table table = toml::parse(prepared);
     json_writer(json).table(table, nullptr);
     if (buf_add(json, "\n", 1))
         throw std::bad_alloc();
 }
 
-int refused(const char *name, const toml::source_position &at, std::string_view text,
+int refused(const char *name, const toml::source_position &at, std::string_view why,
             struct err *err)
 {
+    text words;
+    int ret = toml_text_restore(why.data(), std::min(why.size(), size_t{400}), &words.buf);
+    if (ret)
+        return err_sys(err, ret, "%s: reading TOML", name);
     return err_set(err, -EBADMSG, "%s: line %u, column %u: %.*s", name,
                    static_cast<unsigned>(at.line), static_cast<unsigned>(at.column),
-                   static_cast<int>(std::min(text.size(), size_t{400})), text.data());
+                   static_cast<int>(words.buf.len), words.view().data());
+}
+
+/* All that can be thrown ends here. */
+int convert(std::string_view prepared, const char *name, struct buf *json, struct err *err)
+{
+    try {
+        parse(prepared, json);
+        return 0;
+    } catch (const refusal &why) {
+        return refused(name, why.at, why.text, err);
+    } catch (const toml::parse_error &why) {
+        return refused(name, why.source().begin, why.description(), err);
+    } catch (const std::bad_alloc &) {
+        return err_sys(err, -ENOMEM, "%s: reading TOML", name);
+    } catch (const std::exception &why) {
+        return err_set(err, -EBADMSG, "%s: expected TOML, found what breaks the rule '%s'", name,
+                       why.what());
+    } catch (...) {
+        return err_set(err, -EBADMSG, "%s: expected TOML, found what cannot be read", name);
+    }
 }
 
 } // namespace
@@ -308,25 +235,20 @@ int refused(const char *name, const toml::source_position &at, std::string_view 
 extern "C" int toml_to_json(const char *text, size_t len, const char *name, struct buf *json,
                             struct err *err)
 {
+    struct text prepared;
+    struct text raised;
     const size_t before = json->len;
-    int ret = 0;
     if (len > TOML_LEN_MAX)
         return err_set(err, -EBADMSG, "%s: expected at most %d bytes, found %zu", name,
                        int{TOML_LEN_MAX}, len);
-    try {
-        convert(std::string_view(text, len), json);
-        return 0;
-    } catch (const refusal &why) {
-        ret = refused(name, why.at, why.text, err);
-    } catch (const toml::parse_error &why) {
-        ret = refused(name, why.source().begin, why.description(), err);
-    } catch (const std::bad_alloc &) {
-        ret = err_sys(err, -ENOMEM, "%s: reading TOML", name);
-    } catch (const std::exception &why) {
-        ret = err_set(err, -EBADMSG, "%s: %s", name, why.what());
-    } catch (...) {
-        ret = err_set(err, -EBADMSG, "%s: expected TOML, found what cannot be read", name);
+    int ret = toml_text_prepare(text, len, name, &prepared.buf, err);
+    if (!ret)
+        ret = convert(prepared.view(), name, &raised.buf, err);
+    if (ret)
+        return ret;
+    if (toml_text_restore(raised.view().data(), raised.buf.len, json)) {
+        json->len = before;
+        return err_sys(err, -ENOMEM, "%s: reading TOML", name);
     }
-    json->len = before;
-    return ret;
+    return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "builder/spelling.h"
 #include "builder/task_spec_json.h"
+#include "failing_malloc.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -294,6 +295,9 @@ static void task_spec__rows_without_a_value_delete_in_a_delta_only(void **state)
     decode_well("{}", &document);
     assert_false(document.spec.job.tombstones_file_mode);
     task_document_release(&document);
+    decode_well("{\"diff_base\": true}", &document);
+    assert_true(document.spec.job.is_delta && !document.spec.job.tombstones_file_mode);
+    task_document_release(&document);
 }
 
 static void task_spec__a_query_is_the_only_input(void **state)
@@ -513,6 +517,29 @@ static void task_spec__many_inputs_fit(void **state)
     buf_release(&text);
 }
 
+/* Whichever allocation fails once the document is parsed: an error, and nothing kept. */
+static void task_spec__survives_want_of_memory(void **state)
+{
+    bool failed = true;
+    for (unsigned nth = 1; failed; nth++) {
+        struct task_document document = {0};
+        struct buf text = {0};
+        struct err err = {0};
+        json_t *json = NULL;
+        assert_int_equal(json_parse(whole, sizeof whole - 1, "job.toml", &json, NULL), 0);
+        failing_malloc_arm(nth);
+        int decoded = task_spec_decode_json(json, "job.toml", &document, &err);
+        int encoded = decoded ? 0 : task_spec_encode(&document.spec, &text, &err);
+        failed = failing_malloc_disarm();
+        task_document_release(&document);
+        int ret = decoded ? decoded : encoded;
+        if (ret != (failed ? -ENOMEM : 0) || err.code != ret)
+            fail_msg("allocation %u: %d %d %s", nth, decoded, encoded, err.text);
+        assert_int_equal(text.len, ret ? 0 : sizeof whole - 1);
+        buf_release(&text);
+    }
+}
+
 static void spelling__counts_letters_that_differ(void **state)
 {
     assert_int_equal(spelling_distance("table", "table"), 0);
@@ -542,6 +569,7 @@ int main(void)
         cmocka_unit_test(task_spec__does_not_write_what_json_cannot_hold),
         cmocka_unit_test(task_spec__documents_have_a_size_bound),
         cmocka_unit_test(task_spec__many_inputs_fit),
+        cmocka_unit_test(task_spec__survives_want_of_memory),
         cmocka_unit_test(spelling__counts_letters_that_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

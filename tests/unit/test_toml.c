@@ -92,6 +92,7 @@ static void toml__faults_have_a_line_and_a_column(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuses(cases[i].toml, strlen(cases[i].toml), cases[i].says);
+    refuses("[ =", 3, "job.toml: expected TOML, found what breaks the rule");
     refuses("a = \"x\0y\"", 9, "job.toml: line 1, column ");
 }
 
@@ -112,6 +113,35 @@ static void toml__what_json_lacks_is_refused_by_name(void **state)
         {"a = -nan", "job.toml: line 1, column 5: a: expected a number, found nan"},
         {"a = \"x\\u0000\"",
          "job.toml: line 1, column 5: a: expected a text, found one with a NUL"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        refuses(cases[i].toml, strlen(cases[i].toml), cases[i].says);
+}
+
+/* Also where the parser has no defined answer to whether they are white space. */
+static void toml__letters_beyond_ascii_come_through(void **state)
+{
+    becomes("a = \"\"\"\nü\nˊ\"\"\" # ü ˊ", "{\"a\":\"ü\\u000aˊ\"}\n");
+    becomes("\"ü\" = 'ˊ'", "{\"ü\":\"ˊ\"}\n");
+    becomes("a = \"\"\"x\\\n  \\u00fc y\"\"\"", "{\"a\":\"xü y\"}\n");
+    becomes("a = \"\"\"x\\\n  ü\"\"\"", "{\"a\":\"xü\"}\n");
+    becomes("a = '\xC2\x80 ߿ ࠀ 中 \xEF\xBB\xBF \xEF\xBF\xBF 😀 \xF4\x8F\xBF\xBF'",
+            "{\"a\":\"\xC2\x80 ߿ ࠀ 中 \xEF\xBB\xBF \xEF\xBF\xBF 😀 \xF4\x8F\xBF\xBF\"}\n");
+    static const struct {
+        const char *toml;
+        const char *says;
+    } cases[] = {
+        {"a = 1\nü = 2", "job.toml: line 2, column 1: "},
+        {"[t.ˊ]", "job.toml: line 1, column 4: "},
+        {"a = 1ˊ", "job.toml: line 1, column 6: "},
+        {"a = 0x1f\"\"\"ձˊ\"\"\"", "job.toml: line 1, column "},
+        {"a = \"\"\"x\\ü\"\"\"", "job.toml: line 1, column "},
+        {"a = '\xED\xA0\x80'", "job.toml: line 1, column 6: expected UTF-8, found other bytes"},
+        {"\n'ü' = '\xFF'", "job.toml: line 2, column 8: expected UTF-8, found other bytes"},
+        {"a = '\xF3\xB0\x81\x81'", "job.toml: line 1, column 6: expected no letters of plane 15"},
+        {"a = \"\\U000f0041\"", "job.toml: line 1, column 6: expected no letters of plane 15"},
+        {"ü = 2026-01-02", "job.toml: line 1, column 1: "},
+        {"'ü' = 2026-01-02", "job.toml: line 1, column 7: ü: expected a text"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refuses(cases[i].toml, strlen(cases[i].toml), cases[i].says);
@@ -169,6 +199,7 @@ int main(void)
         cmocka_unit_test(toml__dots_and_brackets_in_text_do_not_nest),
         cmocka_unit_test(toml__faults_have_a_line_and_a_column),
         cmocka_unit_test(toml__what_json_lacks_is_refused_by_name),
+        cmocka_unit_test(toml__letters_beyond_ascii_come_through),
         cmocka_unit_test(toml__size_and_depth_are_bounded),
         cmocka_unit_test(toml__a_megabyte_is_read),
     };
