@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/task_release.h"
 
+#include "builder/checkpoint.h"
+#include "builder/checkpoint_policy.h"
 #include "builder/cli/release.h"
 #include "builder/sealed.h"
 #include "builder/task_seal.h"
@@ -8,6 +10,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 struct releasing {
     struct session *session;
@@ -16,14 +19,15 @@ struct releasing {
     struct task_work *work;
     struct release_options options;
     uint64_t version;
+    uint64_t checkpoint; /* the version that its chain was merged into; 0: none */
 };
 
-static uint64_t published_as(const struct releasing *r)
+static uint64_t published_as(const struct releasing *r, const char *task)
 {
     const struct job *job = &r->spec->job;
     const struct table_state *table =
         state_find_table(manifest_state(r->session->manifest), job->table);
-    return sealed_published_as(r->session->store, table, job->table, r->task->name);
+    return sealed_published_as(r->session->store, table, job->table, task);
 }
 
 /* Publishes, and activates when that is asked for. */
@@ -36,20 +40,16 @@ static int release_new(struct releasing *r, struct err *err)
     struct err why = {0};
     int ret = release_run(r->session, &item, 1, &r->options, true, &json, &why);
     /* Also when the nodes were not ready in time: the record is there. */
-    r->version = published_as(r);
+    r->version = published_as(r, r->task->name);
     if (ret && r->version)
         return err_set(err, ret, "published as version %" PRIu64 ": %s", r->version,
                        err_text(&why, ret));
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
-static int release_it(void *context, struct err *err)
+static int release_delta(struct releasing *r, struct err *err)
 {
-    struct releasing *r = context;
-    int ret = manifest_refresh(r->session->manifest, NULL, err);
-    if (ret)
-        return ret;
-    r->version = published_as(r);
+    r->version = published_as(r, r->task->name);
     if (!r->version)
         return release_new(r, err);
     task_work_say(r->work, "published already, as version %" PRIu64, r->version);
@@ -58,11 +58,105 @@ static int release_it(void *context, struct err *err)
     return release_activate(r->session, r->spec->job.table, r->version, &r->options, true, err);
 }
 
+/* ---- the chain ---- */
+
+/* The checkpoint's own build, named after the task so that a second try finds it. */
+static void checkpoint_name(const struct releasing *r, char out[TASK_NAME_MAX + 1])
+{
+    enum { SUFFIX_LEN = 11 };
+    snprintf(out, TASK_NAME_MAX + 1, "%.*s-checkpoint", TASK_NAME_MAX - SUFFIX_LEN, r->task->name);
+}
+
+static int is_due(const struct releasing *r, bool *out, struct err *err)
+{
+    const struct job *job = &r->spec->job;
+    const struct table_state *table =
+        state_find_table(manifest_state(r->session->manifest), job->table);
+    const struct version_entry *entry = table ? table_state_find(table, r->version) : NULL;
+    struct version_desc desc = {0};
+    char dir[LAYOUT_PATH_MAX];
+    *out = false;
+    /* Whoever published after us has the longer chain, and merges it when it is time. */
+    if (!entry || table_state_newest(table) != r->version)
+        return 0;
+    layout_version_dir(job->table, r->version, dir);
+    int ret = version_desc_read(r->session->store, dir, &entry->digest, &desc, err);
+    if (ret)
+        return ret;
+    *out = checkpoint_is_due(&desc, &r->spec->checkpoint);
+    version_desc_release(&desc);
+    return 0;
+}
+
+/* One that is sealed already, by a try that died, is as good. */
+static int checkpoint_build(struct releasing *r, const char *name, struct err *err)
+{
+    const struct job *job = &r->spec->job;
+    struct checkpoint_params params = {.table = job->table,
+                                       .version = r->version,
+                                       .memory = job->memory,
+                                       .n_threads = job->n_threads,
+                                       .scratch = job->scratch,
+                                       .task = name,
+                                       .author = job->author,
+                                       .compress_level = job->compress_level};
+    struct build_result result;
+    struct err why = {0};
+    int ret = checkpoint_run(r->session->store, manifest_state(r->session->manifest), &params,
+                             &r->work->hooks, &result, &why);
+    return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
+static int checkpoint_release(struct releasing *r, struct err *err)
+{
+    char name[TASK_NAME_MAX + 1];
+    scope_json json_t *json = NULL;
+    bool due = false;
+    checkpoint_name(r, name);
+    int ret = manifest_refresh(r->session->manifest, NULL, err);
+    r->checkpoint = ret ? 0 : published_as(r, name);
+    if (ret || r->checkpoint)
+        return ret;
+    ret = is_due(r, &due, err);
+    if (ret || !due)
+        return ret;
+    task_work_say(r->work, "merging the chain of version %" PRIu64, r->version);
+    ret = checkpoint_build(r, name, err);
+    if (ret)
+        return ret;
+    struct publish_item item = {.table = r->spec->job.table, .task = name, .is_read_back = true};
+    ret = release_run(r->session, &item, 1, &r->options, true, &json, err);
+    r->checkpoint = published_as(r, name);
+    return ret;
+}
+
+static int release_it(void *context, struct err *err)
+{
+    struct releasing *r = context;
+    struct err why = {0};
+    int ret = manifest_refresh(r->session->manifest, NULL, err);
+    if (!ret)
+        ret = release_delta(r, err);
+    if (ret)
+        return ret;
+    ret = checkpoint_release(r, &why);
+    if (ret == -ESTALE) {
+        task_work_say(r->work, "no checkpoint: %s", err_text(&why, ret));
+        return 0;
+    }
+    if (ret)
+        return err_set(err, ret,
+                       "published as version %" PRIu64 ", but its chain was not merged: %s",
+                       r->version, err_text(&why, ret));
+    return 0;
+}
+
 static int put_published(const struct releasing *r, struct err *err)
 {
     json_t *doc = task_work_stamp(r->work);
     if (doc && (json_put_u64(doc, "version", r->version) ||
-                json_put_bool(doc, "active", !r->options.no_activate))) {
+                json_put_bool(doc, "active", !r->options.no_activate) ||
+                (r->checkpoint && json_put_u64(doc, "checkpoint", r->checkpoint)))) {
         json_decref(doc);
         doc = NULL;
     }
@@ -99,6 +193,8 @@ int task_release(struct session *session, const struct task *task, const struct 
     if (!ret)
         task_work_say(&work, "published as version %" PRIu64 "%s", r.version,
                       r.options.no_activate ? "" : ", and active");
+    if (!ret && r.checkpoint)
+        task_work_say(&work, "its chain is merged as version %" PRIu64, r.checkpoint);
     ret = task_work_end(&work, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
