@@ -157,7 +157,6 @@ static int spec_complete(const struct task *task, const struct state *state, str
     struct job *job = &plan->document.spec.job;
     plan->spec = &plan->document.spec;
     job->task = task->name;
-    job->tombstones_file_mode = job->is_delta && !job->diff_base;
     ret = inherit_schema(task->store, state, job, err);
     if (!ret)
         ret = job_check(job, err);
@@ -364,7 +363,6 @@ static int plan_decode(const struct task *task, const json_t *json, struct task_
     struct job *job = &plan->document.spec.job;
     plan->spec = &plan->document.spec;
     job->task = task->name;
-    job->tombstones_file_mode = job->is_delta && !job->diff_base;
     if ((ret = job_check(job, err)) ||
         (ret = json_get_u64(at, "base", INT64_MAX, &plan->base, err)) ||
         (ret = json_get_string(at, "base_digest", DIGEST_HEX_LEN, &hex, err)) ||

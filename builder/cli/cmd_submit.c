@@ -182,7 +182,7 @@ static void spec_override(const struct args *args, struct task_spec *spec)
     }
     if (args->build.job.task)
         spec->job.task = args->build.job.task;
-    if (args->build.release.reason)
+    if (args->build.release.reason[0])
         spec->reason = args->build.release.reason;
 }
 

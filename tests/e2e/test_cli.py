@@ -219,7 +219,7 @@ def test_build_says_which_input_is_missing_or_damaged(store, work_dir):
     with open(path, "wb") as file:
         file.write(data[: len(data) // 2])
     fails(store, 5, "build", "t", path, *args, says="cut.tsv.gz")
-    fails(store, 2, "build", "t", work_dir + "/in.parquet", *args, says="in.parquet")
+    fails(store, 2, "build", "t", work_dir + "/in.orc", *args, says="in.orc")
 
 
 def test_a_life_of_a_table(ads):
