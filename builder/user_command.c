@@ -58,12 +58,13 @@ static void tail_text(struct tail *tail, char out[USER_COMMAND_LINE_MAX + 1])
     tail_end_line(tail);
     for (size_t i = 0; i < tail->last_len;) {
         size_t n = utf8_len(tail->last + i, tail->last_len - i);
-        unsigned char c = (unsigned char)tail->last[i];
-        if (n > 1) {
+        if (n == 0) {
+            out[len++] = '?';
+        } else if (utf8_is_control(tail->last + i, n)) {
+            out[len++] = ' ';
+        } else {
             memcpy(out + len, tail->last + i, n);
             len += n;
-        } else {
-            out[len++] = n == 0 ? '?' : c < 0x20 || c == 0x7F ? ' ' : (char)c;
         }
         i += n ? n : 1;
     }

@@ -34,6 +34,13 @@ static inline size_t utf8_len(const void *text, size_t left)
     return is_good ? len : 0;
 }
 
+/* A character that moves a terminal's cursor or worse: of one byte, or U+0080 to U+009F. */
+static inline bool utf8_is_control(const void *text, size_t len)
+{
+    const uint8_t *s = text;
+    return len == 1 ? s[0] < 0x20 || s[0] == 0x7F : len == 2 && s[0] == 0xC2 && s[1] < 0xA0;
+}
+
 static inline bool utf8_is_text(const void *text, size_t len)
 {
     const uint8_t *s = text;
