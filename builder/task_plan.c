@@ -218,6 +218,27 @@ static json_t *plan_encode(const struct task *task, const struct task_plan *plan
     return out;
 }
 
+/*
+ * Puts the plan; -EEXIST when somebody else planned as well. A reply that was lost leaves a plan on the store that is told to have failed:
+ * its directory must not go then. Where it cannot be found out, gc takes the directory by its age.
+ */
+static int plan_put(const struct task *task, const struct task_plan *plan, struct err *err)
+{
+    scope_json json_t *there = NULL;
+    const char *dir = NULL;
+    int ret = task_put_new(task, "plan.json", plan_encode(task, plan, err), err);
+    if (!ret)
+        return 0;
+    int got = task_get(task, "plan.json", &there, NULL);
+    if (!got && !json_get_string((struct json_at){there, "plan.json"}, "staging",
+                                 LAYOUT_PATH_MAX - 1, &dir, NULL) &&
+        strcmp(dir, plan->staging.dir) == 0)
+        return 0;
+    if (!got || got == -ENOENT)
+        staging_drop(&plan->staging, task->store);
+    return ret;
+}
+
 int task_plan_make(const struct task *task, const struct state *state, struct err *err)
 {
     struct task_plan plan = {0};
@@ -237,10 +258,7 @@ int task_plan_make(const struct task *task, const struct state *state, struct er
         task_plan_release(&plan);
         return ret;
     }
-    ret = task_put_new(task, "plan.json", plan_encode(task, &plan, &why), &why);
-    /* Somebody else planned as well, or the plan could not be put: then this directory is nobody's. */
-    if (ret)
-        staging_drop(&plan.staging, task->store);
+    ret = plan_put(task, &plan, &why);
     task_plan_release(&plan);
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

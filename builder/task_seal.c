@@ -163,6 +163,32 @@ static void result_fill(struct sealing *s)
 
 /* ---- sealing ---- */
 
+/* What workers left that died, or that write what is there already: the version would carry it. As far as that works. */
+static void drop_temporaries(const struct store_list *list, struct store *store, const char *dir)
+{
+    for (size_t i = 0; i < list->n_names; i++) {
+        char path[STORE_PATH_MAX];
+        if (store_is_temporary(list->names[i]) &&
+            snprintf(path, sizeof path, "%s/%s", dir, list->names[i]) < (int)sizeof path)
+            store_remove(store, path, NULL);
+    }
+}
+
+static int parts_tidy(struct store *store, const char *dir, struct err *err)
+{
+    char parts[STORE_PATH_MAX];
+    struct store_list list = {0};
+    snprintf(parts, sizeof parts, "%s/parts", dir);
+    int ret = store_list(store, parts, &list, err);
+    drop_temporaries(&list, store, parts);
+    store_list_release(&list);
+    if (!ret)
+        ret = layout_list(store, dir, &list, err);
+    drop_temporaries(&list, store, dir);
+    store_list_release(&list);
+    return ret;
+}
+
 /* Links, version.json, the rename. */
 static int seal_directory(struct sealing *s, struct err *err)
 {
@@ -172,7 +198,9 @@ static int seal_directory(struct sealing *s, struct err *err)
                                  .dir = staging->dir,
                                  .base_dir = s->base.dir,
                                  .base = s->base.is_there ? &s->base.desc : NULL};
-    int ret = seal_link(&params, &s->desc, err);
+    int ret = parts_tidy(store, staging->dir, err);
+    if (!ret)
+        ret = seal_link(&params, &s->desc, err);
     if (ret)
         return ret;
     if (s->base.is_there)
@@ -206,6 +234,19 @@ static int is_renamed(const struct sealing *s, struct err *err)
         s->task->name, staging->dir);
 }
 
+/* Of two that seal, one finds the directory gone under its hands. */
+static int seal_once(struct sealing *s, struct err *err)
+{
+    struct err why = {0};
+    int there = is_renamed(s, err);
+    if (there)
+        return there < 0 ? there : 0;
+    int ret = seal_directory(s, &why);
+    if (ret && is_renamed(s, NULL) == 1)
+        return 0;
+    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
 static int seal_all(struct sealing *s, struct err *err)
 {
     int ret = task_shape_open(s->task, s->plan, s->work, &s->shape, err);
@@ -216,11 +257,9 @@ static int seal_all(struct sealing *s, struct err *err)
     if (ret)
         return ret;
     result_fill(s);
-    int there = is_renamed(s, err);
-    if (there == 0)
-        there = seal_directory(s, err);
-    if (there < 0)
-        return there;
+    ret = seal_once(s, err);
+    if (ret)
+        return ret;
     struct err why = {0};
     ret = task_put_new(s->task, "sealed.json", result_encode(s->work, &s->result), &why);
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;

@@ -16,6 +16,7 @@
 #include "builder/task_shape.h"
 #include "builder/task_work.h"
 
+/* work is the worker, within task_work_run(). */
 int task_seal(const struct task *task, const struct task_plan *plan, struct task_work *work,
               struct err *err);
 
