@@ -189,6 +189,9 @@ static int map_piece(struct mapping *mapping, struct err *err)
         task_work_say(mapping->work, "put off until it is known where a row begins: %s", why.text);
         return map_nothing(mapping, err);
     }
+    if (ret == -ESTALE)
+        return err_set(err, ret, "%s; or plan and map this one again: fkv task retry --remap %s",
+                       err_text(&why, ret), mapping->task->name);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
@@ -226,6 +229,8 @@ int task_map(const struct task *task, const struct task_plan *plan, uint32_t pie
         return err_set(err, -EINVAL, "task %s: expected a piece below %" PRIu32 ", found %" PRIu32,
                        task->name, plan->n_pieces, piece);
     int ret = task_mapped_get(task, piece, &there, err);
+    if (ret > 0)
+        task_work_done(task, STAGE_MAP, piece);
     if (ret)
         return ret < 0 ? ret : 0;
     task_work_begin(&work, task, STAGE_MAP, piece, cancel);

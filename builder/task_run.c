@@ -82,6 +82,8 @@ int task_stage_plan(const struct task *task, struct manifest *manifest, const at
 {
     struct step step = {.task = task, .state = manifest_state(manifest)};
     int ret = task_has(task, "plan.json", err);
+    if (ret > 0)
+        task_work_done(task, STAGE_PLAN, 0);
     if (ret)
         return ret < 0 ? ret : 0;
     return run_step(&step, STAGE_PLAN, cancel, plan_main, err);

@@ -2,6 +2,7 @@
 #include "builder/task_status.h"
 
 #include "base/scope.h"
+#include "builder/task_engine.h"
 #include "builder/task_spec_json.h"
 #include "manifest/manifest.h"
 #include "store/clock.h"
@@ -118,6 +119,7 @@ static int read_job(const struct task *task, struct task_status *s, struct err *
     const struct task_spec *spec = &document.spec;
     snprintf(s->table, sizeof s->table, "%s", spec->job.table ? spec->job.table : "?");
     s->then = spec->then;
+    snprintf(s->engine, sizeof s->engine, "%s", task_engine_of(spec->engine)->name);
     s->is_delta = spec->job.is_delta;
     task_document_release(&document);
     return 0;
@@ -128,6 +130,9 @@ static int read_attempts(const struct task *task, struct task_status *s, struct 
     char file[TASK_FILE_MAX];
     scope_json json_t *first = NULL;
     scope_json json_t *last = NULL;
+    /* Its submitter died before it could begin: a retry does. */
+    if (!task->attempt)
+        return 0;
     int ret = task_get(task, "attempt-1.json", &first, err);
     snprintf(file, sizeof file, "attempt-%" PRIu32 ".json", task->attempt);
     if (!ret)
@@ -313,12 +318,13 @@ static int read_detail(const struct task *task, struct task_status *s, struct er
 
 static enum task_state state_of(const struct listing *l, const struct task_status *s)
 {
-    if (l->has_cancelled)
-        return TASK_CANCELLED;
+    /* Whoever cancelled it may have come too late. */
     if (l->has_published)
         return TASK_PUBLISHED;
     if (l->has_sealed && s->then == TASK_STOP)
         return TASK_SEALED;
+    if (l->has_cancelled)
+        return TASK_CANCELLED;
     if (l->n_failed)
         return TASK_FAILED;
     if (l->has_sealed)
