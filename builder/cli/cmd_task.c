@@ -306,6 +306,14 @@ int cmd_task(int argc, char **argv, struct err *err)
     scope_session struct session session = {0};
     struct task task;
     cli_parse(&argp, argc, argv, &args);
+    static const char *const verbs[] = {"ls", "show", "logs", "wait", "cancel", "retry"};
+    bool is_verb = false;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        is_verb |= strcmp(args.verb, verbs[i]) == 0;
+    if (!is_verb)
+        return err_set(err, -EINVAL,
+                       "fkv task: expected ls, show, logs, wait, cancel or retry; found '%s'",
+                       args.verb);
     bool is_ls = strcmp(args.verb, "ls") == 0;
     if (!is_ls && !args.task)
         return err_set(err, -EINVAL, "fkv task %s: expected a task; those there are: fkv task ls",
@@ -325,9 +333,5 @@ int cmd_task(int argc, char **argv, struct err *err)
         return task_wait(&task, args.timeout_ns, args.common.json, err);
     if (strcmp(args.verb, "cancel") == 0)
         return cancel(&args, &session, &task, err);
-    if (strcmp(args.verb, "retry") == 0)
-        return retry(&args, &task, err);
-    return err_set(err, -EINVAL,
-                   "fkv task: expected ls, show, logs, wait, cancel or retry; found '%s'",
-                   args.verb);
+    return retry(&args, &task, err);
 }
