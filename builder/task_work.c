@@ -215,14 +215,15 @@ int task_work_end(struct task_work *work, int ret, struct err *err)
         task_work_say(work, "%s: %s", is_told ? "failed" : "stopped", err_text(err, ret));
     else
         task_work_say(work, "done in %.1f s", meter_seconds(&work->meter));
+    /* The mark first, the log last: on a full store the room that the mark took is what the failure needs. */
+    work_name(work, file);
+    if (!task_path(work->task, file, path, NULL))
+        store_remove(work->task->store, path, NULL);
     if (is_told)
         put_failure(work, ret, err_text(err, ret));
     else if (!ret)
         task_work_done(work->task, work->stage, work->index);
     put_log(work);
-    work_name(work, file);
-    if (!task_path(work->task, file, path, NULL))
-        store_remove(work->task->store, path, NULL);
     buf_release(&work->log);
     pthread_mutex_destroy(&work->lock);
     return ret;

@@ -81,11 +81,13 @@ def stage(store, task, *args):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def recorded(store, name, table, *inputs, shards=None, **members):
+def recorded(store, name, table, *inputs, shards=None, kind=None, **members):
     """A task that nobody runs: its submitter died as soon as it was on the store. The test runs its stages."""
     schema = {} if members.get("delta") else {"key": "u64", "value": "bytes"}
     if shards:
         schema["shards"] = shards
+    if kind:
+        schema["kind"] = kind
     job = {"table": table, "task": name, "inputs": list(inputs), "schema": schema, **members}
     for folder in ("work", "log", "runs"):
         os.makedirs(os.path.join(task_dir(store, name), folder))
