@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * collect: gc. Removes what no record, pin, tag, keep rule or live heartbeat still names: retired versions, versions
- * beyond the keep rule (retired first, by a record), orphan version directories, stale staging and temporary files, and the
+ * beyond the keep rule (retired first, by a record), orphan version directories, stale staging and temporary files, old tasks, and the
  * heartbeats of nodes that are gone for good (heartbeat_is_abandoned()).
  *
  * Order: record `retire`; wait until every live node has read that record and names the version no more; record `forget`; remove
@@ -19,7 +19,7 @@ struct collect_options {
     bool dry_run;
     int64_t
         staging_age_ns; /* unsealed builds, orphans and temporary files untouched for so long go */
-    int64_t sealed_age_ns; /* sealed builds that nobody published go */
+    int64_t sealed_age_ns; /* sealed builds that nobody published, tasks, and builds of tasks that can go on */
     int64_t wait_ns;       /* how long to wait for live nodes to let go of retired versions */
     void (*say)(void *context, const char *line); /* one line an action; may be NULL */
     void *context;
@@ -30,6 +30,7 @@ struct collect_result {
     uint32_t n_held; /* retired, but a live node still names them */
     uint32_t n_orphans;
     uint32_t n_staging;
+    uint32_t n_tasks;
     uint32_t n_temporary;
     uint32_t n_nodes; /* heartbeats */
     uint64_t bytes;   /* freed; a part that another version links does not count */

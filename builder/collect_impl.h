@@ -29,5 +29,12 @@ const char *collect_verb(const struct collecting *c);
 int collect_nodes(struct collecting *c, const struct heartbeat_list *nodes, struct err *err);
 /* Orphans, builds and temporary files of every table, and temporary files beside them. */
 int collect_sweep(struct collecting *c, struct err *err);
+/* Tasks that nobody touched for long. */
+int collect_tasks(struct collecting *c, struct err *err);
+
+/* Was nothing at path, in it, or one level below touched for so long? False when it is gone. */
+bool collect_is_stale(const struct collecting *c, const char *path, int64_t age_ns);
+/* Is a directory of staging/, by its name, that of a task which can go on? */
+bool collect_is_wanted(const struct collecting *c, const char *dir_name);
 
 #endif

@@ -41,7 +41,7 @@ static int64_t newest_mtime(struct store *store, const char *path, int depth)
     return newest;
 }
 
-static bool is_stale(const struct collecting *c, const char *path, int64_t age_ns)
+bool collect_is_stale(const struct collecting *c, const char *path, int64_t age_ns)
 {
     int64_t mtime = newest_mtime(c->store, path, 2);
     return mtime && c->now_ns - mtime >= age_ns;
@@ -56,7 +56,7 @@ static int sweep_temporaries(struct collecting *c, const char *dir, struct err *
         if (!store_is_temporary(list.names[i]))
             continue;
         snprintf(path, sizeof path, "%s/%s", dir, list.names[i]);
-        if (!is_stale(c, path, c->options->staging_age_ns))
+        if (!collect_is_stale(c, path, c->options->staging_age_ns))
             continue;
         collect_say(c, "%s %s (temporary file)", collect_verb(c), path);
         rc = c->options->dry_run ? 0 : store_remove(c->store, path, err);
@@ -102,7 +102,7 @@ static int sweep_orphan(struct collecting *c, const char *table, uint64_t versio
 {
     char dir[LAYOUT_PATH_MAX], name[64], away[STORE_PATH_MAX];
     layout_version_dir(table, version, dir);
-    if (!is_stale(c, dir, c->options->staging_age_ns))
+    if (!collect_is_stale(c, dir, c->options->staging_age_ns))
         return 0;
     collect_say(c, "%s %s (no record names it)", collect_verb(c), dir);
     c->result->n_orphans++;
@@ -118,7 +118,7 @@ static int sweep_orphan(struct collecting *c, const char *table, uint64_t versio
     if (rc <= 0)
         return rc;
     /* A publisher may have claimed an old build a moment before we did: its mark is fresh. */
-    if (!is_stale(c, away, c->options->staging_age_ns))
+    if (!collect_is_stale(c, away, c->options->staging_age_ns))
         return store_rename(c->store, away, dir, err);
     return store_remove_tree(c->store, away, err);
 }
@@ -155,9 +155,14 @@ static int is_sealed(const struct collecting *c, const char *dir, struct err *er
     return layout_exists(c->store, json, err);
 }
 
-static bool is_stale_build(const struct collecting *c, const char *dir, int sealed)
+/* name is the directory's, without gc's prefix. A task may wait in a queue, or for somebody who tries it again. */
+static bool is_stale_build(const struct collecting *c, const char *dir, const char *name,
+                           int sealed)
 {
-    return is_stale(c, dir, sealed ? c->options->sealed_age_ns : c->options->staging_age_ns);
+    if (!collect_is_stale(c, dir, c->options->staging_age_ns))
+        return false;
+    return !(sealed || collect_is_wanted(c, name)) ||
+           collect_is_stale(c, dir, c->options->sealed_age_ns);
 }
 
 /*
@@ -174,7 +179,7 @@ static int finish_build(struct collecting *c, const char *table, const char *nam
     if (sealed < 0)
         return sealed;
     bool counts = sealed || starts_with(name, WITHDRAWN_BUILD_PREFIX LAYOUT_WORK_PREFIX);
-    if (counts && !is_stale_build(c, away, sealed)) {
+    if (counts && !is_stale_build(c, away, name + strlen(WITHDRAWN_BUILD_PREFIX), sealed)) {
         struct err why = {0};
         int rc = store_rename(c->store, away, dir, &why);
         /* Another gc was faster, or another build has taken the name: this one waits for its age. */
@@ -193,7 +198,7 @@ static int sweep_build(struct collecting *c, const char *table, const char *name
     int sealed = is_sealed(c, dir, err);
     if (sealed < 0)
         return sealed;
-    if (!is_stale_build(c, dir, sealed))
+    if (!is_stale_build(c, dir, name, sealed))
         return sealed ? sweep_dir(c, dir, err) : 0;
     collect_say(c, "%s %s (%s)", collect_verb(c), dir,
                 sealed ? "sealed, but never published" : "a build that stopped");
@@ -271,5 +276,5 @@ int collect_sweep(struct collecting *c, struct err *err)
             rc = sweep_versions(c, tables.names[i], err);
     }
     store_list_release(&tables);
-    return rc;
+    return rc ? rc : collect_tasks(c, err);
 }

@@ -85,6 +85,7 @@ struct mapping {
     const struct task *task;
     const struct task_plan *plan;
     struct task_work *work;
+    struct meter *meter;
     struct input_piece piece;
     uint32_t number;
     struct task_mapped out;
@@ -121,7 +122,7 @@ static int run_map(struct mapping *mapping, struct spill_writer *spill, struct m
         .n_pieces = 1,
         .first_piece = mapping->number,
     };
-    return map_run(&mapping->work->engine.engine, &params, &mapping->work->meter, output, err);
+    return map_run(&mapping->work->engine.engine, &params, mapping->meter, output, err);
 }
 
 static int spill_open_new(struct mapping *mapping, struct spill_writer *spill, struct err *err)
@@ -188,6 +189,9 @@ static int map_piece(struct mapping *mapping, struct err *err)
         task_work_say(mapping->work, "put off until it is known where a row begins: %s", why.text);
         return map_nothing(mapping, err);
     }
+    if (ret == -ESTALE)
+        return err_set(err, ret, "%s; or plan and map this one again: fkv task retry --remap %s",
+                       err_text(&why, ret), mapping->task->name);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
@@ -225,18 +229,29 @@ int task_map(const struct task *task, const struct task_plan *plan, uint32_t pie
         return err_set(err, -EINVAL, "task %s: expected a piece below %" PRIu32 ", found %" PRIu32,
                        task->name, plan->n_pieces, piece);
     int ret = task_mapped_get(task, piece, &there, err);
+    if (ret > 0)
+        task_work_done(task, STAGE_MAP, piece);
     if (ret)
         return ret < 0 ? ret : 0;
     task_work_begin(&work, task, STAGE_MAP, piece, cancel);
     work.keep_dir = plan->staging.dir;
-    struct mapping mapping = {
-        .task = task, .plan = plan, .work = &work, .piece = plan->pieces[piece], .number = piece};
+    struct mapping mapping = {.task = task,
+                              .plan = plan,
+                              .work = &work,
+                              .meter = &work.meter,
+                              .piece = plan->pieces[piece],
+                              .number = piece};
     struct err why = {0};
     ret = map_piece(&mapping, &why);
     if (!ret)
         ret = put_marker(&mapping, true, &why);
-    if (!ret)
+    if (!ret) {
         say_mapped(&work, &mapping.piece, &mapping.out);
+    } else if (ret != -ECANCELED && task_mapped_get(task, piece, &there, NULL) == 1) {
+        /* So the task may be sealed, and its runs gone, already. */
+        task_work_say(&work, "somebody else mapped it meanwhile; here: %s", err_text(&why, ret));
+        ret = 0;
+    }
     ret = task_work_end(&work, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
@@ -244,8 +259,17 @@ int task_map(const struct task *task, const struct task_plan *plan, uint32_t pie
 int task_map_again(const struct task *task, const struct task_plan *plan, uint32_t piece,
                    uint64_t begin, struct task_work *work, struct task_mapped *out, struct err *err)
 {
-    struct mapping mapping = {
-        .task = task, .plan = plan, .work = work, .piece = plan->pieces[piece], .number = piece};
+    /* Whoever runs this ticks the worker's meter already: mapping has one that nobody looks at. */
+    struct build_hooks hooks = work->hooks;
+    struct meter meter;
+    hooks.progress = NULL;
+    meter_init(&meter, &hooks);
+    struct mapping mapping = {.task = task,
+                              .plan = plan,
+                              .work = work,
+                              .meter = &meter,
+                              .piece = plan->pieces[piece],
+                              .number = piece};
     mapping.piece.begin = begin;
     mapping.piece.is_exact = true;
     int ret = map_piece(&mapping, err);

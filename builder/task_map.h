@@ -36,7 +36,7 @@ int task_mapped_get(const struct task *task, uint32_t piece, struct task_mapped 
 
 /*
  * Maps a piece again that began where no row does. Pieces of one file that meet prove each other: the first one begins at the file's
- * start, and each ends where the next must begin. Its marker is replaced.
+ * start, and each ends where the next must begin. Its marker is replaced. Called within task_work_run(work).
  */
 int task_map_again(const struct task *task, const struct task_plan *plan, uint32_t piece,
                    uint64_t begin, struct task_work *work, struct task_mapped *out,

@@ -237,6 +237,27 @@ static json_t *plan_encode(const struct task *task, const struct task_plan *plan
     return out;
 }
 
+/*
+ * Puts the plan; -EEXIST when somebody else planned as well. A reply that was lost leaves a plan on the store that is told to have failed:
+ * its directory must not go then. Where it cannot be found out, gc takes the directory by its age.
+ */
+static int plan_put(const struct task *task, const struct task_plan *plan, struct err *err)
+{
+    scope_json json_t *there = NULL;
+    const char *dir = NULL;
+    int ret = task_put_new(task, "plan.json", plan_encode(task, plan, err), err);
+    if (!ret)
+        return 0;
+    int got = task_get(task, "plan.json", &there, NULL);
+    if (!got && !json_get_string((struct json_at){there, "plan.json"}, "staging",
+                                 LAYOUT_PATH_MAX - 1, &dir, NULL) &&
+        strcmp(dir, plan->staging.dir) == 0)
+        return 0;
+    if (!got || got == -ENOENT)
+        staging_drop(&plan->staging, task->store);
+    return ret;
+}
+
 int task_plan_make(const struct task *task, const struct state *state, struct err *err)
 {
     struct task_plan plan = {0};
@@ -256,10 +277,7 @@ int task_plan_make(const struct task *task, const struct state *state, struct er
         task_plan_release(&plan);
         return ret;
     }
-    ret = task_put_new(task, "plan.json", plan_encode(task, &plan, &why), &why);
-    /* Somebody else planned as well, or the plan could not be put: then this directory is nobody's. */
-    if (ret)
-        staging_drop(&plan.staging, task->store);
+    ret = plan_put(task, &plan, &why);
     task_plan_release(&plan);
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
@@ -278,6 +296,22 @@ static bool integer_at(const json_t *array, size_t at, uint64_t max, uint64_t *o
     json_int_t n = json_integer_value(value);
     *out = (uint64_t)n;
     return json_is_integer(value) && n >= 0 && (uint64_t)n <= max;
+}
+
+/* All of every input once, in order: each begins where the one before it ends. */
+static bool pieces_are_whole(const struct task_plan *plan)
+{
+    uint64_t next = 0; /* UINT64_MAX: another input */
+    uint64_t n_inputs = 0;
+    for (uint32_t i = 0; i < plan->n_pieces; i++) {
+        const struct input_piece *piece = &plan->pieces[i];
+        bool is_first = i == 0 || next == UINT64_MAX;
+        if (is_first ? plan->inputs[i] != n_inputs++ || piece->begin != 0
+                     : plan->inputs[i] != n_inputs - 1 || piece->begin != next)
+            return false;
+        next = piece->end;
+    }
+    return next == UINT64_MAX && n_inputs == plan->spec->job.n_inputs;
 }
 
 static int pieces_decode(const struct task *task, struct json_at at, struct task_plan *plan,
@@ -301,7 +335,9 @@ static int pieces_decode(const struct task *task, struct json_at at, struct task
         if (ret)
             return ret;
     }
-    return plan->n_pieces ? 0 : bad_plan(task, "expected at least one piece", err);
+    return pieces_are_whole(plan)
+               ? 0
+               : bad_plan(task, "expected pieces that are all of every input, once", err);
 }
 
 static int stamps_decode(const struct task *task, struct json_at at, struct task_plan *plan,
@@ -316,11 +352,11 @@ static int stamps_decode(const struct task *task, struct json_at at, struct task
     if (!plan->stamps)
         return err_sys(err, -ENOMEM, "task %s: reading the plan", task->name);
     for (size_t i = 0; i < n; i++) {
-        uint64_t mtime = 0;
-        if (!integer_at(json_array_get(array, i), 0, INT64_MAX, &plan->stamps[i].len) ||
-            !integer_at(json_array_get(array, i), 1, INT64_MAX, &mtime))
+        const json_t *stamp = json_array_get(array, i);
+        const json_t *mtime = json_array_get(stamp, 1);
+        if (!integer_at(stamp, 0, INT64_MAX, &plan->stamps[i].len) || !json_is_integer(mtime))
             return bad_plan(task, "expected an input to be [bytes, mtime]", err);
-        plan->stamps[i].mtime_ns = (int64_t)mtime;
+        plan->stamps[i].mtime_ns = json_integer_value(mtime); /* may be before 1970 */
     }
     return 0;
 }

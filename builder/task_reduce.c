@@ -312,6 +312,33 @@ static int group_reduce(void *context, struct err *err)
     return ret;
 }
 
+/* Are all shards of the group there, whoever made them? */
+static bool is_reduced(const struct reducing *r)
+{
+    if (!r->shape.n_shards)
+        return false;
+    struct task_group group = task_plan_group(r->plan, r->group, r->shape.n_shards);
+    for (uint32_t shard = group.first; shard < group.end; shard++) {
+        char file[TASK_FILE_MAX];
+        task_marker_name(STAGE_REDUCE, shard, file);
+        if (task_has(r->task, file, NULL) != 1)
+            return false;
+    }
+    return true;
+}
+
+/* Of two at one group, the slower one may find the task sealed: its directory renamed, its runs gone. */
+static int group_end(struct reducing *r, int ret, struct err *err)
+{
+    if (!ret || ret == -ECANCELED)
+        return ret;
+    if (is_reduced(r)) {
+        task_work_say(r->work, "somebody else reduced it meanwhile; here: %s", err_text(err, ret));
+        return 0;
+    }
+    return staging_explain(&r->plan->staging, r->task->store, ret, err);
+}
+
 int task_reduce(const struct task *task, const struct task_plan *plan, uint32_t group,
                 const atomic_bool *cancel, struct err *err)
 {
@@ -326,6 +353,7 @@ int task_reduce(const struct task *task, const struct task_plan *plan, uint32_t 
         .task = task, .plan = plan, .work = &work, .group = group, .scratch = {.fd = -1}};
     meter_stage(&work.meter, BUILD_REDUCE, 0);
     int ret = task_work_run(&work, group_reduce, &r, &why);
+    ret = group_end(&r, ret, &why);
     group_close(&r);
     ret = task_work_end(&work, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;

@@ -5,6 +5,7 @@
 #include "builder/task_reduce.h"
 #include "builder/task_seal.h"
 #include "builder/task_shape.h"
+#include "builder/task_work.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -36,46 +37,73 @@ static int run_stage(const struct stage_work *work, uint32_t n,
     return local.engine.run(&local.engine, &engine_work, err);
 }
 
+/* What a worker does while another thread says that it is alive. */
+struct step {
+    const struct task *task;
+    const struct task_plan *plan;
+    const struct state *state;
+    struct task_work work;
+};
+
+static int run_step(struct step *step, enum task_stage stage, const atomic_bool *cancel,
+                    int (*fn)(void *context, struct err *err), struct err *err)
+{
+    struct err why = {0};
+    task_work_begin(&step->work, step->task, stage, 0, cancel);
+    int ret = task_work_run(&step->work, fn, step, &why);
+    ret = task_work_end(&step->work, ret, &why);
+    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
+static int plan_main(void *context, struct err *err)
+{
+    struct step *step = context;
+    return task_plan_make(step->task, step->state, err);
+}
+
+static int shape_main(void *context, struct err *err)
+{
+    struct step *step = context;
+    struct task_shape shape;
+    int ret = task_shape_open(step->task, step->plan, &step->work, &shape, err);
+    if (!ret)
+        task_shape_release(&shape);
+    return ret;
+}
+
+static int seal_main(void *context, struct err *err)
+{
+    struct step *step = context;
+    return task_seal(step->task, step->plan, &step->work, err);
+}
+
 int task_stage_plan(const struct task *task, struct manifest *manifest, const atomic_bool *cancel,
                     struct err *err)
 {
-    struct task_work work;
-    struct err why = {0};
+    struct step step = {.task = task, .state = manifest_state(manifest)};
     int ret = task_has(task, "plan.json", err);
+    if (ret > 0)
+        task_work_done(task, STAGE_PLAN, 0);
     if (ret)
         return ret < 0 ? ret : 0;
-    task_work_begin(&work, task, STAGE_PLAN, 0, cancel);
-    ret = task_plan_make(task, manifest_state(manifest), &why);
-    ret = task_work_end(&work, ret, &why);
-    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+    return run_step(&step, STAGE_PLAN, cancel, plan_main, err);
 }
 
 /* Settles shape.json before the reduce tasks ask for it side by side. */
 static int shape_first(const struct stage_work *work, struct err *err)
 {
-    struct task_work worker;
-    struct task_shape shape;
-    struct err why = {0};
+    struct step step = {.task = work->task, .plan = work->plan};
     int ret = task_has(work->task, "shape.json", err);
     if (ret)
         return ret < 0 ? ret : 0;
-    task_work_begin(&worker, work->task, STAGE_REDUCE, 0, work->cancel);
-    ret = task_shape_open(work->task, work->plan, &worker, &shape, &why);
-    if (!ret)
-        task_shape_release(&shape);
-    ret = task_work_end(&worker, ret, &why);
-    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+    return run_step(&step, STAGE_REDUCE, work->cancel, shape_main, err);
 }
 
 int task_stage_seal(const struct task *task, const struct task_plan *plan,
                     const atomic_bool *cancel, struct err *err)
 {
-    struct task_work worker;
-    struct err why = {0};
-    task_work_begin(&worker, task, STAGE_SEAL, 0, cancel);
-    int ret = task_seal(task, plan, &worker, &why);
-    ret = task_work_end(&worker, ret, &why);
-    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+    struct step step = {.task = task, .plan = plan};
+    return run_step(&step, STAGE_SEAL, cancel, seal_main, err);
 }
 
 void task_run_prepare(void)

@@ -163,6 +163,32 @@ static void result_fill(struct sealing *s)
 
 /* ---- sealing ---- */
 
+/* What workers left that died, or that write what is there already: the version would carry it. As far as that works. */
+static void drop_temporaries(const struct store_list *list, struct store *store, const char *dir)
+{
+    for (size_t i = 0; i < list->n_names; i++) {
+        char path[STORE_PATH_MAX];
+        if (store_is_temporary(list->names[i]) &&
+            snprintf(path, sizeof path, "%s/%s", dir, list->names[i]) < (int)sizeof path)
+            store_remove(store, path, NULL);
+    }
+}
+
+static int parts_tidy(struct store *store, const char *dir, struct err *err)
+{
+    char parts[STORE_PATH_MAX];
+    struct store_list list = {0};
+    snprintf(parts, sizeof parts, "%s/parts", dir);
+    int ret = store_list(store, parts, &list, err);
+    drop_temporaries(&list, store, parts);
+    store_list_release(&list);
+    if (!ret)
+        ret = layout_list(store, dir, &list, err);
+    drop_temporaries(&list, store, dir);
+    store_list_release(&list);
+    return ret;
+}
+
 /* Links, version.json, the rename. */
 static int seal_directory(struct sealing *s, struct err *err)
 {
@@ -172,7 +198,9 @@ static int seal_directory(struct sealing *s, struct err *err)
                                  .dir = staging->dir,
                                  .base_dir = s->base.dir,
                                  .base = s->base.is_there ? &s->base.desc : NULL};
-    int ret = seal_link(&params, &s->desc, err);
+    int ret = parts_tidy(store, staging->dir, err);
+    if (!ret)
+        ret = seal_link(&params, &s->desc, err);
     if (ret)
         return ret;
     if (s->base.is_there)
@@ -206,6 +234,22 @@ static int is_renamed(const struct sealing *s, struct err *err)
         s->task->name, staging->dir);
 }
 
+/* Of two that seal, one finds the directory gone under its hands. */
+static int seal_once(struct sealing *s, struct err *err)
+{
+    struct err why = {0};
+    int there = is_renamed(s, err);
+    if (there)
+        return there < 0 ? there : 0;
+    int is_cancelled = task_has(s->task, "cancelled.json", err);
+    if (is_cancelled)
+        return is_cancelled < 0 ? is_cancelled : err_set(err, -ECANCELED, "cancelled");
+    int ret = seal_directory(s, &why);
+    if (ret && is_renamed(s, NULL) == 1)
+        return 0;
+    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
 static int seal_all(struct sealing *s, struct err *err)
 {
     int ret = task_shape_open(s->task, s->plan, s->work, &s->shape, err);
@@ -216,11 +260,9 @@ static int seal_all(struct sealing *s, struct err *err)
     if (ret)
         return ret;
     result_fill(s);
-    int there = is_renamed(s, err);
-    if (there == 0)
-        there = seal_directory(s, err);
-    if (there < 0)
-        return there;
+    ret = seal_once(s, err);
+    if (ret)
+        return ret;
     struct err why = {0};
     ret = task_put_new(s->task, "sealed.json", result_encode(s->work, &s->result), &why);
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
@@ -250,19 +292,32 @@ void task_clean(const struct task *task)
         store_remove_tree(task->store, path, NULL);
 }
 
-int task_forget_runs(const struct task *task, struct err *err)
+static int remove_file(const struct task *task, const char *file, struct err *err)
+{
+    char path[STORE_PATH_MAX];
+    int ret = task_path(task, file, path, err);
+    return ret ? ret : store_remove(task->store, path, err);
+}
+
+/* Every document whose name begins so. */
+static int remove_documents(const struct task *task, const char *prefix, struct err *err)
 {
     struct store_list list = {0};
-    char path[STORE_PATH_MAX];
     int ret = layout_list(task->store, task->dir, &list, err);
-    for (size_t i = 0; i < list.n_names && !ret; i++) {
-        if (strncmp(list.names[i], "map-", 4))
-            continue;
-        ret = task_path(task, list.names[i], path, err);
-        if (!ret)
-            ret = store_remove(task->store, path, err);
-    }
+    for (size_t i = 0; i < list.n_names && !ret; i++)
+        if (strncmp(list.names[i], prefix, strlen(prefix)) == 0)
+            ret = remove_file(task, list.names[i], err);
     store_list_release(&list);
+    return ret;
+}
+
+/* The shape goes first: while it is there, pieces are believed to meet, which those mapped anew may not. */
+static int forget_mapped(const struct task *task, struct err *err)
+{
+    char path[STORE_PATH_MAX];
+    int ret = remove_file(task, "shape.json", err);
+    if (!ret)
+        ret = remove_documents(task, "map-", err);
     if (!ret)
         ret = task_path(task, "runs", path, err);
     if (!ret)
@@ -270,11 +325,52 @@ int task_forget_runs(const struct task *task, struct err *err)
     return ret ? ret : store_mkdir(task->store, path, err);
 }
 
-void task_drop_staging(const struct task *task)
+/* Is all still as it was planned: the inputs, and the directory that parts are in? */
+static bool holds(const struct task *task, const struct task_plan *plan)
+{
+    const struct job *job = &plan->spec->job;
+    for (size_t i = 0; i < job->n_inputs; i++)
+        if (input_stamp_check(job->inputs[i], job->format, &plan->stamps[i], NULL))
+            return false;
+    return layout_exists(task->store, plan->staging.dir, NULL) == 1;
+}
+
+/* What rests on the plan goes before it does: whoever is killed in between leaves a plan of which less is done. */
+static int forget_plan(const struct task *task, const struct task_plan *plan, struct err *err)
+{
+    int ret = remove_documents(task, "reduce-", err);
+    if (!ret)
+        ret = forget_mapped(task, err);
+    if (!ret)
+        ret = remove_file(task, "plan.json", err);
+    if (!ret)
+        staging_drop(&plan->staging, task->store);
+    return ret;
+}
+
+int task_forget(const struct task *task, struct err *err)
 {
     struct task_plan plan;
+    struct err why = {0};
+    int ret = task_plan_open(task, &plan, &why);
+    if (ret == -ENOENT)
+        return 0;
+    if (ret)
+        return err_set(err, ret, "%s", err_text(&why, ret));
+    ret = holds(task, &plan) ? forget_mapped(task, err) : forget_plan(task, &plan, err);
+    task_plan_release(&plan);
+    return ret;
+}
+
+void task_give_up(const struct task *task, bool is_published)
+{
+    struct task_plan plan;
+    task_clean(task);
     if (task_plan_open(task, &plan, NULL))
         return;
+    /* A publisher finds a sealed build whole or not at all: so it gets back its name of a build under way first. */
+    if (!is_published && task_has(task, "sealed.json", NULL) == 1)
+        store_rename(task->store, plan.staging.sealed_dir, plan.staging.dir, NULL);
     staging_drop(&plan.staging, task->store);
     task_plan_release(&plan);
 }

@@ -16,6 +16,7 @@
 #include "builder/task_shape.h"
 #include "builder/task_work.h"
 
+/* work is the worker, within task_work_run(). */
 int task_seal(const struct task *task, const struct task_plan *plan, struct task_work *work,
               struct err *err);
 
@@ -25,10 +26,14 @@ int task_result(const struct task *task, struct build_result *out, struct err *e
 /* Removes what only an unfinished task needs: sorted runs, as far as that works. */
 void task_clean(const struct task *task);
 
-/* Forgets what is mapped, so that it is mapped again: shards that are reduced stay, as they would come out the same. */
-int task_forget_runs(const struct task *task, struct err *err);
+/*
+ * Forgets what is mapped, so that it is mapped again: shards that are reduced stay, as they would come out the same. When inputs
+ * are not as they were planned any more, or the staging directory is gone, the plan and all that rests on it goes too. While no worker is
+ * at it.
+ */
+int task_forget(const struct task *task, struct err *err);
 
-/* Removes the staging directory of a task that was given up. */
-void task_drop_staging(const struct task *task);
+/* Removes the runs and the staging directory of a task that was given up, also a sealed one unless it is published. */
+void task_give_up(const struct task *task, bool is_published);
 
 #endif

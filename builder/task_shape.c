@@ -225,11 +225,19 @@ static int shape_make(const struct task *task, const struct task_plan *plan, str
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
-static int shape_get(const struct task *task, struct task_shape *shape, struct err *err)
+/* asked: how many shards the job wants; 0: it left that open. */
+static int shape_get(const struct task *task, uint32_t asked, struct task_shape *shape,
+                     struct err *err)
 {
     scope_json json_t *json = NULL;
     int ret = task_get(task, "shape.json", &json, err);
-    return ret ? ret : shape_decode((struct json_at){json, "shape.json"}, shape, err);
+    if (!ret)
+        ret = shape_decode((struct json_at){json, "shape.json"}, shape, err);
+    if (!ret && asked && shape->n_shards != asked)
+        ret = err_set(err, -EBADMSG,
+                      "%s/shape.json: expected %" PRIu32 " shards, as planned, found %" PRIu32,
+                      task->dir, asked, shape->n_shards);
+    return ret;
 }
 
 int task_shape_open(const struct task *task, const struct task_plan *plan, struct task_work *work,
@@ -248,7 +256,7 @@ int task_shape_open(const struct task *task, const struct task_plan *plan, struc
     }
     /* Whoever made it: what lies on the store holds for all. */
     if (!ret)
-        ret = shape_get(task, shape, err);
+        ret = shape_get(task, plan->spec->job.schema.n_shards, shape, err);
     if (ret)
         task_shape_release(shape);
     return ret;

@@ -23,7 +23,7 @@ struct task_shape {
     struct input_piece *pieces; /* the plan's, and how many lines come before them */
 };
 
-/* Finds or makes it. work is the worker that waits for it. */
+/* Finds or makes it. work is the worker that waits for it, within task_work_run(). */
 int task_shape_open(const struct task *task, const struct task_plan *plan, struct task_work *work,
                     struct task_shape *shape, struct err *err);
 void task_shape_release(struct task_shape *shape);

@@ -2,6 +2,7 @@
 #include "builder/task_status.h"
 
 #include "base/scope.h"
+#include "builder/task_engine.h"
 #include "builder/task_spec_json.h"
 #include "manifest/manifest.h"
 #include "store/clock.h"
@@ -118,6 +119,7 @@ static int read_job(const struct task *task, struct task_status *s, struct err *
     const struct task_spec *spec = &document.spec;
     snprintf(s->table, sizeof s->table, "%s", spec->job.table ? spec->job.table : "?");
     s->then = spec->then;
+    snprintf(s->engine, sizeof s->engine, "%s", task_engine_of(spec->engine)->name);
     s->is_delta = spec->job.is_delta;
     task_document_release(&document);
     return 0;
@@ -128,6 +130,9 @@ static int read_attempts(const struct task *task, struct task_status *s, struct 
     char file[TASK_FILE_MAX];
     scope_json json_t *first = NULL;
     scope_json json_t *last = NULL;
+    /* Its submitter died before it could begin: a retry does. */
+    if (!task->attempt)
+        return 0;
     int ret = task_get(task, "attempt-1.json", &first, err);
     snprintf(file, sizeof file, "attempt-%" PRIu32 ".json", task->attempt);
     if (!ret)
@@ -228,11 +233,11 @@ static int read_worker(const struct task *task, const char *name, int64_t now_ns
     return 0;
 }
 
-/* By the store's clock, which stamped the marks. */
-static int64_t store_now(struct store *store, const char *dir)
+/* By the store's clock, which stamped the marks. Not read in the task's directory: that would be a sign of life. */
+static int64_t store_now(struct store *store)
 {
     struct store_clock clock;
-    return store_clock_read(store, dir, &clock, NULL) ? 0 : store_clock_now_ns(&clock);
+    return store_clock_read(store, "nodes", &clock, NULL) ? 0 : store_clock_now_ns(&clock);
 }
 
 static int read_workers(const struct task *task, struct task_status *s, struct err *err)
@@ -244,7 +249,7 @@ static int read_workers(const struct task *task, struct task_status *s, struct e
         ret = layout_list(task->store, dir, &list, err);
     if (ret || !list.n_names)
         return ret;
-    int64_t now = store_now(task->store, dir);
+    int64_t now = store_now(task->store);
     s->workers = calloc(list.n_names, sizeof *s->workers);
     for (size_t i = 0; s->workers && i < list.n_names; i++) {
         if (!read_worker(task, list.names[i], now, &s->workers[s->n_workers]))
@@ -313,12 +318,13 @@ static int read_detail(const struct task *task, struct task_status *s, struct er
 
 static enum task_state state_of(const struct listing *l, const struct task_status *s)
 {
-    if (l->has_cancelled)
-        return TASK_CANCELLED;
+    /* Whoever cancelled it may have come too late. */
     if (l->has_published)
         return TASK_PUBLISHED;
     if (l->has_sealed && s->then == TASK_STOP)
         return TASK_SEALED;
+    if (l->has_cancelled)
+        return TASK_CANCELLED;
     if (l->n_failed)
         return TASK_FAILED;
     if (l->has_sealed)
@@ -354,7 +360,7 @@ static bool is_stalled(const struct task *task, const struct task_status *s)
 {
     if (task_state_is_final(s->state) || strcmp(s->engine, "local") != 0)
         return false;
-    int64_t now = store_now(task->store, task->dir);
+    int64_t now = store_now(task->store);
     return now && now - last_sign(task) > TASK_SILENT_S * 1000000000LL;
 }
 

@@ -174,27 +174,28 @@ json_t *task_work_stamp(const struct task_work *work)
 
 /* ---- the end ---- */
 
-static void failure_name(const struct task_work *work, char out[TASK_FILE_MAX])
+static void failure_name(const struct task *task, enum task_stage stage, uint32_t index,
+                         char out[TASK_FILE_MAX])
 {
-    snprintf(out, TASK_FILE_MAX, "failed-%" PRIu32 "-%s-%" PRIu32 ".json", work->task->attempt,
-             task_stage_name(work->stage), work->index);
+    snprintf(out, TASK_FILE_MAX, "failed-%" PRIu32 "-%s-%" PRIu32 ".json", task->attempt,
+             task_stage_name(stage), index);
 }
 
 /* A scheduler tried it again, and it went well. */
-static void drop_failure(const struct task_work *work)
+void task_work_done(const struct task *task, enum task_stage stage, uint32_t index)
 {
     char file[TASK_FILE_MAX];
     char path[STORE_PATH_MAX];
-    failure_name(work, file);
-    if (!task_path(work->task, file, path, NULL))
-        store_remove(work->task->store, path, NULL);
+    failure_name(task, stage, index, file);
+    if (!task_path(task, file, path, NULL))
+        store_remove(task->store, path, NULL);
 }
 
 static void put_failure(const struct task_work *work, int code, const char *reason)
 {
     char file[TASK_FILE_MAX];
     json_t *doc = task_work_stamp(work);
-    failure_name(work, file);
+    failure_name(work->task, work->stage, work->index, file);
     if (doc &&
         (json_put_string(doc, "stage", task_stage_name(work->stage)) ||
          json_put_u64(doc, "index", work->index) || json_put_u64(doc, "errno", (uint64_t)-code) ||
@@ -214,14 +215,15 @@ int task_work_end(struct task_work *work, int ret, struct err *err)
         task_work_say(work, "%s: %s", is_told ? "failed" : "stopped", err_text(err, ret));
     else
         task_work_say(work, "done in %.1f s", meter_seconds(&work->meter));
-    if (is_told)
-        put_failure(work, ret, err_text(err, ret));
-    else if (!ret)
-        drop_failure(work);
-    put_log(work);
+    /* The mark first, the log last: on a full store the room that the mark took is what the failure needs. */
     work_name(work, file);
     if (!task_path(work->task, file, path, NULL))
         store_remove(work->task->store, path, NULL);
+    if (is_told)
+        put_failure(work, ret, err_text(err, ret));
+    else if (!ret)
+        task_work_done(work->task, work->stage, work->index);
+    put_log(work);
     buf_release(&work->log);
     pthread_mutex_destroy(&work->lock);
     return ret;

@@ -50,6 +50,9 @@ int task_work_end(struct task_work *work, int ret, struct err *err);
 void task_work_fail(const struct task *task, enum task_stage stage, uint32_t index, int code,
                     const struct err *why);
 
+/* The step is done: that it failed before, in this attempt, is past. */
+void task_work_done(const struct task *task, enum task_stage stage, uint32_t index);
+
 /* What a marker begins with: task_stamp(), and the time and CPU time it took. */
 json_t *task_work_stamp(const struct task_work *work);
 

@@ -4,6 +4,7 @@
 #include "builder/cli/cli.h"
 #include "builder/cli/cmd.h"
 #include "builder/cli/task_release.h"
+#include "builder/sealed.h"
 #include "builder/task_engine.h"
 #include "builder/task_map.h"
 #include "builder/task_reduce.h"
@@ -174,6 +175,23 @@ static void see_told(const struct args *args, const struct task *task, int code,
         task_work_fail(task, stage, args->index, code, why);
 }
 
+/* Whoever cancelled it removed what was there; what was written since goes now. */
+static int was_cancelled(struct session *session, const struct task *task, struct err *err)
+{
+    struct task_status s;
+    uint64_t version = 0;
+    if (!task_status_read(task, false, &s, NULL)) {
+        manifest_refresh(session->manifest, NULL, NULL);
+        version = sealed_published_as(session->store,
+                                      state_find_table(manifest_state(session->manifest), s.table),
+                                      s.table, task->name);
+        if (s.state == TASK_CANCELLED)
+            task_give_up(task, version != 0);
+        task_status_release(&s);
+    }
+    return err_set(err, -EPERM, "task %s was cancelled", task->name);
+}
+
 int cmd_stage(int argc, char **argv, struct err *err)
 {
     static const struct argp argp = {.options = options,
@@ -197,6 +215,8 @@ int cmd_stage(int argc, char **argv, struct err *err)
         return ret;
     struct err why = {0};
     ret = run(&args, &session, &task, &why);
+    if (ret && task_has(&task, "cancelled.json", NULL) == 1)
+        return was_cancelled(&session, &task, err);
     if (ret && ret != -ECANCELED && ret != -EAGAIN)
         see_told(&args, &task, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;

@@ -230,22 +230,6 @@ static int say_submitted(const struct args *args, const struct task *task, struc
     return cli_flush(err);
 }
 
-static int wait_for(const struct args *args, const struct task *task, struct err *err)
-{
-    struct task_status status;
-    struct task now;
-    bool json = args->build.common.json;
-    int ret = task_wait(task, 0, json, err);
-    if (task_open(task->store, task->name, &now, NULL) ||
-        task_status_read(&now, true, &status, ret ? NULL : err))
-        return ret ? ret : -EIO;
-    int shown = json  ? cli_print_json(task_json(&now, &status), ret ? NULL : err)
-                : ret ? 0
-                      : task_show(&now, &status, err);
-    task_status_release(&status);
-    return ret ? ret : shown;
-}
-
 int cmd_submit(int argc, char **argv, struct err *err)
 {
     static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
@@ -286,7 +270,7 @@ int cmd_submit(int argc, char **argv, struct err *err)
     if (!ret)
         ret = say_submitted(&args, &task, err);
     if (!ret && args.wait)
-        ret = wait_for(&args, &task, err);
+        ret = task_wait(&task, 0, args.build.common.json, err);
     task_document_release(&document);
     return ret;
 }

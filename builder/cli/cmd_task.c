@@ -6,6 +6,7 @@
 #include "builder/cli/cmd.h"
 #include "builder/cli/task_show.h"
 #include "builder/cli/text.h"
+#include "builder/sealed.h"
 #include "builder/task_engine.h"
 #include "builder/task_seal.h"
 
@@ -30,7 +31,7 @@ static const struct argp_option options[] = {
     {"all", OPTION_ALL, NULL, 0, "ls: finished ones too (default: the last 20)", 0},
     {"wait", OPTION_WAIT, NULL, 0, "retry: show progress until it is over", 0},
     {"timeout", OPTION_TIMEOUT, "TIME", 0, "wait: give up after so long", 0},
-    {"remap", OPTION_REMAP, NULL, 0, "retry: map all inputs again, as when sorted runs are damaged",
+    {"remap", OPTION_REMAP, NULL, 0, "retry: map all inputs again, as when sorted runs are damaged or inputs were mended",
      0},
     {0},
 };
@@ -153,8 +154,9 @@ static int show(const struct args *args, const struct task *task, struct err *er
     return ret;
 }
 
-static int logs(const struct task *task, struct err *err)
+static int logs(const struct args *args, const struct task *task, struct err *err)
 {
+    json_t *array = args->common.json ? json_array() : NULL;
     char dir[STORE_PATH_MAX];
     struct store_list list = {0};
     int ret = task_path(task, "log", dir, err);
@@ -167,40 +169,93 @@ static int logs(const struct task *task, struct err *err)
             store_is_temporary(list.names[i]))
             continue;
         ret = store_get(task->store, path, LOG_MAX, &text, err);
-        if (!ret)
+        if (!ret && array)
+            json_append(array, json_pack("{s:s,s:s%}", "name", list.names[i], "text",
+                                         text.len ? (const char *)text.data : "", text.len));
+        else if (!ret)
             printf("== %s\n%.*s", list.names[i], (int)text.len, (const char *)text.data);
         buf_release(&text);
     }
     store_list_release(&list);
+    if (array && !ret) {
+        json_t *out = json_object();
+        json_put(out, "logs", array);
+        return cli_print_json(out, err);
+    }
+    json_decref(array);
     return ret ? ret : cli_flush(err);
 }
 
 /* ---- cancel, retry ---- */
 
-static int cancel(struct session *session, const struct task *task, struct err *err)
+/* -EPERM when there is nothing to cancel; else *published is the version that it was published as, *engine where it runs. */
+static int cancel_check(struct session *session, const struct task *task, uint64_t *published,
+                        const struct task_engine **engine, struct err *err)
 {
     struct task_status s;
-    struct err why = {0};
     int ret = task_status_read(task, false, &s, err);
     if (ret)
         return ret;
-    enum task_state state = s.state;
-    const struct task_engine *engine = task_engine_named(s.engine);
+    *engine = task_engine_named(s.engine);
+    if (s.state == TASK_PUBLISHED || s.state == TASK_SEALED)
+        ret = err_set(err, -EPERM, "task %s is %s already: there is nothing to cancel", task->name,
+                      task_state_name(s.state));
+    *published = sealed_published_as(
+        session->store, state_find_table(manifest_state(session->manifest), s.table), s.table,
+        task->name);
     task_status_release(&s);
-    if (state == TASK_PUBLISHED || state == TASK_SEALED)
-        return err_set(err, -EPERM, "task %s is %s already: there is nothing to cancel", task->name,
-                       task_state_name(state));
+    return ret;
+}
+
+static int cancel(const struct args *args, struct session *session, const struct task *task,
+                  struct err *err)
+{
+    const struct task_engine *engine = NULL;
+    struct err why = {0};
+    uint64_t version = 0;
+    int ret = cancel_check(session, task, &version, &engine, err);
+    if (ret)
+        return ret;
     ret = task_put_new(task, "cancelled.json", task_stamp(task), &why);
     if (ret && ret != -EEXIST)
         return err_set(err, ret, "%s", err_text(&why, ret));
-    if (engine)
-        ret = engine->cancel(task, err);
-    else
-        ret = 0;
-    task_drop_staging(task);
-    task_clean(task);
+    ret = engine ? engine->cancel(task, err) : 0;
+    /* It may have been sealed or published a moment before. */
+    if (!ret)
+        ret = manifest_refresh(session->manifest, NULL, err);
+    if (!ret)
+        ret = cancel_check(session, task, &version, &engine, err);
+    if (ret)
+        return ret;
+    task_give_up(task, version != 0);
+    if (args->common.json) {
+        json_t *out = json_object();
+        json_put_string(out, "task", task->name);
+        json_put_string(out, "state", task_state_name(TASK_CANCELLED));
+        if (version)
+            json_put_u64(out, "version", version);
+        return cli_print_json(out, err);
+    }
     printf("cancelled task %s; workers stop within seconds\n", task->name);
-    return ret ? ret : cli_flush(err);
+    if (version)
+        printf("it was published as version %" PRIu64 " before, which stays\n", version);
+    return cli_flush(err);
+}
+
+static int retry_told(const struct args *args, const struct task *task, struct err *err)
+{
+    int ret = 0;
+    if (args->common.json && !args->wait) {
+        json_t *out = json_object();
+        json_put_string(out, "task", task->name);
+        json_put_u64(out, "attempt", task->attempt);
+        return cli_print_json(out, err);
+    }
+    if (!args->common.json) {
+        printf("task %s: attempt %" PRIu32 " began\n", task->name, task->attempt);
+        ret = cli_flush(err);
+    }
+    return ret || !args->wait ? ret : task_wait(task, args->timeout_ns, args->common.json, err);
 }
 
 static int retry(const struct args *args, struct task *task, struct err *err)
@@ -219,7 +274,7 @@ static int retry(const struct args *args, struct task *task, struct err *err)
     if (state == TASK_PUBLISHED || state == TASK_SEALED || state == TASK_CANCELLED)
         return err_set(err, -EPERM, "task %s is %s: there is nothing to try again%s", task->name,
                        task_state_name(state), state == TASK_CANCELLED ? "; submit a new one" : "");
-    if (is_alive && state != TASK_FAILED)
+    if (is_alive && (args->remap || state != TASK_FAILED))
         return err_set(
             err, -EBUSY,
             "task %s has a worker that was heard of within %d s: wait for it, or cancel it",
@@ -228,7 +283,7 @@ static int retry(const struct args *args, struct task *task, struct err *err)
     if (!ret)
         ret = task_spec_decode_json(json, "job.json", &document, err);
     if (!ret && args->remap)
-        ret = task_forget_runs(task, err);
+        ret = task_forget(task, err);
     if (!ret)
         ret = task_begin_attempt(task, task_engine_of(document.spec.engine)->name, err);
     if (!ret)
@@ -236,10 +291,7 @@ static int retry(const struct args *args, struct task *task, struct err *err)
     task_document_release(&document);
     if (ret)
         return ret;
-    if (!args->common.json)
-        printf("task %s: attempt %" PRIu32 " began\n", task->name, task->attempt);
-    ret = cli_flush(err);
-    return ret || !args->wait ? ret : task_wait(task, args->timeout_ns, args->common.json, err);
+    return retry_told(args, task, err);
 }
 
 int cmd_task(int argc, char **argv, struct err *err)
@@ -254,6 +306,14 @@ int cmd_task(int argc, char **argv, struct err *err)
     scope_session struct session session = {0};
     struct task task;
     cli_parse(&argp, argc, argv, &args);
+    static const char *const verbs[] = {"ls", "show", "logs", "wait", "cancel", "retry"};
+    bool is_verb = false;
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        is_verb |= strcmp(args.verb, verbs[i]) == 0;
+    if (!is_verb)
+        return err_set(err, -EINVAL,
+                       "fkv task: expected ls, show, logs, wait, cancel or retry; found '%s'",
+                       args.verb);
     bool is_ls = strcmp(args.verb, "ls") == 0;
     if (!is_ls && !args.task)
         return err_set(err, -EINVAL, "fkv task %s: expected a task; those there are: fkv task ls",
@@ -268,14 +328,10 @@ int cmd_task(int argc, char **argv, struct err *err)
     if (strcmp(args.verb, "show") == 0)
         return show(&args, &task, err);
     if (strcmp(args.verb, "logs") == 0)
-        return logs(&task, err);
+        return logs(&args, &task, err);
     if (strcmp(args.verb, "wait") == 0)
         return task_wait(&task, args.timeout_ns, args.common.json, err);
     if (strcmp(args.verb, "cancel") == 0)
-        return cancel(&session, &task, err);
-    if (strcmp(args.verb, "retry") == 0)
-        return retry(&args, &task, err);
-    return err_set(err, -EINVAL,
-                   "fkv task: expected ls, show, logs, wait, cancel or retry; found '%s'",
-                   args.verb);
+        return cancel(&args, &session, &task, err);
+    return retry(&args, &task, err);
 }

@@ -353,6 +353,8 @@ int fleet_wait(struct fleet *fleet, const struct fleet_wait *wait, struct err *e
         struct err trouble = {0};
         int64_t round_ns = cli_now_ns();
         rc = round_once(fleet, wait, &trouble, err);
+        if (!rc && fleet->cancel && *fleet->cancel)
+            rc = err_set(err, -ECANCELED, "cancelled");
         if (rc)
             break;
         int64_t left_ns = wait->timeout_ns - (cli_now_ns() - begin_ns);

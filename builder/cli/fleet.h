@@ -15,6 +15,8 @@
 #include "builder/cli/fleet_look.h"
 #include "builder/cli/fleet_nodes.h"
 
+#include <stdatomic.h>
+
 /* What is known of the fleet: lasts over several waits. */
 struct fleet {
     struct session *session;
@@ -22,6 +24,7 @@ struct fleet {
     struct fleet_look look; /* the last one */
     bool quiet;             /* shows no progress */
     char on_interrupt[256]; /* how things stand when ^C ends a wait; "": nothing to say */
+    const atomic_bool *cancel; /* ends a wait; may be NULL */
     bool warned;            /* of nodes that cannot be judged */
     bool had_node;          /* in this wait, a node that should be at a target */
     /* What was seen of the store: as in struct rollout_clock, and CLOCK_MONOTONIC of the last answer; 0: never. */

@@ -252,6 +252,7 @@ int release_run(struct session *session, const struct publish_item *items, size_
     if (!versions || !targets)
         return err_sys(err, -ENOMEM, "publishing");
     fleet_init(&r.fleet, session, quiet);
+    r.fleet.cancel = o->cancel;
     int rc = publish(&r, items, versions, err);
     bool switches = !rc && !o->no_activate;
     if (switches)
@@ -270,6 +271,7 @@ int release_activate(struct session *session, const char *table, uint64_t versio
     struct releasing r = {
         .session = session, .options = options, .quiet = quiet, .targets = &target, .n = 1};
     fleet_init(&r.fleet, session, quiet);
+    r.fleet.cancel = options->cancel;
     r.published_ns = manifest_now_ns(session->manifest);
     r.begin_ns = cli_now_ns();
     int rc = activate(&r, err);

@@ -11,6 +11,8 @@
 #include "builder/cli/cli.h"
 #include "builder/publish.h"
 
+#include <stdatomic.h>
+
 enum { RELEASE_CANARIES_MAX = 64 };
 
 struct release_options {
@@ -22,6 +24,7 @@ struct release_options {
     const char *reason;
     const char *canaries[RELEASE_CANARIES_MAX]; /* "n1", "label:x": only these switch */
     size_t n_canaries;
+    const atomic_bool *cancel; /* ends waiting for nodes; may be NULL */
 };
 
 /* The options' argp, for use as a child; its input is a struct release_options. */

@@ -136,7 +136,10 @@ static int release_it(void *context, struct err *err)
     struct err why = {0};
     int ret = manifest_refresh(r->session->manifest, NULL, err);
     if (!ret)
-        ret = release_delta(r, err);
+        ret = task_has(r->task, "cancelled.json", err);
+    if (ret)
+        return ret < 0 ? ret : err_set(err, -ECANCELED, "cancelled");
+    ret = release_delta(r, err);
     if (ret)
         return ret;
     ret = checkpoint_release(r, &why);
@@ -184,7 +187,8 @@ int task_release(struct session *session, const struct task *task, const struct 
                                       .no_activate = spec->then == TASK_PUBLISH,
                                       .quorum = spec->quorum,
                                       .timeout_ns = spec->timeout_ns,
-                                      .reason = spec->reason}};
+                                      .reason = spec->reason,
+                                      .cancel = &work.is_cancelled}};
     r.options.limits.memory = spec->job.memory;
     r.options.limits.scratch = spec->job.scratch;
     ret = task_work_run(&work, release_it, &r, &why);

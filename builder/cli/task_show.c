@@ -278,43 +278,74 @@ static int wait_verdict(const struct task_status *s, struct err *err)
                        s->name, s->name);
     if (s->state == TASK_CANCELLED)
         return err_set(err, -EPERM, "task %s was cancelled", s->name);
+    if (s->is_stalled)
+        return err_set(err, -EIO,
+                       "task %s: nothing was heard of its process for over %d s: it, or its host, "
+                       "died; go on with: fkv task retry %s",
+                       s->name, TASK_SILENT_S, s->name);
     return 0;
 }
 
-int task_wait(const struct task *task, int64_t timeout_ns, bool quiet, struct err *err)
+/* Looks once: 1 when it is over, and *err is how it ended. */
+static int wait_look(const struct task *task, struct progress *line, struct err *err)
+{
+    struct task_status status;
+    struct task now;
+    struct buf words = {0};
+    char bar[PROGRESS_BAR_LEN + 1];
+    int ret = task_open(task->store, task->name, &now, err);
+    if (!ret)
+        ret = task_status_read(&now, false, &status, err);
+    if (ret)
+        return ret;
+    double share = task_progress(&status, &words);
+    progress_bar(share, bar);
+    progress_show(line, "[%s] %3.0f %%  %s", bar, 100 * share,
+                  words.data ? (const char *)words.data : "");
+    buf_release(&words);
+    ret = status.is_stalled || task_state_is_final(status.state) ? wait_verdict(&status, err) : 0;
+    if (!ret)
+        ret = task_state_is_final(status.state);
+    task_status_release(&status);
+    return ret;
+}
+
+static int wait_over(const struct task *task, int64_t timeout_ns, struct progress *line,
+                     struct err *err)
 {
     int64_t began = cli_now_ns();
-    struct progress *line = quiet ? NULL : progress_new();
-    int ret = 0;
     for (;;) {
-        struct task_status status;
-        struct task now = *task;
         struct timespec pause = {0, WAIT_POLL_NS};
-        ret = task_open(task->store, task->name, &now, err);
-        if (!ret)
-            ret = task_status_read(&now, false, &status, err);
-        if (ret)
-            break;
-        struct buf words = {0};
-        char bar[PROGRESS_BAR_LEN + 1];
-        double share = task_progress(&status, &words);
-        progress_bar(share, bar);
-        progress_show(line, "[%s] %3.0f %%  %s", bar, 100 * share,
-                      words.data ? (const char *)words.data : "");
-        buf_release(&words);
-        bool is_over = task_state_is_final(status.state);
-        if (is_over)
-            ret = wait_verdict(&status, err);
-        task_status_release(&status);
-        if (is_over)
-            break;
-        if (timeout_ns && cli_now_ns() - began > timeout_ns) {
-            ret = err_set(err, -ETIMEDOUT, "task %s is not done yet; it goes on: fkv task show %s",
-                          task->name, task->name);
-            break;
-        }
+        int over = wait_look(task, line, err);
+        if (over)
+            return over < 0 ? over : 0;
+        if (timeout_ns && cli_now_ns() - began > timeout_ns)
+            return err_set(err, -ETIMEDOUT,
+                           "task %s is not done yet; it goes on: fkv task show %s", task->name,
+                           task->name);
         nanosleep(&pause, NULL);
     }
+}
+
+int task_wait(const struct task *task, int64_t timeout_ns, bool json, struct err *err)
+{
+    struct progress *line = json ? NULL : progress_new();
+    struct task_status status;
+    struct task now;
+    struct err why = {0};
+    int ret = wait_over(task, timeout_ns, line, err);
     progress_free(line);
-    return ret;
+    if (ret && !json)
+        return ret;
+    int shown = task_open(task->store, task->name, &now, &why);
+    if (!shown)
+        shown = task_status_read(&now, true, &status, &why);
+    if (!shown) {
+        shown = json ? cli_print_json(task_json(&now, &status), &why)
+                     : task_show(&now, &status, &why);
+        task_status_release(&status);
+    }
+    if (ret)
+        return ret;
+    return shown ? err_set(err, shown, "%s", err_text(&why, shown)) : 0;
 }

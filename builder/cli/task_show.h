@@ -17,7 +17,10 @@ json_t *task_json(const struct task *task, const struct task_status *status);
 /* A share of the work that is done, 0 to 1, with what is said in words: "mapping 3 of 12 pieces". */
 double task_progress(const struct task_status *status, struct buf *words);
 
-/* Shows progress until nothing happens any more; timeout_ns 0: as long as it takes. */
-int task_wait(const struct task *task, int64_t timeout_ns, bool quiet, struct err *err);
+/*
+ * Shows progress until nothing happens any more, then what became of it, as JSON also of what failed; timeout_ns 0: as long as it takes.
+ * -EIO for a task whose process died.
+ */
+int task_wait(const struct task *task, int64_t timeout_ns, bool json, struct err *err);
 
 #endif
