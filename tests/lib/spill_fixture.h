@@ -107,7 +107,8 @@ static inline int spill_fixture_read(const struct spill *spill, uint64_t *n, str
     *n = 0;
     for (uint32_t i = 0; i < spill->n_runs && ret >= 0; i++) {
         struct run_reader reader;
-        ret = run_reader_open(&reader, &spill->runs[i], SPILL_SEED, 0, UINT64_MAX, buffer, cap, err);
+        ret =
+            run_reader_open(&reader, &spill->runs[i], SPILL_SEED, 0, UINT64_MAX, buffer, cap, err);
         while (ret >= 0 && (ret = run_reader_next(&reader, err)) > 0) {
             ++*n;
             if ((ret = run_reader_value(&reader, &big, err)))

@@ -100,8 +100,8 @@ static void spill__records_are_in_order_and_whole(void **state)
     assert_int_equal(spill_open(&spill, w.store, "a.run", &w.digest, NULL), 0);
     for (uint32_t i = 0; i < N_RUNS; i++) {
         uint64_t last = 0;
-        assert_int_equal(run_reader_open(&reader, &spill.runs[i], SPILL_SEED, 0, UINT64_MAX,
-                                         buffer, sizeof buffer, NULL),
+        assert_int_equal(run_reader_open(&reader, &spill.runs[i], SPILL_SEED, 0, UINT64_MAX, buffer,
+                                         sizeof buffer, NULL),
                          0);
         while (run_reader_next(&reader, NULL) == 1) {
             assert_int_equal(run_reader_value(&reader, &big, NULL), 0);
@@ -264,9 +264,9 @@ static void forge_u64(struct world *w, size_t off, uint64_t value, const char *w
 }
 
 static const uint64_t absurd[] = {
-    UINT64_MAX,     UINT64_MAX - 1, UINT64_MAX - SPILL_BLOCK_LEN + 1, INT64_MAX,
-    1ULL << 63,     1ULL << 32,     (1ULL << 32) - 1,                 UINT64_MAX / 16,
-    UINT64_MAX / 32};
+    UINT64_MAX,       UINT64_MAX - 1,  UINT64_MAX - SPILL_BLOCK_LEN + 1,
+    INT64_MAX,        1ULL << 63,      1ULL << 32,
+    (1ULL << 32) - 1, UINT64_MAX / 16, UINT64_MAX / 32};
 
 static void spill__absurd_lengths_in_a_footer_are_refused(void **state)
 {
