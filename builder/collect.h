@@ -19,8 +19,9 @@ struct collect_options {
     bool dry_run;
     int64_t
         staging_age_ns; /* unsealed builds, orphans and temporary files untouched for so long go */
-    int64_t sealed_age_ns; /* sealed builds that nobody published, tasks, and builds of tasks that can go on */
-    int64_t wait_ns;       /* how long to wait for live nodes to let go of retired versions */
+    int64_t
+        sealed_age_ns; /* sealed builds that nobody published, tasks, and builds of tasks that can go on */
+    int64_t wait_ns; /* how long to wait for live nodes to let go of retired versions */
     void (*say)(void *context, const char *line); /* one line an action; may be NULL */
     void *context;
 };

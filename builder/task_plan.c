@@ -249,8 +249,9 @@ static int plan_put(const struct task *task, const struct task_plan *plan, struc
     if (!ret)
         return 0;
     int got = task_get(task, "plan.json", &there, NULL);
-    if (!got && !json_get_string((struct json_at){there, "plan.json"}, "staging",
-                                 LAYOUT_PATH_MAX - 1, &dir, NULL) &&
+    if (!got &&
+        !json_get_string((struct json_at){there, "plan.json"}, "staging", LAYOUT_PATH_MAX - 1, &dir,
+                         NULL) &&
         strcmp(dir, plan->staging.dir) == 0)
         return 0;
     if (!got || got == -ENOENT)

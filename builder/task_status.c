@@ -247,8 +247,10 @@ static int read_workers(const struct task *task, struct task_status *s, struct e
     int ret = task_path(task, "work", dir, err);
     if (!ret)
         ret = layout_list(task->store, dir, &list, err);
-    if (ret || !list.n_names)
+    if (ret || !list.n_names) {
+        store_list_release(&list);
         return ret;
+    }
     int64_t now = store_now(task->store);
     s->workers = calloc(list.n_names, sizeof *s->workers);
     for (size_t i = 0; s->workers && i < list.n_names; i++) {

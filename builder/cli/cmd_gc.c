@@ -46,7 +46,8 @@ static const struct argp_option options[] = {
     {"dry-run", 'n', NULL, 0, "Say what would be done, and do nothing", 0},
     {"staging-age", OPTION_STAGING_AGE, "TIME", 0,
      "Builds that stopped, orphans and temporary files go when untouched for so long (1d)", 0},
-    {"sealed-age", OPTION_SEALED_AGE, "TIME", 0, "Sealed builds that nobody published go, and tasks (7d)", 0},
+    {"sealed-age", OPTION_SEALED_AGE, "TIME", 0,
+     "Sealed builds that nobody published go, and tasks (7d)", 0},
     {"wait", OPTION_WAIT, "TIME", 0, "How long to wait for nodes to let go of versions (10s)", 0},
     {0},
 };
@@ -54,7 +55,8 @@ static const struct argp_option options[] = {
 static const char doc[] =
     "Removes what nothing refers to any more: versions that are retired or beyond the keep rule, "
     "unless a record, pin, tag or "
-    "live node still names them; builds that stopped; old tasks; what killed programs left behind; heartbeats "
+    "live node still names them; builds that stopped; old tasks; what killed programs left behind; "
+    "heartbeats "
     "of "
     "nodes that were not heard of for 30 days."
     "\v"
@@ -101,7 +103,8 @@ int cmd_gc(int argc, char **argv, struct err *err)
     }
     char size[TEXT_MAX];
     text_size(r.bytes, size);
-    printf("%s %u versions (%s), %u orphans, %u builds, %u tasks, %u temporary files, %u heartbeats of nodes "
+    printf("%s %u versions (%s), %u orphans, %u builds, %u tasks, %u temporary files, %u "
+           "heartbeats of nodes "
            "gone for long; %u versions held by nodes\n",
            args.options.dry_run ? "would remove" : "removed", r.n_versions, size, r.n_orphans,
            r.n_staging, r.n_tasks, r.n_temporary, r.n_nodes, r.n_held);

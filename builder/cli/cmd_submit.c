@@ -39,6 +39,7 @@ struct args {
     uint32_t n_at_once;
     const char *sbatch[SBATCH_MAX];
     size_t n_sbatch;
+    char **paths; /* of inputs, made absolute */
 };
 
 static const struct argp_option options[] = {
@@ -120,25 +121,38 @@ static bool is_job_file(const struct build_args *build)
 }
 
 /* Workers may run elsewhere: a relative path would mean another file there. */
-static int paths_complete(struct build_args *build, struct err *err)
+static int paths_complete(struct args *args, struct err *err)
 {
+    struct build_args *build = &args->build;
     const struct job *job = &build->job;
+    args->paths = calloc(job->n_inputs + 1, sizeof *args->paths);
+    if (!args->paths)
+        return err_sys(err, -ENOMEM, "reading the arguments");
     for (size_t i = 0; i < job->n_inputs && job->format != INPUT_SQL; i++) {
         if (strstr(build->inputs[i], "://"))
             continue;
         char *path = realpath(build->inputs[i], NULL);
         if (!path)
             return err_sys(err, -errno, "%s: opening", build->inputs[i]);
-        build->inputs[i] = path; /* lives as long as the program */
+        args->paths[i] = path;
+        build->inputs[i] = path;
     }
     return 0;
 }
 
-static int spec_from_flags(struct build_args *build, struct session *session,
-                           struct task_spec *spec, struct err *err)
+static void paths_free(struct args *args)
 {
+    for (size_t i = 0; args->paths && i < args->build.job.n_inputs; i++)
+        free(args->paths[i]);
+    free(args->paths);
+}
+
+static int spec_from_flags(struct args *args, struct session *session, struct task_spec *spec,
+                           struct err *err)
+{
+    struct build_args *build = &args->build;
     const struct version_entry *base = NULL;
-    int ret = build->job.n_inputs ? paths_complete(build, err)
+    int ret = build->job.n_inputs ? paths_complete(args, err)
                                   : err_set(err, -EINVAL,
                                             "expected a job file (.toml or .json), or a table and "
                                             "its input files; found '%s'",
@@ -255,7 +269,7 @@ int cmd_submit(int argc, char **argv, struct err *err)
         ret = job_file_read(args.build.job.table, &document, err);
         spec = document.spec;
     } else if (!ret) {
-        ret = spec_from_flags(&args.build, &session, &spec, err);
+        ret = spec_from_flags(&args, &session, &spec, err);
     }
     if (!ret) {
         spec_override(&args, &spec);
@@ -272,5 +286,6 @@ int cmd_submit(int argc, char **argv, struct err *err)
     if (!ret && args.wait)
         ret = task_wait(&task, 0, args.build.common.json, err);
     task_document_release(&document);
+    paths_free(&args);
     return ret;
 }

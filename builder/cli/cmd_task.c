@@ -31,8 +31,8 @@ static const struct argp_option options[] = {
     {"all", OPTION_ALL, NULL, 0, "ls: finished ones too (default: the last 20)", 0},
     {"wait", OPTION_WAIT, NULL, 0, "retry: show progress until it is over", 0},
     {"timeout", OPTION_TIMEOUT, "TIME", 0, "wait: give up after so long", 0},
-    {"remap", OPTION_REMAP, NULL, 0, "retry: map all inputs again, as when sorted runs are damaged or inputs were mended",
-     0},
+    {"remap", OPTION_REMAP, NULL, 0,
+     "retry: map all inputs again, as when sorted runs are damaged or inputs were mended", 0},
     {0},
 };
 
@@ -200,9 +200,9 @@ static int cancel_check(struct session *session, const struct task *task, uint64
     if (s.state == TASK_PUBLISHED || s.state == TASK_SEALED)
         ret = err_set(err, -EPERM, "task %s is %s already: there is nothing to cancel", task->name,
                       task_state_name(s.state));
-    *published = sealed_published_as(
-        session->store, state_find_table(manifest_state(session->manifest), s.table), s.table,
-        task->name);
+    *published = sealed_published_as(session->store,
+                                     state_find_table(manifest_state(session->manifest), s.table),
+                                     s.table, task->name);
     task_status_release(&s);
     return ret;
 }

@@ -21,12 +21,12 @@
 struct fleet {
     struct session *session;
     struct fleet_nodes nodes;
-    struct fleet_look look; /* the last one */
-    bool quiet;             /* shows no progress */
-    char on_interrupt[256]; /* how things stand when ^C ends a wait; "": nothing to say */
+    struct fleet_look look;    /* the last one */
+    bool quiet;                /* shows no progress */
+    char on_interrupt[256];    /* how things stand when ^C ends a wait; "": nothing to say */
     const atomic_bool *cancel; /* ends a wait; may be NULL */
-    bool warned;            /* of nodes that cannot be judged */
-    bool had_node;          /* in this wait, a node that should be at a target */
+    bool warned;               /* of nodes that cannot be judged */
+    bool had_node;             /* in this wait, a node that should be at a target */
     /* What was seen of the store: as in struct rollout_clock, and CLOCK_MONOTONIC of the last answer; 0: never. */
     int64_t away_until_ns;
     int64_t watched_since_ns;

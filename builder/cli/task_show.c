@@ -320,9 +320,8 @@ static int wait_over(const struct task *task, int64_t timeout_ns, struct progres
         if (over)
             return over < 0 ? over : 0;
         if (timeout_ns && cli_now_ns() - began > timeout_ns)
-            return err_set(err, -ETIMEDOUT,
-                           "task %s is not done yet; it goes on: fkv task show %s", task->name,
-                           task->name);
+            return err_set(err, -ETIMEDOUT, "task %s is not done yet; it goes on: fkv task show %s",
+                           task->name, task->name);
         nanosleep(&pause, NULL);
     }
 }
@@ -341,8 +340,8 @@ int task_wait(const struct task *task, int64_t timeout_ns, bool json, struct err
     if (!shown)
         shown = task_status_read(&now, true, &status, &why);
     if (!shown) {
-        shown = json ? cli_print_json(task_json(&now, &status), &why)
-                     : task_show(&now, &status, &why);
+        shown =
+            json ? cli_print_json(task_json(&now, &status), &why) : task_show(&now, &status, &why);
         task_status_release(&status);
     }
     if (ret)

@@ -27,8 +27,8 @@ static inline struct task_spec task_fixture_spec(const struct build_fixture *f, 
     struct task_spec spec;
     task_spec_default(&spec);
     spec.job = build_fixture_job(f, key, value);
-    spec.job.given = (struct schema_given){
-        .kind = true, .key = true, .value = true, .seed = true, .mode = true};
+    spec.job.given =
+        (struct schema_given){.kind = true, .key = true, .value = true, .seed = true, .mode = true};
     spec.piece_len = piece_len;
     return spec;
 }

@@ -310,7 +310,11 @@ static void task__takes_inputs_of_any_age(void **state)
 /* All that lies on the store but the task: what a forged document must not change. */
 static void watch_store(struct world *w, struct buf *out)
 {
-    static const char *const dirs[] = {"", "log", "nodes", "tables", "tables/other/staging",
+    static const char *const dirs[] = {"",
+                                       "log",
+                                       "nodes",
+                                       "tables",
+                                       "tables/other/staging",
                                        "tables/other/staging/precious/parts"};
     buf_clear(out);
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
@@ -332,7 +336,9 @@ static json_t *forge(json_t *document, const char *path, const char *value)
     FIXTURE_MUST(!value || to);
     for (;;) {
         size_t len = strcspn(path, ".");
-        snprintf(name, sizeof name, "%.*s", (int)len, path);
+        FIXTURE_MUST(len < sizeof name);
+        memcpy(name, path, len);
+        name[len] = 0;
         path += len;
         if (!*path)
             break;
@@ -374,8 +380,8 @@ static void try_forgery(struct world *w, const struct forgery *forgery, bool is_
     task_give_up(&w->task, false);
     watch_store(w, &after);
     if (before.len != after.len || memcmp(before.data, after.data, before.len) != 0)
-        fail_msg("%s with \"%s\": %s: the store was changed:\n%.*s", forgery->file,
-                 forgery->member, forgery->value, (int)after.len, (const char *)after.data);
+        fail_msg("%s with \"%s\": %s: the store was changed:\n%.*s", forgery->file, forgery->member,
+                 forgery->value, (int)after.len, (const char *)after.data);
     must(task_put(&w->task, forgery->file, kept, &err), &err);
     buf_release(&before);
     buf_release(&after);
@@ -501,18 +507,12 @@ static void task__refuses_a_forged_map(void **state)
 static void task__refuses_a_forged_shape(void **state)
 {
     static const struct forgery forgeries[] = {
-        {"shape.json", "shards", "0"},
-        {"shape.json", "shards", "1"},
-        {"shape.json", "shards", "4096"},
-        {"shape.json", "shards", "99999"},
-        {"shape.json", "shards", NULL},
-        {"shape.json", "rows", "-1"},
-        {"shape.json", "compressed", "7"},
-        {"shape.json", "level", "20"},
-        {"shape.json", "ratio", "\"x\""},
-        {"shape.json", "ratio", "-1"},
-        {"shape.json", "dictionary", "\"abc\""},
-        {"shape.json", "dictionary", "\"zz\""},
+        {"shape.json", "shards", "0"},           {"shape.json", "shards", "1"},
+        {"shape.json", "shards", "4096"},        {"shape.json", "shards", "99999"},
+        {"shape.json", "shards", NULL},          {"shape.json", "rows", "-1"},
+        {"shape.json", "compressed", "7"},       {"shape.json", "level", "20"},
+        {"shape.json", "ratio", "\"x\""},        {"shape.json", "ratio", "-1"},
+        {"shape.json", "dictionary", "\"abc\""}, {"shape.json", "dictionary", "\"zz\""},
         {"shape.json", "dictionary", "7"},
     };
     try_all(forgeries, COUNT(forgeries), true, true);
@@ -521,14 +521,10 @@ static void task__refuses_a_forged_shape(void **state)
 static void task__refuses_a_forged_reduce(void **state)
 {
     static const struct forgery forgeries[] = {
-        {"reduce-0.json", "part", NULL},
-        {"reduce-0.json", "part", "7"},
-        {"reduce-0.json", "part.shard", "1"},
-        {"reduce-0.json", "part.shard", "-1"},
-        {"reduce-0.json", "part.bytes", "1e99"},
-        {"reduce-0.json", "duplicates", "-1"},
-        {"reduce-0.json", "added", "\"\""},
-        {"reduce-0.json", "removed", NULL},
+        {"reduce-0.json", "part", NULL},         {"reduce-0.json", "part", "7"},
+        {"reduce-0.json", "part.shard", "1"},    {"reduce-0.json", "part.shard", "-1"},
+        {"reduce-0.json", "part.bytes", "1e99"}, {"reduce-0.json", "duplicates", "-1"},
+        {"reduce-0.json", "added", "\"\""},      {"reduce-0.json", "removed", NULL},
     };
     try_all(forgeries, COUNT(forgeries), true, true);
 }
@@ -567,10 +563,12 @@ static void task__refuses_documents_that_are_none(void **state)
 /* What workers said is for people only. */
 static void task__status_stands_any_marks(void **state)
 {
-    static const char *const names[] = {"work/map-0.json", "work/reduce-99999999999.json",
-                                        "work/x", "work/seal-0.json", "failed-1-map-0.json",
-                                        "failed-1-map-.json", "failed-1-dance-0.json"};
-    static const char *const texts[] = {"{}", "7", "{\"rows\":-1,\"seconds\":\"x\",\"errno\":99999}"};
+    static const char *const names[] = {
+        "work/map-0.json",      "work/reduce-99999999999.json", "work/x",
+        "work/seal-0.json",     "failed-1-map-0.json",          "failed-1-map-.json",
+        "failed-1-dance-0.json"};
+    static const char *const texts[] = {"{}", "7",
+                                        "{\"rows\":-1,\"seconds\":\"x\",\"errno\":99999}"};
     struct world w;
     world_init(&w);
     for (size_t i = 0; i < COUNT(names); i++) {
