@@ -5,6 +5,7 @@
  *
  *   local   one process on this host runs all stages, map and reduce with threads
  *   slurm   job arrays for map and reduce, with dependencies; Slurm queues, and requeues what a failed node ran
+ *   none    nothing is run: another scheduler, or a script, runs the stages of what is recorded
  *
  * Threads: one. Memory: none is kept. Errors: what could not be started, and why.
  */
@@ -40,9 +41,11 @@ struct task_engine {
 
 extern const struct task_engine task_engine_local;
 extern const struct task_engine task_engine_slurm;
+extern const struct task_engine task_engine_none;
 
 const struct task_engine *task_engine_of(enum task_engine_kind kind);
 const struct task_engine *task_engine_named(const char *name); /* NULL when there is none */
+enum task_engine_kind task_engine_kind_of(const struct task_engine *engine);
 
 /* Has the task's engine run the newest attempt; when it cannot be started, the attempt has failed, and says so. */
 int task_start(const struct task *task, const struct task_spec *spec, struct err *err);
