@@ -126,6 +126,17 @@ static bool child_talk(struct child *child, const char *input, int64_t until_ms,
     return true;
 }
 
+/* Its lines as one, in place: what matters may be in the first or the last. */
+static char *one_line(char *text)
+{
+    for (size_t len = strlen(text); len && text[len - 1] == '\n';)
+        text[--len] = 0;
+    for (char *at = text; *at; at++)
+        if (*at == '\n')
+            *at = ' ';
+    return text;
+}
+
 static int verdict(const char *name, int status, struct buf *error, struct err *err)
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -133,8 +144,7 @@ static int verdict(const char *name, int status, struct buf *error, struct err *
     if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
         return err_set(err, -ENOENT, "%s: expected such a program in $PATH, found none", name);
     buf_add_byte(error, 0);
-    char *text = error->data ? (char *)error->data : (char *)(uintptr_t) "";
-    text[strcspn(text, "\n")] = 0;
+    char *text = error->data ? one_line((char *)error->data) : (char *)(uintptr_t) "";
     if (WIFSIGNALED(status))
         return err_set(err, -EIO, "%s: ended by signal %d: %.300s", name, WTERMSIG(status), text);
     return err_set(err, -EIO, "%s: ended with status %d: %.300s", name, WEXITSTATUS(status), text);

@@ -4,7 +4,7 @@
  *
  * Threads: any. Memory: output is appended to the caller's buffers, at most COMMAND_OUTPUT_MAX of each.
  * Errors: -ENOENT when there is no such program in $PATH, -ETIMEDOUT when it was killed for taking too long, -EIO when it ended with
- * another status than 0: err has the first line of what it complained about.
+ * another status than 0: err has what it complained about.
  */
 #ifndef FKV_BUILDER_COMMAND_H
 #define FKV_BUILDER_COMMAND_H
@@ -14,7 +14,7 @@
 
 #include <stdbool.h>
 
-enum { COMMAND_OUTPUT_MAX = 1 << 20 };
+enum { COMMAND_OUTPUT_MAX = 16 << 20 };
 
 /* argv ends with NULL; argv[0] is looked for in $PATH. input may be NULL. */
 int command_run(const char *const *argv, const char *input, int timeout_s, struct buf *output,

@@ -31,6 +31,11 @@ int task_stage_from_name(const char *name, enum task_stage *out, struct err *err
     return err_set(err, -EINVAL, "expected plan, map, reduce or seal; found '%.40s'", name);
 }
 
+bool task_is_tried_again(const struct task *task, int code)
+{
+    return task->is_tried_again && err_exit_status(code) == err_exit_status(-EIO);
+}
+
 void task_name_new(char out[TASK_NAME_MAX + 1])
 {
     static _Atomic unsigned count;

@@ -38,10 +38,15 @@ struct task {
     char name[TASK_NAME_MAX + 1];
     char dir[LAYOUT_PATH_MAX]; /* tasks/<name> */
     uint32_t attempt;          /* the newest, from 1 */
+    bool
+        is_tried_again; /* whoever runs this stage does so again after an I/O error: it is not told as a failure */
 };
 
 const char *task_stage_name(enum task_stage stage);
 int task_stage_from_name(const char *name, enum task_stage *out, struct err *err);
+
+/* Will whoever runs this stage run it again, after that failure? */
+bool task_is_tried_again(const struct task *task, int code);
 
 /* A new name: UTC first, so that names sort by age, then what keeps two of one moment apart. */
 void task_name_new(char out[TASK_NAME_MAX + 1]);

@@ -8,6 +8,7 @@
 static const struct task_engine *const engines[] = {
     [TASK_LOCAL] = &task_engine_local,
     [TASK_SLURM] = &task_engine_slurm,
+    [TASK_NONE] = &task_engine_none,
 };
 
 const struct task_engine *task_engine_of(enum task_engine_kind kind)
@@ -21,6 +22,14 @@ const struct task_engine *task_engine_named(const char *name)
         if (strcmp(engines[i]->name, name) == 0)
             return engines[i];
     return NULL;
+}
+
+enum task_engine_kind task_engine_kind_of(const struct task_engine *engine)
+{
+    size_t i = 0;
+    while (engines[i] != engine)
+        i++;
+    return (enum task_engine_kind)i;
 }
 
 int task_start(const struct task *task, const struct task_spec *spec, struct err *err)

@@ -53,18 +53,26 @@ static int local_start(const struct task *task, const struct task_spec *spec, st
 }
 
 /* Workers look for cancelled.json themselves. */
-static int local_cancel(const struct task *task, struct err *err)
+static int local_stop(const struct task *task, struct err *err)
 {
     return 0;
 }
 
-static int local_describe(const struct task *task, struct buf *out, struct err *err)
+static int local_look(const struct task *task, struct task_engine_look *out, struct err *err)
 {
+    *out = (struct task_engine_look){0};
+    return 0;
+}
+
+static int local_resume(const struct task *task, uint32_t *n, struct err *err)
+{
+    *n = 0;
     return 0;
 }
 
 const struct task_engine task_engine_local = {.name = "local",
                                               .check = local_check,
                                               .start = local_start,
-                                              .cancel = local_cancel,
-                                              .describe = local_describe};
+                                              .stop = local_stop,
+                                              .look = local_look,
+                                              .resume = local_resume};

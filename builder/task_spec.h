@@ -15,6 +15,7 @@
 enum task_engine_kind {
     TASK_LOCAL, /* a process on the submitter's host, with threads */
     TASK_SLURM, /* job arrays */
+    TASK_NONE,  /* whoever likes runs the stages: another scheduler, a script */
 };
 
 /* What is done with the sealed build. */

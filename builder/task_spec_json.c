@@ -271,7 +271,7 @@ static int encode_validators(const struct member_at *at, const void *object, jso
 /* ---- the tables ---- */
 
 static const char *const duplicates_words[] = {"error", "first", "last", NULL};
-static const char *const engine_words[] = {"local", "slurm", NULL};
+static const char *const engine_words[] = {"local", "slurm", "none", NULL};
 static const char *const then_words[] = {"stop", "publish", "activate", NULL};
 
 #define AT(field) offsetof(struct task_spec, field)

@@ -67,6 +67,7 @@ struct task_status {
     uint32_t attempt;
     enum task_state state;
     bool is_stalled; /* not final, begun, and no worker has said anything for TASK_SILENT_S */
+    bool is_lost;    /* its engine says so; set by who asked it */
     /* Of a failed one: the first failure in the order of stages and pieces. */
     int failure; /* -errno */
     enum task_stage failed_stage;

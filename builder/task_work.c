@@ -210,7 +210,7 @@ int task_work_end(struct task_work *work, int ret, struct err *err)
 {
     char file[TASK_FILE_MAX];
     char path[STORE_PATH_MAX];
-    bool is_told = ret && ret != -ECANCELED;
+    bool is_told = ret && ret != -ECANCELED && !task_is_tried_again(work->task, ret);
     if (ret)
         task_work_say(work, "%s: %s", is_told ? "failed" : "stopped", err_text(err, ret));
     else

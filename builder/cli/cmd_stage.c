@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_INDEX = 0x7300, OPTION_OFFSET, OPTION_CHAIN };
+enum { OPTION_INDEX = 0x7300, OPTION_OFFSET, OPTION_CHAIN, OPTION_AGAIN };
 
 struct args {
     struct cli_common common;
@@ -30,6 +30,7 @@ struct args {
     uint32_t index;
     uint32_t offset;
     bool chain;
+    bool again;
 };
 
 static const struct argp_option options[] = {
@@ -39,6 +40,8 @@ static const struct argp_option options[] = {
      0},
     {"offset", OPTION_OFFSET, "N", 0, "Added to the index (0)", 0},
     {"chain", OPTION_CHAIN, NULL, 0, "plan: then submit the other stages to Slurm", 0},
+    {"again", OPTION_AGAIN, NULL, 0,
+     "It will be run again when it ends with status 6: that is no failure of the task yet", 0},
     {0},
 };
 
@@ -58,6 +61,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_CHAIN:
         args->chain = true;
+        return 0;
+    case OPTION_AGAIN:
+        args->again = true;
         return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num == 0)
@@ -214,10 +220,11 @@ int cmd_stage(int argc, char **argv, struct err *err)
     if (ret)
         return ret;
     struct err why = {0};
+    task.is_tried_again = args.again;
     ret = run(&args, &session, &task, &why);
     if (ret && task_has(&task, "cancelled.json", NULL) == 1)
         return was_cancelled(&session, &task, err);
-    if (ret && ret != -ECANCELED && ret != -EAGAIN)
+    if (ret && ret != -ECANCELED && ret != -EAGAIN && !task_is_tried_again(&task, ret))
         see_told(&args, &task, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

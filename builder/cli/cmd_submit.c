@@ -45,7 +45,9 @@ struct args {
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Where it runs, and what becomes of it:", 6},
     {"engine", OPTION_ENGINE, "NAME", 0,
-     "local (default: a process on this host) or slurm (job arrays)", 6},
+     "local (default: a process on this host), slurm (job arrays), or none (another scheduler runs "
+     "the stages: see fkv stage)",
+     6},
     {"then", OPTION_THEN, "WHAT", 0,
      "When it is sealed: stop (default), publish, or activate (publish, and switch)", 6},
     {"wait", OPTION_WAIT, NULL, 0, "Show progress until it is over; ^C leaves it running", 6},
@@ -66,7 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_ENGINE:
         if (!task_engine_named(arg))
-            argp_error(state, "--engine: expected local or slurm, found '%s'", arg);
+            argp_error(state, "--engine: expected local, slurm or none, found '%s'", arg);
         args->engine = arg;
         return 0;
     case OPTION_THEN:
@@ -177,7 +179,7 @@ static int spec_from_flags(struct args *args, struct session *session, struct ta
 static void spec_override(const struct args *args, struct task_spec *spec)
 {
     if (args->engine)
-        spec->engine = strcmp(args->engine, "slurm") == 0 ? TASK_SLURM : TASK_LOCAL;
+        spec->engine = task_engine_kind_of(task_engine_named(args->engine));
     if (args->then)
         spec->then = args->then[0] == 's'   ? TASK_STOP
                      : args->then[0] == 'p' ? TASK_PUBLISH

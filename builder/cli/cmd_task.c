@@ -90,7 +90,7 @@ static int ls_one(struct grid *grid, json_t *array, const struct task *task, str
     if (ret)
         return ret;
     if (array) {
-        json_append(array, task_json(task, &s));
+        json_append(array, task_json(task, &s, false));
     } else {
         char when[TEXT_MAX];
         struct buf words = {0};
@@ -149,7 +149,8 @@ static int show(const struct args *args, const struct task *task, struct err *er
     int ret = task_status_read(task, true, &s, err);
     if (ret)
         return ret;
-    ret = args->common.json ? cli_print_json(task_json(task, &s), err) : task_show(task, &s, err);
+    ret = args->common.json ? cli_print_json(task_json(task, &s, true), err)
+                            : task_show(task, &s, err);
     task_status_release(&s);
     return ret;
 }
@@ -219,7 +220,7 @@ static int cancel(const struct args *args, struct session *session, const struct
     ret = task_put_new(task, "cancelled.json", task_stamp(task), &why);
     if (ret && ret != -EEXIST)
         return err_set(err, ret, "%s", err_text(&why, ret));
-    ret = engine ? engine->cancel(task, err) : 0;
+    ret = engine ? engine->stop(task, err) : 0;
     /* It may have been sealed or published a moment before. */
     if (!ret)
         ret = manifest_refresh(session->manifest, NULL, err);
@@ -242,7 +243,8 @@ static int cancel(const struct args *args, struct session *session, const struct
     return cli_flush(err);
 }
 
-static int retry_told(const struct args *args, const struct task *task, struct err *err)
+static int retry_told(const struct args *args, const struct task *task, bool is_new,
+                      struct err *err)
 {
     int ret = 0;
     if (args->common.json && !args->wait) {
@@ -251,35 +253,68 @@ static int retry_told(const struct args *args, const struct task *task, struct e
         json_put_u64(out, "attempt", task->attempt);
         return cli_print_json(out, err);
     }
-    if (!args->common.json) {
+    if (!args->common.json && is_new) {
         printf("task %s: attempt %" PRIu32 " began\n", task->name, task->attempt);
         ret = cli_flush(err);
     }
     return ret || !args->wait ? ret : task_wait(task, args->timeout_ns, args->common.json, err);
 }
 
-static int retry(const struct args *args, struct task *task, struct err *err)
+static int is_alive(const struct task *task, const struct task_status *s, struct err *err)
 {
-    struct task_status s;
-    json_t *json = NULL;
-    struct task_document document = {0};
-    int ret = task_status_read(task, false, &s, err);
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i].silent < TASK_SILENT_S)
+            return err_set(
+                err, -EBUSY,
+                "task %s has a worker that was heard of within %d s: wait for it, or cancel it",
+                task->name, TASK_SILENT_S);
+    return 0;
+}
+
+/* What its engine holds goes on: 1. What waits its turn is left to wait. 0: nobody is at it. */
+static int resume(const struct args *args, const struct task *task, const struct task_status *s,
+                  struct err *err)
+{
+    const struct task_engine *engine = task_engine_named(s->engine);
+    struct task_engine_look queue = {0};
+    uint32_t n = 0;
+    int ret = engine ? engine->look(task, &queue, err) : 0;
+    if (!ret && queue.n_held)
+        ret = engine->resume(task, &n, err);
     if (ret)
         return ret;
-    enum task_state state = s.state;
-    bool is_alive = false;
-    for (size_t i = 0; i < s.n_workers; i++)
-        is_alive |= s.workers[i].silent < TASK_SILENT_S;
-    task_status_release(&s);
+    if (n && !args->common.json)
+        printf("task %s: %" PRIu32 " held elements of attempt %" PRIu32 " go on\n", task->name, n,
+               task->attempt);
+    if (n)
+        return (ret = cli_flush(err)) ? ret : 1;
+    ret = is_alive(task, s, err);
+    if (!ret && queue.n_running + queue.n_pending)
+        ret = err_set(err, -EBUSY, "task %s goes on by itself (%s): wait for it, or cancel it",
+                      task->name, queue.text);
+    return ret;
+}
+
+/* May a new attempt begin? 1: none is needed. What is left of one that failed makes room. */
+static int retry_check(const struct args *args, const struct task *task,
+                       const struct task_status *s, struct err *err)
+{
+    const struct task_engine *engine = task_engine_named(s->engine);
+    enum task_state state = s->state;
     if (state == TASK_PUBLISHED || state == TASK_SEALED || state == TASK_CANCELLED)
         return err_set(err, -EPERM, "task %s is %s: there is nothing to try again%s", task->name,
                        task_state_name(state), state == TASK_CANCELLED ? "; submit a new one" : "");
-    if (is_alive && (args->remap || state != TASK_FAILED))
-        return err_set(
-            err, -EBUSY,
-            "task %s has a worker that was heard of within %d s: wait for it, or cancel it",
-            task->name, TASK_SILENT_S);
-    ret = task_get(task, "job.json", &json, err);
+    int ret = args->remap            ? is_alive(task, s, err)
+              : state != TASK_FAILED ? resume(args, task, s, err)
+                                     : 0;
+    return ret || !engine ? ret : engine->stop(task, err);
+}
+
+static int retry_begin(const struct args *args, struct task *task, struct err *err)
+{
+    json_t *json = NULL;
+    struct task_document document = {0};
+    int ret = task_get(task, "job.json", &json, err);
     if (!ret)
         ret = task_spec_decode_json(json, "job.json", &document, err);
     if (!ret && args->remap)
@@ -289,9 +324,20 @@ static int retry(const struct args *args, struct task *task, struct err *err)
     if (!ret)
         ret = task_start(task, &document.spec, err);
     task_document_release(&document);
+    return ret ? ret : retry_told(args, task, true, err);
+}
+
+static int retry(const struct args *args, struct task *task, struct err *err)
+{
+    struct task_status s;
+    int ret = task_status_read(task, false, &s, err);
     if (ret)
         return ret;
-    return retry_told(args, task, err);
+    ret = retry_check(args, task, &s, err);
+    task_status_release(&s);
+    if (ret <= 0)
+        return ret ? ret : retry_begin(args, task, err);
+    return retry_told(args, task, false, err);
 }
 
 int cmd_task(int argc, char **argv, struct err *err)

@@ -14,7 +14,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { WAIT_POLL_NS = 250 * 1000 * 1000 };
+enum {
+    WAIT_POLL_NS = 250 * 1000 * 1000,
+    WAIT_LOOKS = 40 /* polls between two questions to the engine */
+};
 
 /* ---- progress ---- */
 
@@ -45,6 +48,11 @@ double task_progress(const struct task_status *s, struct buf *words)
     if (s->is_stalled)
         buf_printf(words, ", but silent for over %d s: continue it with fkv task retry %s",
                    TASK_SILENT_S, s->name);
+    if (s->is_lost)
+        buf_printf(words,
+                   ", but lost, as nothing of it is queued or runs: continue it with fkv task "
+                   "retry %s",
+                   s->name);
     buf_add_byte(words, 0);
     if (s->state >= TASK_SEALING && s->state != TASK_FAILED && s->state != TASK_CANCELLED)
         return s->state >= TASK_SEALED ? 1 : 0.97;
@@ -140,28 +148,33 @@ static void show_result(const struct task *task)
     printf("\n");
 }
 
-static void show_engine(const struct task *task, const struct task_status *s)
+/* Asks the engine of a task that is not over; out->text is what it says, or why it says nothing. */
+static void look(const struct task *task, struct task_status *s, struct task_engine_look *out)
 {
-    struct buf line = {0};
     const struct task_engine *engine = task_engine_named(s->engine);
-    if (engine && !task_state_is_final(s->state))
-        engine->describe(task, &line, NULL);
-    buf_add_byte(&line, 0);
-    printf("engine     %s, attempt %" PRIu32 "%s%s\n", s->engine, s->attempt,
-           line.len > 1 ? "; " : "", line.data ? (const char *)line.data : "");
-    buf_release(&line);
+    struct err why = {0};
+    *out = (struct task_engine_look){0};
+    if (!engine || task_state_is_final(s->state))
+        return;
+    int ret = engine->look(task, out, &why);
+    if (ret)
+        snprintf(out->text, sizeof out->text, "not known: %.500s", err_text(&why, ret));
+    s->is_lost = out->is_lost;
 }
 
-int task_show(const struct task *task, const struct task_status *s, struct err *err)
+int task_show(const struct task *task, struct task_status *s, struct err *err)
 {
+    struct task_engine_look queue;
     char when[TEXT_MAX];
     struct buf words = {0};
+    look(task, s, &queue);
     double share = task_progress(s, &words);
     text_time(s->submitted_ns, when);
     printf("task       %s\n", s->name);
     printf("table      %s%s\n", s->table, s->is_delta ? ", a delta" : "");
     printf("submitted  %s by %s\n", when, s->author);
-    show_engine(task, s);
+    printf("engine     %s, attempt %" PRIu32 "%s%s\n", s->engine, s->attempt,
+           queue.text[0] ? "; " : "", queue.text);
     printf("state      %s", words.data ? (const char *)words.data : "?");
     if (!task_state_is_final(s->state))
         printf(" (%.0f %%)", 100 * share);
@@ -220,8 +233,20 @@ static json_t *workers_json(const struct task_status *s)
     return out;
 }
 
-json_t *task_json(const struct task *task, const struct task_status *s)
+static json_t *queue_json(const struct task_engine_look *queue)
 {
+    json_t *out = json_object();
+    json_put_u64(out, "running", queue->n_running);
+    json_put_u64(out, "pending", queue->n_pending);
+    json_put_u64(out, "held", queue->n_held);
+    json_put_bool(out, "lost", queue->is_lost);
+    json_put_string(out, "says", queue->text);
+    return out;
+}
+
+json_t *task_json(const struct task *task, struct task_status *s, bool has_queue)
+{
+    struct task_engine_look queue = {0};
     json_t *out = json_object();
     json_t *stages = json_object();
     struct build_result r;
@@ -256,6 +281,10 @@ json_t *task_json(const struct task *task, const struct task_status *s)
         json_put_u64(out, "n_tombstones", r.n_tombstones);
         json_put_u64(out, "bytes", r.len);
     }
+    if (has_queue) {
+        look(task, s, &queue);
+        json_put(out, "queue", queue_json(&queue));
+    }
     json_put(stages, "plan", stage_json(s, STAGE_PLAN, 1));
     json_put(stages, "map", stage_json(s, STAGE_MAP, s->n_pieces));
     json_put(stages, "reduce", stage_json(s, STAGE_REDUCE, s->n_shards));
@@ -283,12 +312,19 @@ static int wait_verdict(const struct task_status *s, struct err *err)
                        "task %s: nothing was heard of its process for over %d s: it, or its host, "
                        "died; go on with: fkv task retry %s",
                        s->name, TASK_SILENT_S, s->name);
+    if (s->is_lost)
+        return err_set(err, -EIO,
+                       "task %s is lost: nothing of it is queued or runs; see why with fkv task "
+                       "show %s, and go on with: fkv task retry %s",
+                       s->name, s->name, s->name);
     return 0;
 }
 
-/* Looks once: 1 when it is over, and *err is how it ended. */
-static int wait_look(const struct task *task, struct progress *line, struct err *err)
+/* Looks once, and asks the engine too when that is wanted: 1 when it is over, and *err is how it ended. */
+static int wait_look(const struct task *task, bool asks, bool *is_held, struct progress *line,
+                     struct err *err)
 {
+    struct task_engine_look queue;
     struct task_status status;
     struct task now;
     struct buf words = {0};
@@ -298,12 +334,19 @@ static int wait_look(const struct task *task, struct progress *line, struct err 
         ret = task_status_read(&now, false, &status, err);
     if (ret)
         return ret;
+    if (asks) {
+        look(&now, &status, &queue);
+        *is_held = queue.n_held != 0;
+    }
     double share = task_progress(&status, &words);
     progress_bar(share, bar);
-    progress_show(line, "[%s] %3.0f %%  %s", bar, 100 * share,
-                  words.data ? (const char *)words.data : "");
+    progress_show(line, "[%s] %3.0f %%  %s%s", bar, 100 * share,
+                  words.data ? (const char *)words.data : "",
+                  *is_held ? ", held in the queue: see fkv task show" : "");
     buf_release(&words);
-    ret = status.is_stalled || task_state_is_final(status.state) ? wait_verdict(&status, err) : 0;
+    ret = status.is_stalled || status.is_lost || task_state_is_final(status.state)
+              ? wait_verdict(&status, err)
+              : 0;
     if (!ret)
         ret = task_state_is_final(status.state);
     task_status_release(&status);
@@ -314,9 +357,10 @@ static int wait_over(const struct task *task, int64_t timeout_ns, struct progres
                      struct err *err)
 {
     int64_t began = cli_now_ns();
-    for (;;) {
+    bool is_held = false;
+    for (int n = 1;; n++) {
         struct timespec pause = {0, WAIT_POLL_NS};
-        int over = wait_look(task, line, err);
+        int over = wait_look(task, n % WAIT_LOOKS == 0, &is_held, line, err);
         if (over)
             return over < 0 ? over : 0;
         if (timeout_ns && cli_now_ns() - began > timeout_ns)
@@ -340,8 +384,8 @@ int task_wait(const struct task *task, int64_t timeout_ns, bool json, struct err
     if (!shown)
         shown = task_status_read(&now, true, &status, &why);
     if (!shown) {
-        shown =
-            json ? cli_print_json(task_json(&now, &status), &why) : task_show(&now, &status, &why);
+        shown = json ? cli_print_json(task_json(&now, &status, true), &why)
+                     : task_show(&now, &status, &why);
         task_status_release(&status);
     }
     if (ret)

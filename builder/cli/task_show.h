@@ -10,9 +10,10 @@
 #include "builder/cli/cli.h"
 #include "builder/task_status.h"
 
-/* All there is to say of a task. */
-int task_show(const struct task *task, const struct task_status *status, struct err *err);
-json_t *task_json(const struct task *task, const struct task_status *status);
+/* All there is to say of a task; asks its engine too, and keeps in *status whether that has lost it. */
+int task_show(const struct task *task, struct task_status *status, struct err *err);
+/* has_queue: with what its engine says. */
+json_t *task_json(const struct task *task, struct task_status *s, bool has_queue);
 
 /* A share of the work that is done, 0 to 1, with what is said in words: "mapping 3 of 12 pieces". */
 double task_progress(const struct task_status *status, struct buf *words);

@@ -10,6 +10,7 @@
 #   build     building tables: stages, beside the disk and RocksDB's SstFileWriter, memory   25 minutes, 30 GiB of disk
 #   fetch     fetching a version from an NFS server, beside nfs-cp                          5 minutes
 #   fleet     eight daemons on an NFS server: switches, rollbacks, polls, lookups           7 minutes
+#   slurm     a build on two Slurm nodes of one CPU, against one, and a node killed          15 minutes, 12 GiB of disk
 #   ssd       tables on disk: reads beside fio and RocksDB, skew, latency, memory           10 minutes, 16 GiB of disk
 #
 # --quick takes smaller tables and ends within a minute (its figures are not for comparing). Prints a table; figures go to
@@ -18,14 +19,14 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 usage() {
-    sed -n '4,17s/^# \{0,1\}//p' tests/bench/run.sh
+    sed -n '4,18s/^# \{0,1\}//p' tests/bench/run.sh
     exit "$1"
 }
 [ $# -ge 1 ] || usage 2
 case=$1
 shift
 case $case in
-lookup | switch | build | fetch | fleet | ssd) ;;
+lookup | switch | build | fetch | fleet | slurm | ssd) ;;
 -h | --help) usage 0 ;;
 *)
     echo "run.sh: no such case: $case" >&2

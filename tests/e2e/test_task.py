@@ -295,7 +295,7 @@ def test_waiting_has_an_end(store, rows):
     (["stage", "none", "all"], 1, "no task none"),
     (["submit", "ads"], 2, "job file"),
     (["submit", "none.toml"], 1, "none.toml"),
-    (["submit", "ads", "/etc/passwd", "--engine", "cray"], 2, "expected local or slurm"),
+    (["submit", "ads", "/etc/passwd", "--engine", "cray"], 2, "expected local, slurm or none"),
     (["submit", "ads", "/etc/passwd", "--then", "dance"], 2, "expected stop, publish or activate"),
 ])
 def test_wrong_words_are_named(store, words, status, text):

@@ -4,7 +4,7 @@
 # (nfs, slurm: what tests/lib/ganesha.sh and slurm.sh need)
 set -euo pipefail
 build=(gcc g++ libc6-dev meson ninja-build pkg-config libfuse3-dev fuse3 libxxhash-dev libzstd-dev zlib1g-dev libjansson-dev libnfs-dev liburing-dev libtomlplusplus-dev zstd)
-test=(clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-numpy shellcheck mandoc xxhash rsync git e2fsprogs libnfs-utils)
+test=(parallel clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-numpy shellcheck mandoc xxhash rsync git e2fsprogs libnfs-utils)
 nfs=(nfs-ganesha nfs-ganesha-vfs)
 slurm=(slurmctld slurmd slurm-client munge python3-minimal)
 bench=(gnuplot-nox librocksdb-dev liblmdb-dev redis-server libhiredis-dev fio libnfs-utils)

@@ -20,6 +20,7 @@
 #   --cpus N       of a node (default 2), whatever the machine has
 #   --memory MB    of a node (default 4096); a job that does not say its memory gets an equal share for each of its CPUs
 #   --pin          node i and all of its jobs run on CPU i - 1 of the machine only (counted round when there are fewer)
+#   --max-array N  elements of a job array at most (default 20001; 1001 on a cluster as it comes)
 #   --timeout S    without an answer for so long a node is down (default 5; that is noticed 10 to 15 s after its death)
 #
 # Partitions: main (the default), and staff, which only root may use. A job that lost its node waits 6 s before it runs again
@@ -43,10 +44,10 @@ usage() {
 
 # --- What a cluster was started with: DIR/options, sourced. ---
 
-n_nodes=2 cpus=2 memory=4096 pin='' timeout=5 port=0
+n_nodes=2 cpus=2 memory=4096 pin='' max_array=20001 timeout=5 port=0
 
 save_options() {
-    declare -p n_nodes cpus memory pin timeout port | sed 's/^declare/declare -g/' >"$dir/options.new"
+    declare -p n_nodes cpus memory pin max_array timeout port | sed 's/^declare/declare -g/' >"$dir/options.new"
     mv "$dir/options.new" "$dir/options"
 }
 
@@ -67,6 +68,10 @@ parse_options() {
         --pin) pin=1 ;;
         --cpus | --memory | --timeout)
             declare -g "${1#--}=${2:?"$1 takes a number"}"
+            shift
+            ;;
+        --max-array)
+            max_array=${2:?"$1 takes a number"}
             shift
             ;;
         *) usage "$1" ;;
@@ -106,7 +111,7 @@ write_config() {
         echo "SelectTypeParameters=CR_CPU_Memory"
         echo "SchedulerType=sched/backfill"
         echo "SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1,kill_invalid_depend"
-        echo "MaxArraySize=20001"
+        echo "MaxArraySize=$max_array"
         echo "MaxJobCount=50000"
         echo "JobRequeue=1"
         echo "ReturnToService=2"
@@ -272,7 +277,7 @@ try_start() {
 start() {
     local try name
     [ ! -f "$dir/options" ] || { load_options && ! pid_of slurmctld >/dev/null; } || fail "one runs in $dir already: stop it"
-    n_nodes=2 cpus=2 memory=4096 pin='' timeout=5
+    n_nodes=2 cpus=2 memory=4096 pin='' max_array=20001 timeout=5
     parse_options "$@"
     [ ${#dir} -le 80 ] || fail "expected a directory of at most 80 bytes, for the sockets below it; found $dir"
     for name in munged slurmctld slurmd sbatch; do
