@@ -159,10 +159,11 @@ static int is_sealed(const struct collecting *c, const char *dir, struct err *er
 static bool is_stale_build(const struct collecting *c, const char *dir, const char *name,
                            int sealed)
 {
+    if (sealed)
+        return collect_is_stale(c, dir, c->options->sealed_age_ns);
     if (!collect_is_stale(c, dir, c->options->staging_age_ns))
         return false;
-    return !(sealed || collect_is_wanted(c, name)) ||
-           collect_is_stale(c, dir, c->options->sealed_age_ns);
+    return !collect_is_wanted(c, name) || collect_is_stale(c, dir, c->options->sealed_age_ns);
 }
 
 /*
