@@ -360,7 +360,7 @@ static int wait_over(const struct task *task, int64_t timeout_ns, struct progres
     bool is_held = false;
     for (int n = 1;; n++) {
         struct timespec pause = {0, WAIT_POLL_NS};
-        int over = wait_look(task, n % WAIT_LOOKS == 0, &is_held, line, err);
+        int over = wait_look(task, n % WAIT_LOOKS == 1, &is_held, line, err);
         if (over)
             return over < 0 ? over : 0;
         if (timeout_ns && cli_now_ns() - began > timeout_ns)
