@@ -109,8 +109,8 @@ struct client {
     std::vector<rocksdb::PinnableSlice> values;
     std::vector<rocksdb::Status> statuses;
 
-    client(rocksdb::DB *db, const settings &s)
-        : db(db), keys{0xABCDEF, s.n_keys}, key(s.batch), key_be(s.batch), slices(s.batch),
+    client(rocksdb::DB *opened, const settings &s)
+        : db(opened), keys{0xABCDEF, s.n_keys}, key(s.batch), key_be(s.batch), slices(s.batch),
           values(s.batch), statuses(s.batch)
     {
         read.verify_checksums = true;

@@ -146,6 +146,52 @@ static void store_dir__writes_where_direct_io_is_refused(void **state)
     temp_dir_remove(dir);
 }
 
+/* Reads that direct I/O refuses are made through the page cache, on file systems with and without it. */
+static void read_and_compare(const char *dir)
+{
+    enum { LEN = 3 * STORE_DIRECT_ALIGN + 100 };
+    struct store *store = NULL;
+    struct store_reader *reader = NULL;
+    scope_free uint8_t *bytes = aligned_alloc(STORE_DIRECT_ALIGN, 4 * STORE_DIRECT_ALIGN);
+    size_t n = 0;
+    assert_int_equal(store_open(dir, &store, NULL), 0);
+    for (size_t i = 0; i < LEN; i++)
+        bytes[i] = byte_at(i);
+    assert_int_equal(store_put(store, "x", bytes, LEN, NULL), 0);
+    assert_int_equal(store_reader_open(store, "x", &reader, NULL), 0);
+    store_reader_direct(reader);
+    static const struct {
+        size_t off, len, at;
+    } reads[] = {{0, 4 * STORE_DIRECT_ALIGN, 0},
+                 {STORE_DIRECT_ALIGN, STORE_DIRECT_ALIGN, 0},
+                 {STORE_DIRECT_ALIGN, 10, 0},
+                 {7, 2 * STORE_DIRECT_ALIGN, 3},
+                 {0, STORE_DIRECT_ALIGN, 0}};
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        size_t left = LEN - reads[i].off;
+        memset(bytes, 0, 4 * STORE_DIRECT_ALIGN);
+        assert_int_equal(
+            store_reader_read(reader, reads[i].off, bytes + reads[i].at, reads[i].len, &n, NULL),
+            0);
+        assert_int_equal(n, reads[i].len < left ? reads[i].len : left);
+        for (size_t k = 0; k < n; k++)
+            assert_int_equal(bytes[reads[i].at + k], byte_at(reads[i].off + k));
+    }
+    store_reader_close(reader);
+    store_close(store);
+}
+
+static void store_dir__reads_directly_what_is_aligned(void **state)
+{
+    struct fixture *f = *state;
+    char dir[] = "/dev/shm/fkv-test-XXXXXX";
+    read_and_compare(f->dir);
+    if (!mkdtemp(dir))
+        skip();
+    read_and_compare(dir);
+    temp_dir_remove(dir);
+}
+
 static void write_behind__goes_on_after_a_flush(void **state)
 {
     struct fixture *f = *state;
@@ -249,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_DIR(beneath__both_ways_agree),
         cmocka_unit_test(store_dir__writes_where_direct_io_is_refused),
+        IN_DIR(store_dir__reads_directly_what_is_aligned),
         IN_DIR(write_behind__goes_on_after_a_flush),
         cmocka_unit_test(write_behind__a_failed_write_is_not_forgotten),
         IN_DIR(store_dir__a_killed_writer_leaves_whole_files),
