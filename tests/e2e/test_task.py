@@ -239,7 +239,7 @@ def test_a_delta_whose_base_moved_is_refused_with_the_reason(store, rows, work_d
 
 
 def test_two_full_tasks_on_one_table_make_two_versions(store, rows):
-    tasks = [submit(store, "ads", path, *SHAPE, "--then", "publish") for path in rows]
+    tasks = [submit(store, "ads", path, *SHAPE, "--then", "publish", "--max-change", "0") for path in rows]
     versions = {wait(store, task)[1]["version"] for task in tasks}
     assert versions == {1, 2}
 
