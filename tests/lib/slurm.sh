@@ -188,12 +188,17 @@ choose_ports() { # the controller's, and one for each node
 # NAME COMMAND...: in the background, with its pid in run/NAME.pid. Daemons listen where their host's name leads to: they and
 # their jobs see localhost, which is the loopback interface whatever the machine is called and whether that resolves or not.
 launch() {
-    local name=$1
+    local name=$1 i
     shift
     # shellcheck disable=SC2016
     setsid unshare --uts sh -c 'hostname localhost && exec "$@"' launch "$@" </dev/null >>"$dir/log/$name.out" 2>&1 &
     echo $! >"$dir/run/$name.pid"
     disown $!
+    # Until it has become the command, pid_of does not know it.
+    for ((i = 0; i < 500; i++)); do
+        if pid_of "$name" >/dev/null || ! alive $!; then return 0; fi
+        sleep 0.02
+    done
 }
 
 launch_munged() {
