@@ -163,28 +163,22 @@ static void result_fill(struct sealing *s)
 
 /* ---- sealing ---- */
 
-/* What workers left that died, or that write what is there already: the version would carry it. As far as that works. */
-static void drop_temporaries(const struct store_list *list, struct store *store, const char *dir)
-{
-    for (size_t i = 0; i < list->n_names; i++) {
-        char path[STORE_PATH_MAX];
-        if (store_is_temporary(list->names[i]) &&
-            snprintf(path, sizeof path, "%s/%s", dir, list->names[i]) < (int)sizeof path)
-            store_remove(store, path, NULL);
-    }
-}
-
+/*
+ * What workers left in parts/ that died, or that write what is there already: the version would carry it. As far as that works.
+ * Beside parts/ may be what another that seals is writing just now.
+ */
 static int parts_tidy(struct store *store, const char *dir, struct err *err)
 {
     char parts[STORE_PATH_MAX];
     struct store_list list = {0};
     snprintf(parts, sizeof parts, "%s/parts", dir);
     int ret = store_list(store, parts, &list, err);
-    drop_temporaries(&list, store, parts);
-    store_list_release(&list);
-    if (!ret)
-        ret = layout_list(store, dir, &list, err);
-    drop_temporaries(&list, store, dir);
+    for (size_t i = 0; i < list.n_names && !ret; i++) {
+        char path[2 * STORE_PATH_MAX];
+        if (store_is_temporary(list.names[i]) &&
+            snprintf(path, sizeof path, "%s/%s", parts, list.names[i]) < STORE_PATH_MAX)
+            store_remove(store, path, NULL);
+    }
     store_list_release(&list);
     return ret;
 }
