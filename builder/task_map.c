@@ -13,7 +13,7 @@
 
 /* ---- the marker ---- */
 
-static json_t *mapped_encode(const struct task_work *work, const struct task_mapped *m)
+static json_t *mapped_encode(struct task_work *work, const struct task_mapped *m)
 {
     char hex[DIGEST_HEX_LEN + 1];
     json_t *out = task_work_stamp(work);

@@ -36,7 +36,7 @@ struct reducing {
 
 /* ---- the marker ---- */
 
-static json_t *reduced_encode(const struct task_work *work, const struct task_reduced *r)
+static json_t *reduced_encode(struct task_work *work, const struct task_reduced *r)
 {
     json_t *out = task_work_stamp(work);
     if (out &&

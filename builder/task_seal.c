@@ -28,7 +28,7 @@ struct sealing {
 
 /* ---- sealed.json ---- */
 
-static json_t *result_encode(const struct task_work *work, const struct build_result *r)
+static json_t *result_encode(struct task_work *work, const struct build_result *r)
 {
     json_t *out = task_work_stamp(work);
     if (out &&

@@ -42,7 +42,7 @@ static int hex_get(struct json_at at, const char *key, size_t max, struct buf *o
     return ret;
 }
 
-static json_t *shape_encode(const struct task_work *work, const struct task_shape *shape)
+static json_t *shape_encode(struct task_work *work, const struct task_shape *shape)
 {
     json_t *out = task_work_stamp(work);
     const struct level_totals *totals = &shape->totals;

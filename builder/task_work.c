@@ -161,14 +161,18 @@ int task_work_run(struct task_work *work, int (*fn)(void *context, struct err *e
     return work->engine.engine.run(&work->engine.engine, &engine_work, err);
 }
 
-json_t *task_work_stamp(const struct task_work *work)
+json_t *task_work_stamp(struct task_work *work)
 {
     json_t *doc = task_stamp(work->task);
-    if (doc && (json_put_double(doc, "seconds", meter_seconds(&work->meter)) ||
-                json_put_double(doc, "cpu_seconds", cpu_now() - work->cpu_began))) {
+    double now = meter_seconds(&work->meter);
+    double cpu = cpu_now();
+    if (doc && (json_put_double(doc, "seconds", now - work->stamped) ||
+                json_put_double(doc, "cpu_seconds", cpu - work->cpu_began))) {
         json_decref(doc);
         return NULL;
     }
+    work->stamped = now;
+    work->cpu_began = cpu;
     return doc;
 }
 
@@ -191,7 +195,7 @@ void task_work_done(const struct task *task, enum task_stage stage, uint32_t ind
         store_remove(task->store, path, NULL);
 }
 
-static void put_failure(const struct task_work *work, int code, const char *reason)
+static void put_failure(struct task_work *work, int code, const char *reason)
 {
     char file[TASK_FILE_MAX];
     json_t *doc = task_work_stamp(work);

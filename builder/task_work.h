@@ -28,7 +28,8 @@ struct task_work {
     const atomic_bool *parent_cancel; /* the process is asked to stop; may be NULL */
     const char *keep_dir;             /* a directory on the store to be kept alive; may be NULL */
     double marked;                    /* when the mark was put last, as meter_seconds() */
-    double cpu_began;
+    double stamped;                   /* when the last marker was made, as meter_seconds() */
+    double cpu_began;                 /* then, or at the beginning */
     struct build_progress last;
     pthread_mutex_t lock; /* guards log */
     struct buf log;
@@ -53,7 +54,7 @@ void task_work_fail(const struct task *task, enum task_stage stage, uint32_t ind
 /* The step is done: that it failed before, in this attempt, is past. */
 void task_work_done(const struct task *task, enum task_stage stage, uint32_t index);
 
-/* What a marker begins with: task_stamp(), and the time and CPU time it took. */
-json_t *task_work_stamp(const struct task_work *work);
+/* What a marker begins with: task_stamp(), and the time and CPU time since the worker's last one: a reduce task puts one a shard. */
+json_t *task_work_stamp(struct task_work *work);
 
 #endif
