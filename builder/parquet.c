@@ -177,7 +177,7 @@ static int read_numbers(struct duckdb_host *host, const char *path, const char *
     struct duckdb_query query;
     struct duckdb_rows rows = {0};
     duckdb_chunk chunk = NULL;
-    int ret = duckdb_query_open(host, path, sql, &query, err);
+    int ret = duckdb_query_open(host, path, sql, true, &query, err);
     if (ret)
         return ret;
     while ((ret = duckdb_query_fetch(&query, &chunk, err)) > 0) {
