@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/duckdb_query.h"
 
+#include "base/buf.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -68,7 +70,91 @@ static int prepare(struct duckdb_query *query, duckdb_statements statements, uin
     return 0;
 }
 
-static int query_prepare(struct duckdb_query *query, const char *sql, struct err *err)
+/* ---- what it calls ---- */
+
+/* Adds the strings of the last column of a result. */
+static int add_strings(const struct duckdb_api *api, struct duckdb_result *result, struct buf *out)
+{
+    duckdb_chunk chunk;
+    int ret = 0;
+    while (!ret && (chunk = api->fetch_chunk(*result))) {
+        uint64_t n = api->data_chunk_get_size(chunk);
+        const union duckdb_string *strings =
+            api->vector_get_data(api->data_chunk_get_vector(chunk, api->column_count(result) - 1));
+        for (uint64_t i = 0; i < n && !ret; i++)
+            ret = buf_add(
+                out, strings[i].len > DUCKDB_STRING_INLINE ? strings[i].data : strings[i].inlined,
+                strings[i].len);
+        api->destroy_data_chunk(&chunk);
+    }
+    return ret ? ret : buf_add_byte(out, 0);
+}
+
+/* The plan as EXPLAIN tells it, in JSON; nothing of the query runs. */
+static int plan_read(struct duckdb_query *query, const char *sql, struct buf *out, struct err *err)
+{
+    const struct duckdb_api *api = query->link.api;
+    struct duckdb_result result = {0};
+    struct buf text = {0};
+    int ret = buf_printf(&text, "EXPLAIN (FORMAT json) %s", sql);
+    if (ret) {
+        buf_release(&text);
+        return err_sys(err, ret, "%s: opening", query->what);
+    }
+    if (api->query(query->link.connection, (const char *)text.data, &result) != DUCKDB_OK)
+        ret = duckdb_fault(query->what, api->result_error(&result), err);
+    else if (add_strings(api, &result, out))
+        ret = err_sys(err, -ENOMEM, "%s: opening", query->what);
+    api->destroy_result(&result);
+    buf_release(&text);
+    return ret;
+}
+
+/* Functions that a SELECT can call and that change settings, locked or not, or write files; and one that hides what it calls. */
+static bool is_harmful(const char *name, size_t len)
+{
+    static const char *const known[] = {"ENABLE_",    "DISABLE_",     "FORCE_CHECKPOINT",
+                                        "CHECKPOINT", "TRUNCATE_",    "IMPORT_",
+                                        "EXPORT_",    "JSON_EXECUTE_"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        size_t n = strlen(known[i]);
+        if (len >= n && strncasecmp(name, known[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * Whatever way a function is called, by a word put together or through a view, its name is that of an operator in the plan. In
+ * strings of the query quotes have a backslash before them, so what follows "name": is an operator.
+ */
+static int check_plan(struct duckdb_query *query, const char *sql, struct err *err)
+{
+    static const char member[] = "\"name\":";
+    struct buf plan = {0};
+    uint64_t n = 0;
+    int ret = plan_read(query, sql, &plan, err);
+    for (const char *at = ret ? NULL : (const char *)plan.data; at && !ret;) {
+        at = strstr(at, member);
+        if (!at)
+            break;
+        at += sizeof member - 1;
+        at += strspn(at, " \t\r\n\"");
+        size_t len = strcspn(at, "\"");
+        n++;
+        if (is_harmful(at, len))
+            ret = err_set(err, -EINVAL,
+                          "%s: expected a query that only reads, found the function %.*s in it",
+                          query->what, (int)strcspn(at, " \""), at);
+    }
+    buf_release(&plan);
+    if (!ret && n == 0)
+        ret = err_set(err, -EINVAL, "%s: expected a plan from DuckDB %s, found none", query->what,
+                      query->link.api->library_version());
+    return ret;
+}
+
+static int query_prepare(struct duckdb_query *query, const char *sql, bool is_ours, struct err *err)
 {
     const struct duckdb_api *api = query->link.api;
     duckdb_statements statements = NULL;
@@ -78,7 +164,7 @@ static int query_prepare(struct duckdb_query *query, const char *sql, struct err
     uint64_t n = api->extract_statements(query->link.connection, sql, &statements);
     ret = prepare(query, statements, n, err);
     api->destroy_extracted(&statements);
-    return ret;
+    return ret || is_ours ? ret : check_plan(query, sql, err);
 }
 
 static void column_describe(const struct duckdb_api *api, struct duckdb_result *result,
@@ -114,14 +200,14 @@ static int query_columns(struct duckdb_query *query, struct err *err)
     return 0;
 }
 
-int duckdb_query_open(struct duckdb_host *host, const char *what, const char *sql,
+int duckdb_query_open(struct duckdb_host *host, const char *what, const char *sql, bool is_ours,
                       struct duckdb_query *query, struct err *err)
 {
     *query = (struct duckdb_query){.what = what};
     int ret = duckdb_link_open(host, &query->link, err);
     if (ret)
         return err_wrap(err, ret, "%s", what);
-    ret = query_prepare(query, sql, err);
+    ret = query_prepare(query, sql, is_ours, err);
     if (!ret) {
         query->has_result = true;
         const struct duckdb_api *api = query->link.api;

@@ -2,7 +2,8 @@
 /*
  * duckdb_query: one SELECT, its columns, and its rows as they come, a chunk at a time.
  *
- * Only a single statement that reads is let through: by its first word, and by what DuckDB says it is.
+ * Only a single statement that reads is let through: by its first word, by what DuckDB says it is, and, of a query that is not ours,
+ * by the functions in its plan.
  *
  * Threads: one at a time. Memory: the columns' names; chunks belong to the caller and outlive the query.
  * Errors: -EINVAL for a query that is wrong or would write, what duckdb_fault() makes of the rest; texts begin with `what`.
@@ -29,8 +30,8 @@ struct duckdb_query {
     uint32_t n_columns;
 };
 
-/* Begins the query; its rows are fetched later. what is borrowed; query stays where it is. */
-int duckdb_query_open(struct duckdb_host *host, const char *what, const char *sql,
+/* Begins the query; its rows are fetched later. what is borrowed; query stays where it is. is_ours: its text needs no such look. */
+int duckdb_query_open(struct duckdb_host *host, const char *what, const char *sql, bool is_ours,
                       struct duckdb_query *query, struct err *err);
 void duckdb_query_close(struct duckdb_query *query);
 

@@ -95,7 +95,8 @@ static int choose_columns(const struct duckdb_query *query, const struct input_o
 
 static int open_query(struct input_duckdb *input, const char *sql, struct err *err)
 {
-    int ret = duckdb_query_open(input->options->duckdb, query_place, sql, &input->query, err);
+    int ret =
+        duckdb_query_open(input->options->duckdb, query_place, sql, false, &input->query, err);
     return ret ? ret : choose_columns(&input->query, input->options, &input->choice, err);
 }
 
@@ -120,8 +121,8 @@ static int piece_select(struct input_duckdb *input, const struct input_piece *pi
         ret = buf_printf(sql, " LIMIT 0");
     if (ret)
         return err_sys(err, ret, "%s: opening", input->path);
-    ret = duckdb_query_open(input->options->duckdb, input->path, (const char *)sql->data, &query,
-                            err);
+    ret = duckdb_query_open(input->options->duckdb, input->path, (const char *)sql->data, true,
+                            &query, err);
     if (ret)
         return file_fault(ret, err);
     ret = choose_columns(&query, input->options, &choice, err);
@@ -147,7 +148,7 @@ static int open_file(struct input_duckdb *input, const struct input_piece *piece
         ret = piece_select(input, piece, &sql, err);
     if (!ret)
         ret = file_fault(duckdb_query_open(input->options->duckdb, input->path,
-                                           (const char *)sql.data, &input->query, err),
+                                           (const char *)sql.data, true, &input->query, err),
                          err);
     buf_release(&sql);
     if (ret)

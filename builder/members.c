@@ -20,10 +20,13 @@ static void found_string(const char *text, char out[FOUND_MAX])
     out[n++] = '"';
     while (*text && n < FOUND_MAX - 8) {
         size_t len = utf8_len(text, strlen(text));
-        len = len ? len : 1;
-        for (size_t i = 0; i < len; i++)
-            out[n++] = (unsigned char)text[i] < ' ' || text[i] == 0x7f ? '?' : text[i];
-        text += len;
+        if (len == 0 || utf8_is_control(text, len)) {
+            out[n++] = '?';
+        } else {
+            memcpy(out + n, text, len);
+            n += len;
+        }
+        text += len ? len : 1;
     }
     snprintf(out + n, FOUND_MAX - n, "%s\"", *text ? "…" : "");
 }
@@ -58,11 +61,13 @@ int member_fault(const struct member_at *at, const json_t *found, struct err *er
                    at->name, what, text);
 }
 
-static bool has_control(const char *text)
+static bool has_control(const char *text, size_t len)
 {
-    for (; *text; text++) {
-        if ((unsigned char)*text < ' ' || *text == 0x7f)
+    for (size_t i = 0; i < len;) {
+        size_t n = utf8_len(text + i, len - i);
+        if (n == 0 || utf8_is_control(text + i, n))
             return true;
+        i += n;
     }
     return false;
 }
@@ -73,7 +78,7 @@ int member_text(const struct member_at *at, const json_t *value, size_t max, boo
     size_t len = json_string_length(value);
     if (!json_is_string(value) || len < 1 || len > max)
         return member_fault(at, value, err, "a text of 1 to %zu bytes", max);
-    if (is_line && has_control(json_string_value(value)))
+    if (is_line && has_control(json_string_value(value), len))
         return member_fault(at, value, err, "one line without control characters");
     *out = json_string_value(value);
     return 0;

@@ -177,7 +177,7 @@ static int read_numbers(struct duckdb_host *host, const char *path, const char *
     struct duckdb_query query;
     struct duckdb_rows rows = {0};
     duckdb_chunk chunk = NULL;
-    int ret = duckdb_query_open(host, path, sql, &query, err);
+    int ret = duckdb_query_open(host, path, sql, true, &query, err);
     if (ret)
         return ret;
     while ((ret = duckdb_query_fetch(&query, &chunk, err)) > 0) {
@@ -224,8 +224,13 @@ int parquet_groups_read(struct duckdb_host *host, const char *path, struct parqu
     if (ret)
         return ret;
     uint64_t end = 0;
-    for (size_t i = 0; i < groups.n; i++)
-        groups.ends[i] = end += groups.ends[i];
+    for (size_t i = 0; i < groups.n; i++) {
+        if (__builtin_add_overflow(end, groups.ends[i], &end)) {
+            parquet_groups_release(&groups);
+            return err_set(err, -EBADMSG, "%s: expected groups of rows, found too many rows", path);
+        }
+        groups.ends[i] = end;
+    }
     *out = groups;
     return 0;
 }

@@ -3,6 +3,9 @@
  * The shell may end and leave somebody behind who holds the pipe, and it may close the pipe and run on. So neither an end of
  * the output nor an end of the shell is waited for alone: each round reads what is there, then asks whether the shell has
  * ended.
+ *
+ * Its group is not ours, so ^C does not reach it, and nobody would be left to end it in time. So signals that would end us wait until
+ * it has ended. And a child must stay until it is reaped, also where whoever started us ignores SIGCHLD.
  */
 #include "builder/user_command.h"
 
@@ -12,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -168,8 +172,50 @@ static int has_ended(pid_t pid)
     return info.si_pid == pid;
 }
 
-/* Until the shell has ended (0) or the time is over (-ETIMEDOUT). */
-static int follow(pid_t pid, int fd, int64_t end_ns, struct tail *tail)
+/* ---- our own signals ---- */
+
+/* How signals were before the command, and those that wait until it is over. */
+struct guard {
+    sigset_t mask;
+    sigset_t waiting;
+    struct sigaction child;
+};
+
+/* Not those that are ignored, as below nohup, or blocked: whoever did that wants them to end nothing. */
+static void guard_begin(struct guard *guard)
+{
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    const struct sigaction standard = {.sa_handler = SIG_DFL};
+    pthread_sigmask(SIG_SETMASK, NULL, &guard->mask);
+    sigemptyset(&guard->waiting);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct sigaction now;
+        sigaction(ends[i], NULL, &now);
+        if (now.sa_handler != SIG_IGN && !sigismember(&guard->mask, ends[i]))
+            sigaddset(&guard->waiting, ends[i]);
+    }
+    pthread_sigmask(SIG_BLOCK, &guard->waiting, NULL);
+    sigaction(SIGCHLD, &standard, &guard->child);
+}
+
+/* A signal that waited is taken here, and may be our end. */
+static void guard_end(const struct guard *guard)
+{
+    sigaction(SIGCHLD, &guard->child, NULL);
+    pthread_sigmask(SIG_SETMASK, &guard->mask, NULL);
+}
+
+static bool has_to_end(const struct guard *guard)
+{
+    sigset_t come;
+    sigset_t both;
+    sigpending(&come);
+    sigandset(&both, &come, &guard->waiting);
+    return !sigisemptyset(&both);
+}
+
+/* Until the shell has ended (0), the time is over (-ETIMEDOUT) or we have to end (-ECANCELED). */
+static int follow(pid_t pid, int fd, int64_t end_ns, const struct guard *guard, struct tail *tail)
 {
     bool is_silent = false;
     while (now_ns() < end_ns) {
@@ -179,6 +225,8 @@ static int follow(pid_t pid, int fd, int64_t end_ns, struct tail *tail)
         int ended = has_ended(pid);
         if (ended)
             return ended < 0 ? ended : 0;
+        if (has_to_end(guard))
+            return -ECANCELED;
     }
     return -ETIMEDOUT;
 }
@@ -191,27 +239,25 @@ static int reap(pid_t pid)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-int user_command_run(const char *command, const char *const *env, int64_t timeout_ns,
-                     struct user_command_end *out, struct err *err)
+/* Starts the command and sees it, and all its group, to the end. */
+static int run(const char *command, char **env, int64_t timeout_ns, const struct guard *guard,
+               struct user_command_end *out, struct err *err)
 {
     int ends[2];
     struct tail tail = {0};
     pid_t pid = 0;
-    scope_free char **all = env_join(env);
-    if (!all)
-        return err_sys(err, -ENOMEM, "running '%s'", command);
     if (pipe2(ends, O_CLOEXEC))
         return err_sys(err, -errno, "running '%s'", command);
     scope_fd int read_end = ends[0];
     scope_fd int write_end = ends[1];
     fcntl(read_end, F_SETFL, O_NONBLOCK);
     int64_t began = now_ns();
-    int ret = spawn(command, all, write_end, &pid);
+    int ret = spawn(command, env, write_end, &pid);
     if (ret)
         return err_sys(err, ret, "running '%s' with /bin/sh", command);
     close(scope_take_fd(&write_end));
     int64_t end = timeout_ns > INT64_MAX - began ? INT64_MAX : began + timeout_ns;
-    ret = follow(pid, read_end, end, &tail);
+    ret = follow(pid, read_end, end, guard, &tail);
     kill(-pid, SIGKILL);
     out->status = reap(pid);
     drain(read_end, &tail);
@@ -220,4 +266,17 @@ int user_command_run(const char *command, const char *const *env, int64_t timeou
         return err_set(err, ret, "'%s' did not end within %lld ms and was killed", command,
                        (long long)(timeout_ns / 1000000));
     return ret ? err_sys(err, ret, "waiting for '%s'", command) : 0;
+}
+
+int user_command_run(const char *command, const char *const *env, int64_t timeout_ns,
+                     struct user_command_end *out, struct err *err)
+{
+    struct guard guard;
+    scope_free char **all = env_join(env);
+    if (!all)
+        return err_sys(err, -ENOMEM, "running '%s'", command);
+    guard_begin(&guard);
+    int ret = run(command, all, timeout_ns, &guard, out, err);
+    guard_end(&guard);
+    return ret;
 }

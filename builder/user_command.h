@@ -3,10 +3,11 @@
  * user_command: a command of the user's own, run by sh in a process group of its own, with a time limit.
  *
  * Its input is empty. Of its output, standard and error, the last line that says anything is kept, all else is read and thrown
- * away, however much it is. When the shell has ended or its time is over, what is left of its process group is killed.
+ * away, however much it is. When the shell has ended or its time is over, what is left of its process group is killed; so too
+ * when a signal comes that ends the process, which then goes its way.
  *
- * Threads: one at a time for each command; the process has no other business with SIGCHLD. Memory: a page.
- * Errors: what starting it met; -ETIMEDOUT.
+ * Threads: one at a time; the process has no other business with SIGCHLD. Memory: a page.
+ * Errors: what starting it met; -ETIMEDOUT; -ECANCELED when a signal came.
  */
 #ifndef FKV_BUILDER_USER_COMMAND_H
 #define FKV_BUILDER_USER_COMMAND_H

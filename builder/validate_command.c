@@ -4,6 +4,7 @@
 #include "base/scope.h"
 #include "base/utf8.h"
 #include "builder/figures_json.h"
+#include "builder/scratch.h"
 #include "builder/user_command.h"
 #include "builder/validate_impl.h"
 
@@ -29,19 +30,13 @@ struct command_env {
     const char *all[8];
 };
 
-static const char *temporary_dir(const char *scratch)
-{
-    const char *dir = scratch ? scratch : getenv("TMPDIR");
-    return dir && *dir ? dir : "/var/tmp";
-}
-
 /* Writes figures into a new file; the caller unlinks it. */
 static int figures_file(const struct build_figures *figures, const char *scratch,
                         char path[PATH_MAX], struct err *err)
 {
     struct buf text = {0};
-    if (snprintf(path, PATH_MAX, "%s/fkv-figures-XXXXXX", temporary_dir(scratch)) >= PATH_MAX)
-        return err_set(err, -ENAMETOOLONG, "%s: the path is too long", scratch);
+    if (snprintf(path, PATH_MAX, "%s/fkv-figures-XXXXXX", scratch_dir(scratch)) >= PATH_MAX)
+        return err_set(err, -ENAMETOOLONG, "%s: the path is too long", scratch_dir(scratch));
     int rc = figures_text(figures, &text, err);
     scope_fd int fd = rc ? -1 : mkostemp(path, O_CLOEXEC);
     if (!rc && fd < 0) {

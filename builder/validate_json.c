@@ -79,6 +79,10 @@ static int encode_rows(const struct member_at *at, const void *object, json_t **
                        struct err *err)
 {
     const struct validate_limits *limits = object;
+    if (limits->min_rows > INT64_MAX)
+        return err_set(err, -EINVAL, "%s: %s%s: expected at most %lld, found %llu", at->document,
+                       at->section, at->name, (long long)INT64_MAX,
+                       (unsigned long long)limits->min_rows);
     *out = json_integer((json_int_t)limits->min_rows);
     return *out ? 0 : err_sys(err, -ENOMEM, "%s", at->document);
 }

@@ -317,11 +317,26 @@ def test_sql__rows_come_in_the_same_order_every_time(store):
     ("SELECT nosuch FROM range(3)", "nosuch"),
     ("SELECT $1, 'x'", "parameters"),
     ("SELECT k, v FROM 'https://localhost/x.parquet'", "needs an extension"),
+    ("SELECT 1, 'x' FROM enable_logging(storage = 'file', storage_path = '{dir}/x')", "the function ENABLE_LOGGING"),
+    ("WITH a AS MATERIALIZED (FROM enable_logging()) SELECT 1, 'x' FROM range(2) WHERE (SELECT count(*) FROM a) = 0", "the function ENABLE_LOGGING"),
+    ("FROM query('FROM enable_pro' || 'filing(format = ''json'', save_location = ''{dir}/x.json'')')", "the function ENABLE_PROFILING"),
+    ("FROM json_execute_serialized_sql(json_serialize_sql('FROM enable_logging()'))", "the function JSON_EXECUTE_SERIALIZED_SQL"),
+    ("FROM checkpoint() SELECT 1, 'x'", "the function CHECKPOINT"),
 ])
 def test_sql__only_one_query_that_reads(store, work_dir, query, words):
     done = build(store, "t", "--sql", query.replace("{dir}", work_dir), "--key", "u64", "--value", "bytes", check=False)
     refused(done, words)
     assert not os.path.exists(f"{work_dir}/out.csv") and not os.path.exists(f"{work_dir}/x.db") and not os.path.exists(f"{work_dir}/x")
+
+
+@pytest.mark.parametrize("query", [
+    "SELECT 1 AS \"name\", '\"name\": \"ENABLE_LOGGING\"'",
+    "SELECT 1 AS checkpoint, 'x' AS enable_logging",
+    "((SELECT 1, 'x')) -- a remark",
+    "/* a */ VALUES (1, 'x');",
+])
+def test_sql__words_that_only_look_like_functions_are_read(store, query):
+    build(store, "t", "--sql", query, "--key", "u64", "--value", "bytes")
 
 
 def test_sql__what_fails_halfway_fails_the_build(store):

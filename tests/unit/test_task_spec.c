@@ -363,6 +363,8 @@ static void task_spec__refuses_wrong_types_and_ranges_by_name(void **state)
         {"{\"table\": null}", "table: expected a text of 1 to 255 bytes, found null"},
         {"{\"table\": \"a\\u0007b\"}",
          "table: expected one line without control characters, found \"a?b\""},
+        {"{\"table\": \"a\\u009b2Jb\"}",
+         "table: expected one line without control characters, found \"a?2Jb\""},
         {"{\"task\": [1]}", "task: expected a text of 1 to 255 bytes, found a list"},
         {"{\"inputs\": \"a\"}", "inputs: expected a list of at most 1048576 texts, found \"a\""},
         {"{\"inputs\": [\"a\", 3]}", "inputs[1]: expected a text of 1 to 4095 bytes, found 3"},

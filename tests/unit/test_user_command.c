@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,6 +117,41 @@ static void user_command__that_floods_is_read_to_its_end(void **state)
     assert_string_equal(end.line, "y");
 }
 
+static void user_command__ends_before_a_signal_ends_us(void **state)
+{
+    char path[] = "/tmp/fkv-test-user-command-XXXXXX";
+    char command[128];
+    char line[32] = "";
+    int status = 0;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    snprintf(command, sizeof command, "echo $$ > %s; exec sleep 600", path);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct user_command_end end;
+        user_command_run(command, no_env, 600 * SECOND_NS, &end, NULL);
+        _exit(9);
+    }
+    for (int i = 0; i < 500 && pread(fd, line, sizeof line - 1, 0) < 2; i++)
+        usleep(10000);
+    kill(pid, SIGTERM);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    assert_gone(line);
+    close(fd);
+    unlink(path);
+}
+
+static void user_command__is_reaped_where_children_are_ignored(void **state)
+{
+    struct user_command_end end;
+    void (*was)(int) = signal(SIGCHLD, SIG_IGN);
+    assert_int_equal(run("echo one; exit 3", 30 * SECOND_NS, &end), 0);
+    assert_int_equal(end.status, 3);
+    assert_string_equal(end.line, "one");
+    assert_true(signal(SIGCHLD, was) == SIG_IGN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +162,8 @@ int main(void)
         cmocka_unit_test(user_command__that_leaves_somebody_behind_is_over),
         cmocka_unit_test(user_command__that_closes_its_output_is_waited_for),
         cmocka_unit_test(user_command__that_floods_is_read_to_its_end),
+        cmocka_unit_test(user_command__ends_before_a_signal_ends_us),
+        cmocka_unit_test(user_command__is_reaped_where_children_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
