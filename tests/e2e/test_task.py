@@ -9,8 +9,15 @@ import subprocess
 import nfs_store
 import pytest
 from fkvtest import FKV, NOBODY, wait_until
-from tasktest import (SHAPE, as_json, built, grow_old, parts, recorded, show, staged, staging, submit, task_dir, wait,
+from tasktest import (SHAPE, alive, as_json, built, grow_old, parts, recorded, show, staged, staging, submit, task_dir, wait,
                       write_rows)
+
+
+@pytest.fixture(autouse=True)
+def nobody_left(store):
+    """What a task's process still writes when its test is over would be in the way of removing the directory."""
+    yield
+    wait_until(lambda: not alive(store.url), "tasks' processes have ended")
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     done = store.fkv("submit", "ads", *rows, *SHAPE, *CUT, "--task", "monday", "--wait")
     assert "submitted task monday" in done.stdout and "4,000 keys" in done.stdout and "state      sealed" in done.stdout
     assert parts(staged(store, "ads", "monday")) == expected
-    wait_until(lambda: not alive(store, "monday"), "its process has ended")
+    wait_until(lambda: not alive("monday"), "its process has ended")
     status = show(store, "monday")
     assert status["state"] == "sealed" and status["attempt"] == 1 and status["engine"] == "local"
     assert status["n_keys"] == 4000 and status["bad_rows"] == 0 and status["shards"] == 3 and status["groups"] == 2
@@ -122,20 +129,6 @@ def test_every_stage_can_be_run_by_hand_and_twice(store, rows):
 # --- the ways it may go wrong ---
 
 
-def alive(store, task):
-    """Processes of the local engine."""
-    return [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and is_runner(pid, task)]
-
-
-def is_runner(pid, task):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-    except OSError:
-        return False
-    return b"stage" in words and task.encode() in words
-
-
 def fails(store, task, stage_name, *words, status=None):
     """Waits; the task has failed there, and its reason holds the words."""
     code, shown = wait(store, task, check=False)
@@ -145,7 +138,7 @@ def fails(store, task, stage_name, *words, status=None):
     assert status is None or code == status
     text = store.fkv("task", "show", task).stdout
     assert "state      failed" in text and words[0] in text and f"fkv task retry {task}" in text
-    assert words[0] in store.fkv("task", "logs", task).stdout
+    wait_until(lambda: words[0] in store.fkv("task", "logs", task).stdout, "its log says so too")
     return shown
 
 
@@ -261,7 +254,7 @@ def test_the_task_outlives_its_submitter(store, rows):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    if not alive(store, "orphan") and show(store, "orphan")["state"] == "queued":
+    if not alive("orphan") and show(store, "orphan")["state"] == "queued":
         store.fkv("task", "retry", "orphan", check=False)  # killed before the engine's process was
     assert wait(store, "orphan")[1]["state"] == "sealed"
 
@@ -323,7 +316,7 @@ def test_cancelled_in_the_middle_leaves_no_staging(store, work_dir):
     wait_until(lambda: show(store, task)["stages"]["map"]["done"] > 1, "it is under way")
     said = as_json(store, "task", "cancel", task)
     assert said == {"task": task, "state": "cancelled"}
-    wait_until(lambda: not alive(store, task), "its process has stopped")
+    wait_until(lambda: not alive(task), "its process has stopped")
     assert staging(store, "ads") == []
     code, status = wait(store, task, check=False)
     assert code == 3 and status["state"] == "cancelled"
@@ -341,7 +334,7 @@ def test_cancelled_while_it_waits_for_nodes_never_switches(store, daemon, rows):
         wait_until(lambda: len(as_json(store, "ls", "ads")["versions"]) == 2, "it is published")
         said = as_json(store, "task", "cancel", task)
         assert said["state"] == "cancelled" and said["version"] == 2
-        wait_until(lambda: not alive(store, task), "its process has stopped")
+        wait_until(lambda: not alive(task), "its process has stopped")
     finally:
         daemon.process.send_signal(signal.SIGCONT)
     assert show(store, task)["state"] == "cancelled"
