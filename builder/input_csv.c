@@ -201,6 +201,8 @@ static int csv_columns(const struct input_options *options, char *header, size_t
         if (pos < len && header[pos] == '"') {
             pos++;
             ret = quoted_field(&block, &pos, &field, err);
+            if (!ret)
+                ret = quoted_end(&block, &pos, err);
         } else {
             ret = plain_field(&block, &pos, &field, err);
         }

@@ -249,6 +249,16 @@ static void csv__header_names_may_be_quoted(void **state)
     ASSERT_ROWS("v,\"the key\"\r\n1,a\r\n", INPUT_CSV, &options, "2|a|1\n");
 }
 
+static void csv__header_with_words_behind_a_quote_is_refused(void **state)
+{
+    struct input_options options = {.header = true, .row_len_max = 100};
+    struct input *input = NULL;
+    struct err err = {0};
+    const char *path = write_file("rows", "\"the\"key,v\na,1\n", 15);
+    assert_int_equal(open_whole(path, INPUT_CSV, &options, &input, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "after a closing quote"));
+}
+
 static void jsonl__members_in_any_order(void **state)
 {
     ASSERT_ROWS(
@@ -655,6 +665,7 @@ int main(void)
         cmocka_unit_test(csv__a_misplaced_quote_spoils_its_own_row_only),
         cmocka_unit_test(csv__a_quote_that_is_never_closed_is_bad),
         cmocka_unit_test(csv__header_names_may_be_quoted),
+        cmocka_unit_test(csv__header_with_words_behind_a_quote_is_refused),
         cmocka_unit_test(jsonl__members_in_any_order),
         cmocka_unit_test(jsonl__strings_are_decoded),
         cmocka_unit_test(jsonl__bytes_come_as_base64),
