@@ -184,6 +184,8 @@ static void spec_override(const struct args *args, struct task_spec *spec)
         spec->then = args->then[0] == 's'   ? TASK_STOP
                      : args->then[0] == 'p' ? TASK_PUBLISH
                                             : TASK_ACTIVATE;
+    if (args->build.publish)
+        spec->then = args->build.release.no_activate ? TASK_PUBLISH : TASK_ACTIVATE;
     if (args->piece_len)
         spec->piece_len = args->piece_len;
     if (args->n_reduce)
