@@ -301,8 +301,7 @@ int run_reader_value(struct run_reader *reader, struct buf *big, struct err *err
 {
     if (reader->is_whole)
         return 0;
-    const struct run_file *file = reader->run->file;
-    uint32_t align = file->align;
+    uint32_t align = reader->run->file->align;
     uint64_t begin = reader->record_off & ~(uint64_t)(align - 1);
     uint64_t end = align_up(reader->next, align);
     /* Room to align the memory as direct I/O wants it. */
@@ -311,7 +310,7 @@ int run_reader_value(struct run_reader *reader, struct buf *big, struct err *err
     if (ret)
         return err_sys(err, ret, "reading a value of %u bytes", reader->view.entry.value_len);
     uint8_t *aligned = (uint8_t *)align_up((uintptr_t)big->data, align);
-    ret = file->ops->read(file, begin, aligned, (size_t)(end - begin), err);
+    ret = run_buffer_read(&reader->buffer, begin, aligned, (size_t)(end - begin), err);
     if (ret)
         return ret;
     record_view(aligned + (reader->record_off - begin), reader->hash_seed, &reader->view);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/run_buffer.h"
 
-#include <stddef.h>
 #include <string.h>
 
 /* Of each half, for the beginning of a record whose end the next piece has. */
@@ -38,35 +37,57 @@ static size_t piece_len_at(const struct run_buffer *buffer, uint64_t off)
     return buffer->end - off < buffer->piece_len ? (size_t)(buffer->end - off) : buffer->piece_len;
 }
 
-static int ahead_run(struct helper_job *job, struct err *err)
+static int read_run(struct helper_job *job, struct err *err)
 {
-    struct run_buffer *buffer =
-        (struct run_buffer *)(void *)((char *)job - offsetof(struct run_buffer, job));
-    return buffer->file->ops->read(buffer->file, buffer->ahead_off,
-                                   half_piece(buffer, buffer->half ^ 1), buffer->ahead_len, err);
+    const struct run_read *read = (struct run_read *)job;
+    return read->file->ops->read(read->file, read->off, read->data, read->len, err);
+}
+
+int run_buffer_read(const struct run_buffer *buffer, uint64_t off, void *data, size_t len,
+                    struct err *err)
+{
+    struct helper *helper = buffer->memory.helper;
+    struct run_read read = {
+        .job = {.run = read_run}, .file = buffer->file, .off = off, .data = data, .len = len};
+    if (!helper)
+        return read_run(&read.job, err);
+    helper_submit(helper, &read.job);
+    return helper_wait(helper, &read.job, err);
 }
 
 static void ahead_begin(struct run_buffer *buffer)
 {
-    buffer->ahead_off = buffer->off + buffer->fill;
-    buffer->ahead_len = piece_len_at(buffer, buffer->ahead_off);
-    buffer->is_ahead = buffer->ahead_len > 0;
-    buffer->job.run = ahead_run;
-    if (buffer->is_ahead)
-        helper_submit(buffer->memory.helper, &buffer->job);
+    uint64_t off = buffer->off + buffer->fill;
+    buffer->is_ahead = off < buffer->end;
+    if (!buffer->is_ahead)
+        return;
+    buffer->ahead = (struct run_read){.job = {.run = read_run},
+                                      .file = buffer->file,
+                                      .off = off,
+                                      .data = half_piece(buffer, buffer->half ^ 1),
+                                      .len = piece_len_at(buffer, off)};
+    helper_submit(buffer->memory.helper, &buffer->ahead.job);
+}
+
+/* Does what was read ahead go on from off? */
+static bool ahead_fits(const struct run_buffer *buffer, uint64_t off)
+{
+    const struct run_read *ahead = &buffer->ahead;
+    return off >= buffer->off && off + buffer->room >= ahead->off && off < ahead->off + ahead->len;
 }
 
 /* Goes on in the half that was read ahead, with what is left from off on in front of it. */
 static void ahead_take(struct run_buffer *buffer, uint64_t off)
 {
-    size_t left = off < buffer->ahead_off ? (size_t)(buffer->ahead_off - off) : 0;
-    uint8_t *data = half_piece(buffer, buffer->half ^ 1) - left;
+    const struct run_read *ahead = &buffer->ahead;
+    size_t left = off < ahead->off ? (size_t)(ahead->off - off) : 0;
+    uint8_t *data = (uint8_t *)ahead->data - left;
     if (left)
         memcpy(data, buffer->data + (off - buffer->off), left);
     buffer->half ^= 1;
     buffer->data = data;
-    buffer->off = buffer->ahead_off - left;
-    buffer->fill = left + buffer->ahead_len;
+    buffer->off = ahead->off - left;
+    buffer->fill = left + ahead->len;
 }
 
 int run_buffer_move(struct run_buffer *buffer, uint64_t off, struct err *err)
@@ -74,16 +95,15 @@ int run_buffer_move(struct run_buffer *buffer, uint64_t off, struct err *err)
     int ret = 0;
     bool was_ahead = buffer->is_ahead;
     buffer->is_ahead = false;
-    if (was_ahead && (ret = helper_wait(buffer->memory.helper, &buffer->job, err)))
+    if (was_ahead && (ret = helper_wait(buffer->memory.helper, &buffer->ahead.job, err)))
         return ret;
-    if (was_ahead && off >= buffer->off && off + buffer->room >= buffer->ahead_off &&
-        off < buffer->ahead_off + buffer->ahead_len) {
+    if (was_ahead && ahead_fits(buffer, off)) {
         ahead_take(buffer, off);
     } else {
         uint64_t begin = off & ~(uint64_t)(buffer->file->align - 1);
         uint8_t *piece = half_piece(buffer, buffer->half);
         size_t len = piece_len_at(buffer, begin);
-        ret = buffer->file->ops->read(buffer->file, begin, piece, len, err);
+        ret = run_buffer_read(buffer, begin, piece, len, err);
         if (ret)
             return ret;
         buffer->data = piece;

@@ -7,7 +7,8 @@
  *
  *   | room | piece 0 ......[rec|     | [rec|ord] piece 1 ...... |
  *
- * Without one, or with little memory, it is one piece, read anew from where a record begins.
+ * Without one, or with little memory, it is one piece, read anew from where a record begins. With one, it is the helper that reads,
+ * always: a file on the store belongs to one thread at a time, and other runs of it may be read ahead just now.
  *
  * Threads: one; the helper touches only the half that is being read. Memory: the caller's.
  * Errors: of the file.
@@ -39,15 +40,23 @@ struct run_buffer {
     size_t room; /* 0: one piece */
     size_t piece_len;
     unsigned half; /* that data lies in */
-    bool is_ahead; /* the other half is being read, from ahead_off on */
-    uint64_t ahead_off;
-    size_t ahead_len;
-    struct helper_job job;
+    bool is_ahead; /* the other half is being read, as `ahead` says */
+    struct run_read {
+        struct helper_job job;
+        const struct run_file *file;
+        uint64_t off;
+        void *data;
+        size_t len;
+    } ahead;
 };
 
 /* It must not move while it is in use. The helper outlives it, or the memory. */
 void run_buffer_init(struct run_buffer *buffer, const struct run_file *file, uint64_t end,
                      struct run_memory memory);
+
+/* Reads [off, off + len) of the file to elsewhere; all aligned as the file wants it. */
+int run_buffer_read(const struct run_buffer *buffer, uint64_t off, void *data, size_t len,
+                    struct err *err);
 
 /* Slow path of run_buffer_need(): moves on until off lies in it. */
 int run_buffer_move(struct run_buffer *buffer, uint64_t off, struct err *err);

@@ -6,7 +6,7 @@
  * Appended in pieces of whole `align`s, and read so: [off, off + len) with both multiples of it, into memory aligned to it. The
  * end of the last run is padded.
  *
- * Threads: one appends; reading as the file says. Memory: none. Errors: the file's own, which name it.
+ * Threads: one appends; reading as the file says, by one thread of each merge. Memory: none. Errors: the file's own, which name it.
  */
 #ifndef FKV_BUILDER_RUN_FILE_H
 #define FKV_BUILDER_RUN_FILE_H

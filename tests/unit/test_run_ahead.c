@@ -22,7 +22,7 @@ static uint64_t next_random(uint64_t *seed)
     return *seed;
 }
 
-/* ---- a file in memory whose nth call fails ---- */
+/* ---- a file in memory whose nth call fails; its counters are plain: to a race detector, two threads that read it at once are one ---- */
 
 struct fake {
     struct run_file file;
@@ -147,7 +147,7 @@ static void walk(struct fake *fake, size_t cap, uint64_t seed, struct helper *he
         off += next_random(&seed) % 50 ? len : len + next_random(&seed) % (4 * cap);
     }
     if (helper && buffer.is_ahead)
-        helper_wait(helper, &buffer.job, NULL);
+        helper_wait(helper, &buffer.ahead.job, NULL);
     free(memory);
 }
 
