@@ -153,6 +153,8 @@ static void result_fill(struct sealing *s)
     r->figures.rows = r->rows;
     r->figures.bad_rows = r->bad_rows;
     r->figures.duplicates = r->duplicates;
+    /* A delta of nothing has seen no value that would tell. */
+    r->figures.has_vectors = s->desc.schema.elem != ELEM_NONE;
     r->kind = s->desc.schema.kind;
     r->was_compared = shard_delta_wanted(&s->plan->spec->job);
     r->was_sampled = coding->was_sampled;
