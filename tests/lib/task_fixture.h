@@ -98,7 +98,6 @@ static inline size_t task_fixture_count(struct store *store, const char *dir)
     return n;
 }
 
-/* Are the parts of two sealed builds of table t the same, name by name and byte by byte? */
 /* Of a worker that was overtaken while it wrote, a temporary file may stay: it means nothing to readers, and gc takes it. */
 static inline size_t task_fixture_n_parts(struct store *store, const char *dir)
 {
@@ -111,6 +110,7 @@ static inline size_t task_fixture_n_parts(struct store *store, const char *dir)
     return n;
 }
 
+/* Are the parts of two sealed builds of table t the same, name by name and byte by byte? */
 static inline bool task_fixture_same(struct store *store, const char *one, const char *other)
 {
     char dirs[2][STORE_PATH_MAX];
