@@ -321,10 +321,32 @@ static int forget_mapped(const struct task *task, struct err *err)
     return ret ? ret : store_mkdir(task->store, path, err);
 }
 
-/* Is all still as it was planned: the inputs, and the directory that parts are in? */
+/*
+ * A build that is sealed and was refused is one under way again. Its document goes first: whoever is killed in between leaves a directory
+ * that sealing finds and takes for sealed.
+ */
+static int unseal(const struct task *task, const struct task_plan *plan, struct err *err)
+{
+    struct err why = {0};
+    int ret = task_has(task, "sealed.json", err);
+    if (ret <= 0)
+        return ret;
+    ret = remove_file(task, "sealed.json", err);
+    if (ret)
+        return ret;
+    ret = store_rename(task->store, plan->staging.sealed_dir, plan->staging.dir, &why);
+    return ret && ret != -ENOENT ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+}
+
+/*
+ * Is all still as it was planned: the inputs, and the directory that parts are in? Nobody can tell of a query, so its shards must not
+ * stay beside those of other rows.
+ */
 static bool holds(const struct task *task, const struct task_plan *plan)
 {
     const struct job *job = &plan->spec->job;
+    if (job->format == INPUT_SQL)
+        return false;
     for (size_t i = 0; i < job->n_inputs; i++)
         if (input_stamp_check(job->inputs[i], job->format, &plan->stamps[i], NULL))
             return false;
@@ -353,7 +375,9 @@ int task_forget(const struct task *task, struct err *err)
         return 0;
     if (ret)
         return err_set(err, ret, "%s", err_text(&why, ret));
-    ret = holds(task, &plan) ? forget_mapped(task, err) : forget_plan(task, &plan, err);
+    ret = unseal(task, &plan, err);
+    if (!ret)
+        ret = holds(task, &plan) ? forget_mapped(task, err) : forget_plan(task, &plan, err);
     task_plan_release(&plan);
     return ret;
 }

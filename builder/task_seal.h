@@ -28,8 +28,8 @@ void task_clean(const struct task *task);
 
 /*
  * Forgets what is mapped, so that it is mapped again: shards that are reduced stay, as they would come out the same. When inputs
- * are not as they were planned any more, or the staging directory is gone, the plan and all that rests on it goes too. While no worker is
- * at it.
+ * are not as they were planned any more, or are a query's, or the staging directory is gone, the plan and all that rests on it goes too.
+ * A sealed build is no longer one. While no worker is at it, and nothing of it is published.
  */
 int task_forget(const struct task *task, struct err *err);
 

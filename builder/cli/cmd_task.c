@@ -295,8 +295,23 @@ static int resume(const struct args *args, const struct task *task, const struct
     return ret;
 }
 
+/* What nodes may have of it stays as it is. */
+static int remap_check(struct session *session, const struct task *task,
+                       const struct task_status *s, struct err *err)
+{
+    uint64_t version = sealed_published_as(
+        session->store, state_find_table(manifest_state(session->manifest), s->table), s->table,
+        task->name);
+    if (version)
+        return err_set(err, -EPERM,
+                       "task %s is published as version %" PRIu64
+                       " already, so nothing is mapped again; go on with: fkv task retry %s",
+                       task->name, version, task->name);
+    return is_alive(task, s, err);
+}
+
 /* May a new attempt begin? 1: none is needed. What is left of one that failed makes room. */
-static int retry_check(const struct args *args, const struct task *task,
+static int retry_check(const struct args *args, struct session *session, const struct task *task,
                        const struct task_status *s, struct err *err)
 {
     const struct task_engine *engine = task_engine_named(s->engine);
@@ -304,7 +319,7 @@ static int retry_check(const struct args *args, const struct task *task,
     if (state == TASK_PUBLISHED || state == TASK_SEALED || state == TASK_CANCELLED)
         return err_set(err, -EPERM, "task %s is %s: there is nothing to try again%s", task->name,
                        task_state_name(state), state == TASK_CANCELLED ? "; submit a new one" : "");
-    int ret = args->remap            ? is_alive(task, s, err)
+    int ret = args->remap            ? remap_check(session, task, s, err)
               : state != TASK_FAILED ? resume(args, task, s, err)
                                      : 0;
     return ret || !engine ? ret : engine->stop(task, err);
@@ -327,13 +342,14 @@ static int retry_begin(const struct args *args, struct task *task, struct err *e
     return ret ? ret : retry_told(args, task, true, err);
 }
 
-static int retry(const struct args *args, struct task *task, struct err *err)
+static int retry(const struct args *args, struct session *session, struct task *task,
+                 struct err *err)
 {
     struct task_status s;
     int ret = task_status_read(task, false, &s, err);
     if (ret)
         return ret;
-    ret = retry_check(args, task, &s, err);
+    ret = retry_check(args, session, task, &s, err);
     task_status_release(&s);
     if (ret <= 0)
         return ret ? ret : retry_begin(args, task, err);
@@ -379,5 +395,5 @@ int cmd_task(int argc, char **argv, struct err *err)
         return task_wait(&task, args.timeout_ns, args.common.json, err);
     if (strcmp(args.verb, "cancel") == 0)
         return cancel(&args, &session, &task, err);
-    return retry(&args, &task, err);
+    return retry(&args, &session, &task, err);
 }

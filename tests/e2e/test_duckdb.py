@@ -344,6 +344,26 @@ def test_sql__what_fails_halfway_fails_the_build(store):
     refused(build(store, "t", "--sql", query, "--key", "u64", "--value", "bytes", check=False), "query", "found it")
 
 
+def test_sql__a_task_mapped_again_keeps_no_shard_of_other_rows(store, work_dir):
+    path = os.path.join(work_dir, "rows.csv")
+    query = f"SELECT column0, column1 FROM read_csv('{path}')"
+    shape = ("--key", "u64", "--value", "bytes", "--shards", "4")
+
+    def write(version):
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(f"{key},{version}-{key}\n" for key in range(1000, 2000))
+
+    write(1)
+    store.fkv("submit", "t", "--sql", query, *shape, "--reduce-tasks", "4", "--engine", "none", "--task", "q")
+    for stage in (["plan"], ["map", "--index", "0"], ["reduce", "--index", "0"]):
+        store.fkv("stage", "q", *stage)
+    write(2)
+    store.fkv("task", "retry", "q", "--remap")
+    store.fkv("stage", "q", "all")
+    built = build(store, "t", "--sql", query, *shape, "--task", "b")
+    assert digests(store, built) == digests(store, store.fkv("task", "show", "q", "--json"))
+
+
 def test_sql__its_words_are_checked(store, parquet):
     path = parquet("p.parquet", "SELECT 1 AS k, 'x' AS v")
     refused(build(store, "t", path, "--sql", "SELECT 1", check=False), "--sql")

@@ -231,10 +231,44 @@ def test_a_delta_whose_base_moved_is_refused_with_the_reason(store, rows, work_d
     assert as_json(store, "ls", "ads")["current"] == 2
 
 
+def test_a_delta_of_nothing_is_published(store, work_dir):
+    path = os.path.join(work_dir, "v.tsv")
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"{key}\t{key} 0.5\n" for key in range(1, 101))
+    store.fkv("submit", "ads", path, "--key", "u64", "--value", "f16[2]", "--then", "publish", "--wait")
+    said = as_json(store, "submit", "ads", path, "--diff-base", "--then", "publish", "--wait")
+    assert said["state"] == "published" and said["version"] == 2 and said["n_keys"] == said["n_tombstones"] == 0
+
+
+def test_a_refused_build_is_built_again_from_mended_inputs(store, rows):
+    store.fkv("submit", "ads", *rows, *SHAPE, "--then", "publish", "--wait")
+    path = rows[1]
+    task = submit(store, "ads", path, "--then", "publish")
+    fails(store, task, "seal", "row change: -75.0 %", status=3)
+    write_rows(path, range(1, 4001), version=2)
+    said = as_json(store, "task", "retry", task, "--remap", "--wait")
+    assert said["state"] == "published" and said["version"] == 2 and said["n_keys"] == 4000
+    assert staging(store, "ads") == [], "nothing of the refused one is left"
+
+
+def test_what_is_published_is_not_mapped_again(store, daemon, rows):
+    store.fkv("submit", "ads", rows[0], *SHAPE, "--then", "activate", "--wait")
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        task = submit(store, "ads", *rows, "--then", "activate", "--max-change", "0", "--timeout", "1s")
+        fails(store, task, "seal", "published as version 2", status=4)
+        done = store.fkv("task", "retry", task, "--remap", check=False)
+        assert done.returncode == 3 and "is published as version 2 already" in done.stderr
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    said = as_json(store, "task", "retry", task, "--wait")
+    assert said["state"] == "published" and said["version"] == 2 and said["active"]
+
+
 def test_two_full_tasks_on_one_table_make_two_versions(store, rows):
     tasks = [submit(store, "ads", path, *SHAPE, "--then", "publish", "--max-change", "0") for path in rows]
     versions = {wait(store, task)[1]["version"] for task in tasks}
-    assert versions == {1, 2}
+    assert len(versions) == 2  # not always 1 and 2: of two who publish at once, one may give up its number
 
 
 def test_a_submitter_killed_before_the_first_attempt_leaves_a_task_to_retry(store, rows):
