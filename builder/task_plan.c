@@ -91,7 +91,7 @@ static int input_cut(struct task_plan *plan, uint32_t input, uint64_t input_len,
     return 0;
 }
 
-/* Between groups of rows, which the file itself tells. */
+/* Between groups of rows, which the file itself tells; the last piece goes to wherever it ends, as of any file. */
 static int parquet_plan(struct task_plan *plan, uint32_t input, struct err *err)
 {
     const struct job *job = &plan->spec->job;
@@ -101,8 +101,9 @@ static int parquet_plan(struct task_plan *plan, uint32_t input, struct err *err)
     if (!ret && pieces.n == 0)
         ret = piece_add(plan, input, 0, UINT64_MAX, err);
     for (size_t i = 0; !ret && i < pieces.n; i++) {
-        ret = piece_add(plan, input, begin, pieces.ends[i], err);
-        begin = pieces.ends[i];
+        uint64_t end = i + 1 < pieces.n ? pieces.ends[i] : UINT64_MAX;
+        ret = piece_add(plan, input, begin, end, err);
+        begin = end;
     }
     parquet_groups_release(&pieces);
     return ret;

@@ -344,6 +344,15 @@ def test_sql__what_fails_halfway_fails_the_build(store):
     refused(build(store, "t", "--sql", query, "--key", "u64", "--value", "bytes", check=False), "query", "found it")
 
 
+def test_parquet__a_task_cuts_a_file_between_groups(store, parquet):
+    path = parquet("big.parquet", "SELECT range AS k, 'value ' || hash(range) AS v FROM range(50000)", "ROW_GROUP_SIZE 4096")
+    shape = ("--key-column", "k", "--value-column", "v", "--key", "u64", "--value", "bytes", "--shards", "3")
+    task = json.loads(store.fkv("submit", "t", path, *shape, "--piece", "100K", "--task", "p", "--wait", "--json").stdout)
+    assert task["state"] == "sealed" and task["pieces"] > 3 and task["rows"] == 50000
+    built = build(store, "t", path, *shape, "--task", "b")
+    assert digests(store, built) == digests(store, store.fkv("task", "show", "p", "--json"))
+
+
 def test_sql__a_task_mapped_again_keeps_no_shard_of_other_rows(store, work_dir):
     path = os.path.join(work_dir, "rows.csv")
     query = f"SELECT column0, column1 FROM read_csv('{path}')"
