@@ -155,6 +155,38 @@ static int show(const struct args *args, const struct task *task, struct err *er
     return ret;
 }
 
+/* Takes one file into the array, or without one prints it. */
+static int log_show(const struct task *task, const char *name, json_t *array, struct err *err)
+{
+    char file[2 * STORE_PATH_MAX];
+    char path[STORE_PATH_MAX];
+    struct buf text = {0};
+    snprintf(file, sizeof file, "log/%s", name);
+    int ret = task_path(task, file, path, err);
+    if (!ret)
+        ret = store_get(task->store, path, LOG_MAX, &text, err);
+    if (!ret && array)
+        json_append(array, json_pack("{s:s,s:s%}", "name", name, "text",
+                                     text.len ? (const char *)text.data : "", text.len));
+    else if (!ret)
+        printf("== %s\n%.*s", name, (int)text.len, (const char *)text.data);
+    buf_release(&text);
+    return ret;
+}
+
+/* Names sort by piece or shard within a stage; stages come in the order in which they run. */
+static int stage_logs_show(const struct task *task, enum task_stage stage,
+                           const struct store_list *list, json_t *array, struct err *err)
+{
+    const char *word = task_stage_name(stage);
+    size_t len = strlen(word);
+    int ret = 0;
+    for (size_t i = 0; i < list->n_names && !ret; i++)
+        if (strncmp(list->names[i], word, len) == 0 && list->names[i][len] == '-')
+            ret = log_show(task, list->names[i], array, err);
+    return ret;
+}
+
 static int logs(const struct args *args, const struct task *task, struct err *err)
 {
     json_t *array = args->common.json ? json_array() : NULL;
@@ -163,20 +195,8 @@ static int logs(const struct args *args, const struct task *task, struct err *er
     int ret = task_path(task, "log", dir, err);
     if (!ret)
         ret = layout_list(task->store, dir, &list, err);
-    for (size_t i = 0; i < list.n_names && !ret; i++) {
-        char path[STORE_PATH_MAX];
-        struct buf text = {0};
-        if (snprintf(path, sizeof path, "%s/%s", dir, list.names[i]) >= (int)sizeof path ||
-            store_is_temporary(list.names[i]))
-            continue;
-        ret = store_get(task->store, path, LOG_MAX, &text, err);
-        if (!ret && array)
-            json_append(array, json_pack("{s:s,s:s%}", "name", list.names[i], "text",
-                                         text.len ? (const char *)text.data : "", text.len));
-        else if (!ret)
-            printf("== %s\n%.*s", list.names[i], (int)text.len, (const char *)text.data);
-        buf_release(&text);
-    }
+    for (int stage = 0; stage < STAGE_COUNT && !ret; stage++)
+        ret = stage_logs_show(task, (enum task_stage)stage, &list, array, err);
     store_list_release(&list);
     if (array && !ret) {
         json_t *out = json_object();
