@@ -181,6 +181,14 @@ run fkv build words-idx words.tsv --key bytes --value 'f16[100]' --kind idx --pu
 run fkv scan words-idx --prefix sun | cut -c1-60
 
 # ------------------------------------------------------------------------------------------------
+heading "As a task"
+say "What a pipeline does: a job file says what, from what, and what must hold; the task survives its submitter and its workers." \
+    "${dim}$(grep -v '^#' "$top/examples/job.toml" | grep .)${plain}"
+run fkv submit "$top/examples/job.toml" --task words-again
+run fkv task wait words-again
+run rank_words fkv/words words.txt river 4
+
+# ------------------------------------------------------------------------------------------------
 heading "Who did what, when and why"
 run fkv ls
 run fkv ls words
