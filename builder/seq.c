@@ -63,6 +63,8 @@ void seq_place(struct seq_places *places, uint64_t seq, char out[PLACE_MAX])
     /* A long path keeps its end, which tells files apart. */
     size_t len = source_name_len(path);
     size_t shown_len = len > PLACE_MAX - WORDS_MAX ? PLACE_MAX - WORDS_MAX : len;
+    while (shown_len < len && (path[len - shown_len] & 0xC0) == 0x80)
+        shown_len--; /* not from the middle of a character */
     const char *shown = path + len - shown_len;
     if (!line || number >= places->n_pieces)
         snprintf(out, PLACE_MAX, "%.*s", (int)shown_len, shown);

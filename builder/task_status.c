@@ -2,6 +2,7 @@
 #include "builder/task_status.h"
 
 #include "base/scope.h"
+#include "base/utf8.h"
 #include "builder/task_engine.h"
 #include "builder/task_spec_json.h"
 #include "manifest/manifest.h"
@@ -100,11 +101,18 @@ static int listing_read(const struct task *task, struct listing *out, struct err
 
 /* ---- documents ---- */
 
+/* For terminals, whoever wrote it. */
+static void copy_text(const char *text, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s", text);
+    utf8_clean(out, strlen(out));
+}
+
 static void copy_member(struct json_at at, const char *key, char *out, size_t cap)
 {
     const char *text = NULL;
     if (!json_get_string(at, key, 255, &text, NULL))
-        snprintf(out, cap, "%s", text);
+        copy_text(text, out, cap);
 }
 
 static int read_job(const struct task *task, struct task_status *s, struct err *err)
@@ -157,7 +165,7 @@ static int read_failure(const struct task *task, const struct listing *l, struct
     if (ret)
         return ret;
     const char *reason = json_string_value(json_object_get(json, "reason"));
-    snprintf(s->reason, sizeof s->reason, "%s", reason ? reason : "?");
+    copy_text(reason ? reason : "?", s->reason, sizeof s->reason);
     s->failure = -(int)code;
     s->failed_stage = (enum task_stage)(l->failed_order >> 32);
     s->failed_index = (uint32_t)l->failed_order;

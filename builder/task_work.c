@@ -2,6 +2,7 @@
 #include "builder/task_work.h"
 
 #include "base/scope.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -124,6 +125,7 @@ void task_work_say(struct task_work *work, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(line, sizeof line, fmt, args);
     va_end(args);
+    utf8_clean(line, strlen(line));
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%S", &utc);
@@ -195,10 +197,14 @@ void task_work_done(const struct task *task, enum task_stage stage, uint32_t ind
         store_remove(task->store, path, NULL);
 }
 
-static void put_failure(struct task_work *work, int code, const char *reason)
+/* The reason may have been cut within a character, or tell of a path that was: a document takes text only. */
+static void put_failure(struct task_work *work, int code, const char *why)
 {
     char file[TASK_FILE_MAX];
+    char reason[ERR_TEXT_MAX];
     json_t *doc = task_work_stamp(work);
+    snprintf(reason, sizeof reason, "%s", why);
+    utf8_clean(reason, strlen(reason));
     failure_name(work->task, work->stage, work->index, file);
     if (doc &&
         (json_put_string(doc, "stage", task_stage_name(work->stage)) ||

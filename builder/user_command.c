@@ -55,24 +55,12 @@ static void tail_add(struct tail *tail, const char *data, size_t len)
     }
 }
 
-/* What a terminal and a JSON document can bear. */
 static void tail_text(struct tail *tail, char out[USER_COMMAND_LINE_MAX + 1])
 {
-    size_t len = 0;
     tail_end_line(tail);
-    for (size_t i = 0; i < tail->last_len;) {
-        size_t n = utf8_len(tail->last + i, tail->last_len - i);
-        if (n == 0) {
-            out[len++] = '?';
-        } else if (utf8_is_control(tail->last + i, n)) {
-            out[len++] = ' ';
-        } else {
-            memcpy(out + len, tail->last + i, n);
-            len += n;
-        }
-        i += n ? n : 1;
-    }
-    out[len] = 0;
+    memcpy(out, tail->last, tail->last_len);
+    utf8_clean(out, tail->last_len);
+    out[tail->last_len] = 0;
 }
 
 static int64_t now_ns(void)

@@ -41,6 +41,20 @@ static inline bool utf8_is_control(const void *text, size_t len)
     return len == 1 ? s[0] < 0x20 || s[0] == 0x7F : len == 2 && s[0] == 0xC2 && s[1] < 0xA0;
 }
 
+/* Makes of it, in place, what a terminal and a JSON document can bear: a '?' of each byte that is no character's, spaces of control
+ * characters. */
+static inline void utf8_clean(char *text, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n ? n : 1) {
+        n = utf8_len(text + i, len - i);
+        if (n == 0)
+            text[i] = '?';
+        else if (utf8_is_control(text + i, n))
+            for (size_t k = 0; k < n; k++)
+                text[i + k] = ' ';
+    }
+}
+
 static inline bool utf8_is_text(const void *text, size_t len)
 {
     const uint8_t *s = text;

@@ -68,6 +68,23 @@ static void utf8__is_exactly_that(void **state)
     assert_int_equal(utf8_len("𝄞", 3), 0); /* what is not there is not read */
 }
 
+static void utf8__is_cleaned_in_place(void **state)
+{
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"ad €", "ad €"},
+        {"a\nb\x1b[0m\x7f", "a b [0m "},
+        {"\xC2\x85", "  "},
+        {"\x83\x87ー\xE3\x83", "??ー??"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%s", cases[i][0]);
+        utf8_clean(text, strlen(text));
+        assert_string_equal(text, cases[i][1]);
+    }
+}
+
 static void hash__bytes_are_those_of_libxxhash_at_every_width(void **state)
 {
     uint8_t data[8192 + 8];
@@ -151,6 +168,7 @@ int main(void)
         cmocka_unit_test(err__keeps_text_and_code),
         cmocka_unit_test(err__every_code_has_its_exit_status),
         cmocka_unit_test(utf8__is_exactly_that),
+        cmocka_unit_test(utf8__is_cleaned_in_place),
         cmocka_unit_test(hash__bytes_are_those_of_libxxhash_at_every_width),
         cmocka_unit_test(hash__u64_is_a_bijection_on_a_sample),
         cmocka_unit_test(digest__hex_round_trips_and_refuses_other_text),

@@ -137,6 +137,24 @@ static void task__state_follows_from_documents(void **state)
     world_release(&w);
 }
 
+static void task__tells_why_it_failed_whatever_the_text(void **state)
+{
+    struct world w;
+    struct task_status status;
+    struct err err = {0};
+    struct err why = {0};
+    world_init(&w);
+    /* The end of a path, cut within a character, and a terminal's orders. */
+    err_set(&why, -EBADMSG, "\x83\x87ー/in.tsv:2: \x1b[2Jbad\n");
+    task_work_fail(&w.task, STAGE_MAP, 3, -EBADMSG, &why);
+    must(task_status_read(&w.task, false, &status, &err), &err);
+    assert_int_equal(status.state, TASK_FAILED);
+    assert_int_equal(status.failed_index, 3);
+    assert_string_equal(status.reason, "??ー/in.tsv:2:  [2Jbad ");
+    task_status_release(&status);
+    world_release(&w);
+}
+
 static void task__of_a_submitter_that_died_is_queued(void **state)
 {
     struct world w;
@@ -595,6 +613,7 @@ int main(void)
         cmocka_unit_test(task__is_recorded_once),
         cmocka_unit_test(task__attempts_count_up_and_are_one_s_own),
         cmocka_unit_test(task__state_follows_from_documents),
+        cmocka_unit_test(task__tells_why_it_failed_whatever_the_text),
         cmocka_unit_test(task__of_a_submitter_that_died_is_queued),
         cmocka_unit_test(task__cancelled_is_not_sealed),
         cmocka_unit_test(task__given_up_when_sealed_takes_its_build_along),
