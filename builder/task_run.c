@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sys/resource.h>
 
 struct stage_work {
     const struct task *task;
@@ -109,7 +110,12 @@ int task_stage_seal(const struct task *task, const struct task_plan *plan,
 void task_run_prepare(void)
 {
     enum { LARGE_BUFFER = 512 << 10 };
+    struct rlimit limit;
     mallopt(M_MMAP_THRESHOLD, LARGE_BUFFER);
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int task_run_all(const struct task *task, struct manifest *manifest, const atomic_bool *cancel,

@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 
@@ -56,6 +57,18 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     assert any("rows" in one["text"] for one in logs)
     assert "== map-00000-1-" in store.fkv("task", "logs", "monday").stdout
     store.fkv("publish", "ads=monday", "--no-activate")
+
+
+def test_there_may_be_more_pieces_than_open_files(store, work_dir):
+    paths = [write_rows(os.path.join(work_dir, f"{n}.tsv"), [n]) for n in range(100)]
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))
+    try:
+        task = submit(store, "ads", *paths, *SHAPE)
+        wait(store, task)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    assert show(store, task)["n_keys"] == 100
 
 
 def test_submit_without_waiting_says_the_name_alone(store, rows):
