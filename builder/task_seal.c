@@ -323,17 +323,16 @@ static int forget_mapped(const struct task *task, struct err *err)
 
 /*
  * A build that is sealed and was refused is one under way again. Its document goes first: whoever is killed in between leaves a directory
- * that sealing finds and takes for sealed.
+ * that sealing finds and takes for sealed, and so does this.
  */
 static int unseal(const struct task *task, const struct task_plan *plan, struct err *err)
 {
     struct err why = {0};
-    int ret = task_has(task, "sealed.json", err);
-    if (ret <= 0)
-        return ret;
-    ret = remove_file(task, "sealed.json", err);
+    int ret = remove_file(task, "sealed.json", err);
+    if (!ret)
+        ret = layout_exists(task->store, plan->staging.dir, err);
     if (ret)
-        return ret;
+        return ret < 0 ? ret : 0;
     ret = store_rename(task->store, plan->staging.sealed_dir, plan->staging.dir, &why);
     return ret && ret != -ENOENT ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

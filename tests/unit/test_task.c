@@ -297,6 +297,34 @@ static void task__with_mended_inputs_is_planned_anew(void **state)
     world_release(&w);
 }
 
+/* As when a validator refused what was sealed; was_killed: whoever forgot it before got no further than to its document. */
+static void forget_sealed(bool was_killed)
+{
+    struct world w;
+    struct err err = {0};
+    world_init(&w);
+    must(task_fixture_stages(&w.task, &w.f.state, &err), &err);
+    task_clean(&w.task);
+    if (was_killed)
+        must(store_remove(w.f.store, "tasks/t/sealed.json", NULL), NULL);
+    build_fixture_no_inputs(&w.f);
+    build_fixture_text(&w.f, "a.tsv", "1\tone\n2\ttwo\n");
+    w.spec.job.inputs = (const char *const *)w.f.inputs;
+    build_reference(&w);
+    must(task_forget(&w.task, &err), &err);
+    assert_int_equal(state_of(&w.task), TASK_QUEUED);
+    assert_int_equal(task_fixture_count(w.f.store, "tables/t/staging"), 1);
+    must(task_fixture_stages(&w.task, &w.f.state, &err), &err);
+    assert_true(task_fixture_same(w.f.store, "reference", "t"));
+    world_release(&w);
+}
+
+static void task__that_is_sealed_is_forgotten_whole(void **state)
+{
+    forget_sealed(false);
+    forget_sealed(true);
+}
+
 static void task__whose_directory_is_gone_says_so(void **state)
 {
     struct world w;
@@ -620,6 +648,7 @@ int main(void)
         cmocka_unit_test(task__damaged_runs_are_mapped_again_on_demand),
         cmocka_unit_test(task__mapped_again_is_mended_again),
         cmocka_unit_test(task__with_mended_inputs_is_planned_anew),
+        cmocka_unit_test(task__that_is_sealed_is_forgotten_whole),
         cmocka_unit_test(task__whose_directory_is_gone_says_so),
         cmocka_unit_test(task__takes_inputs_of_any_age),
         cmocka_unit_test(task__refuses_a_forged_job),
