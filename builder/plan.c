@@ -30,6 +30,11 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high)
 {
     return v < low ? low : v > high ? high : v;
@@ -128,11 +133,15 @@ int plan_reduce(const struct map_output *map, const struct job *job, const struc
     uint32_t n_streams = order->n_shards > n_shards ? order->n_shards / n_shards : 1;
     uint64_t used = OVERHEAD;
     uint64_t n_files = 0;
+    uint64_t read_min = 0; /* of each run, whatever the memory */
     for (size_t i = 0; i < map->n_runs; i++) {
         const struct run *run = &map->runs[i];
         used += run->arena ? arena_used(run->arena) : run->n_fences * sizeof(struct run_fence);
         n_files += !run->arena;
+        read_min = max_u64(read_min, run_read_min(run));
     }
+    const uint64_t good = max_u64(READ_GOOD, read_min);
+    const uint64_t poor = max_u64(READ_POOR, read_min);
     struct level_totals totals = most_written(map, job, base);
     uint64_t writer = shard_writer_memory(job, schema, &totals, n_shards);
     uint64_t join = base ? shard_delta_memory(base, totals.value_max) : 0;
@@ -142,7 +151,7 @@ int plan_reduce(const struct map_output *map, const struct job *job, const struc
     if (ret)
         return ret;
     n_files *= n_streams;
-    uint64_t n = clamp(avail / (writer + n_files * READ_GOOD), 1, min_u64(n_threads, n_shards));
+    uint64_t n = clamp(avail / (writer + n_files * good), 1, min_u64(n_threads, n_shards));
     uint64_t share = avail / n;
     uint64_t read = share > writer ? share - writer : 0;
     read = clamp(read, 1 << 20, (n_files + 1) * READ_BEST);
@@ -151,8 +160,7 @@ int plan_reduce(const struct map_output *map, const struct job *job, const struc
     if (base && share > read + join)
         out->base_memory = share - read - join;
     /* Too many runs for useful pieces: fewer, longer ones first. In-memory runs cost no buffer. */
-    out->n_runs_max =
-        n_files * READ_POOR > read ? (size_t)(read / READ_GOOD / n_streams) : map->n_runs;
+    out->n_runs_max = n_files * poor > read ? (size_t)(read / good / n_streams) : map->n_runs;
     return 0;
 }
 

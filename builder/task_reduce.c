@@ -117,6 +117,13 @@ static int runs_append(struct map_output *to, const struct spill *spill, struct 
     return 0;
 }
 
+/* What the checksums of all spills take is not there for reading. */
+static void memory_take(struct reducing *r, uint64_t len)
+{
+    uint64_t left = r->job.memory > len ? r->job.memory - len : 0;
+    r->job.memory = left > JOB_MEMORY_MIN ? left : JOB_MEMORY_MIN;
+}
+
 /* The runs move to r->runs, which frees them. */
 static int spills_open(struct reducing *r, struct err *err)
 {
@@ -134,6 +141,7 @@ static int spills_open(struct reducing *r, struct err *err)
         if (ret)
             return ret;
         buf_release(&spill->tail);
+        memory_take(r, spill->n_blocks * sizeof *spill->digests);
         ret = runs_append(&r->runs, spill, err);
         if (!ret)
             spill->n_runs = 0;

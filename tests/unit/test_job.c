@@ -177,6 +177,30 @@ static void plan__workers_fit_the_memory(void **state)
     }
 }
 
+/* Files of spilled runs are read in blocks of their own length, however little memory there is. */
+static void plan__as_many_runs_are_read_as_fit_the_memory(void **state)
+{
+    enum { N_RUNS = 3000 };
+    static struct run runs[N_RUNS];
+    static const uint32_t aligns[] = {4096, 64 << 10};
+    struct schema schema = {.kind = KIND_MEM, .n_shards = 1};
+    struct job job = {.memory = JOB_MEMORY_MIN, .compress = COMPRESS_NONE};
+    struct run_order order = {0};
+    for (size_t i = 0; i < sizeof aligns / sizeof *aligns; i++) {
+        struct run_file file = {.align = aligns[i]};
+        for (size_t k = 0; k < N_RUNS; k++)
+            runs[k] = (struct run){.file = &file, .len = 1};
+        struct reduce_plan plan;
+        for (size_t n = 1; n <= N_RUNS; n += 7) {
+            struct map_output map = {.runs = runs, .n_runs = n};
+            struct err err = {0};
+            assert_int_equal(plan_reduce(&map, &job, &schema, &order, NULL, 1, &plan, &err), 0);
+            size_t n_read = n < plan.n_runs_max ? n : plan.n_runs_max;
+            assert_true(n_read * run_read_min(&runs[0]) <= plan.read_memory);
+        }
+    }
+}
+
 static void plan__duckdb_and_its_rows_have_a_share_of_the_memory(void **state)
 {
     static const char *const mixed[] = {"a.tsv", "b.PARQUET"};
@@ -216,6 +240,7 @@ int main(void)
         cmocka_unit_test(format__is_told_from_suffixes),
         cmocka_unit_test(plan__shards_follow_the_bytes_alone),
         cmocka_unit_test(plan__workers_fit_the_memory),
+        cmocka_unit_test(plan__as_many_runs_are_read_as_fit_the_memory),
         cmocka_unit_test(plan__duckdb_and_its_rows_have_a_share_of_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
