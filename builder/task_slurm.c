@@ -25,7 +25,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { SUBMITTER_S = 120 /* what its one sbatch takes at most, and more */ };
+enum {
+    SUBMITTER_S = 120, /* what its one sbatch takes at most, and more */
+    /* Elements of an array, whatever Slurm lets: with every other index missing they are a word of 100 KB, of which a program may have
+     * 128 KiB. */
+    ARRAY_MAX = 30000,
+};
 
 /* ---- arrays ---- */
 
@@ -164,6 +169,8 @@ static int chain_submit(const struct task *task, const struct task_plan *plan, s
         ret = missing_groups(task, plan, groups, err);
     if (!ret)
         ret = slurm_array_max(&array_max, err);
+    if (array_max > ARRAY_MAX)
+        array_max = ARRAY_MAX;
     if (!ret)
         ret = array_submit(task, spec, &maps, array_max, NULL, &chain->maps, err);
     if (!ret)
