@@ -206,7 +206,7 @@ static int read_shape(const struct task *task, struct task_status *s, struct err
     scope_json json_t *json = NULL;
     int ret = task_get(task, "shape.json", &json, err);
     struct json_at at = {json, "shape.json"};
-    return ret ? ret : json_get_u32(at, "shards", UINT32_MAX, &s->n_shards, err);
+    return ret ? ret : json_get_u32(at, "shards", SHARDS_MAX, &s->n_shards, err);
 }
 
 /* ---- workers ---- */
