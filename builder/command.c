@@ -150,8 +150,8 @@ static int verdict(const char *name, int status, struct buf *error, struct err *
     return err_set(err, -EIO, "%s: ended with status %d: %.300s", name, WEXITSTATUS(status), text);
 }
 
-int command_run(const char *const *argv, const char *input, int timeout_s, struct buf *output,
-                struct err *err)
+static int run(const char *const *argv, const char *input, int timeout_s, struct buf *output,
+               struct err *err)
 {
     struct child child = {.in = -1, .out = -1, .err = -1};
     struct buf error = {0};
@@ -161,10 +161,8 @@ int command_run(const char *const *argv, const char *input, int timeout_s, struc
         return ret;
     if (!input)
         close_end(&child.in);
-    void (*was)(int) = signal(SIGPIPE, SIG_IGN);
     bool is_done =
         child_talk(&child, input ? input : "", now_ms() + timeout_s * 1000LL, output, &error);
-    signal(SIGPIPE, was);
     if (!is_done)
         kill(child.pid, SIGKILL);
     close_end(&child.in);
@@ -176,6 +174,18 @@ int command_run(const char *const *argv, const char *input, int timeout_s, struc
                   : err_set(err, -ETIMEDOUT, "%s: expected an answer within %d s, found none",
                             argv[0], timeout_s);
     buf_release(&error);
+    return ret;
+}
+
+/* A child that does not read must not end us, and it must stay until it is reaped, also where whoever started us ignores SIGCHLD. */
+int command_run(const char *const *argv, const char *input, int timeout_s, struct buf *output,
+                struct err *err)
+{
+    void (*pipe_was)(int) = signal(SIGPIPE, SIG_IGN);
+    void (*child_was)(int) = signal(SIGCHLD, SIG_DFL);
+    int ret = run(argv, input, timeout_s, output, err);
+    signal(SIGCHLD, child_was);
+    signal(SIGPIPE, pipe_was);
     return ret;
 }
 

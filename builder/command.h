@@ -2,7 +2,8 @@
 /*
  * command: runs another program without a shell, with text for its standard input, and takes what it prints.
  *
- * Threads: any. Memory: output is appended to the caller's buffers, at most COMMAND_OUTPUT_MAX of each.
+ * Threads: one at a time; the process has no other business with SIGCHLD and SIGPIPE meanwhile.
+ * Memory: output is appended to the caller's buffers, at most COMMAND_OUTPUT_MAX of each.
  * Errors: -ENOENT when there is no such program in $PATH, -ETIMEDOUT when it was killed for taking too long, -EIO when it ended with
  * another status than 0: err has what it complained about.
  */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -33,7 +34,9 @@ static void become_runner(const struct task *task)
 
 static int local_start(const struct task *task, const struct task_spec *spec, struct err *err)
 {
-    int status = 0;
+    int status = -1;
+    /* Whoever started us may ignore it: then nobody could tell how the child ended, and what it starts would ignore it too. */
+    signal(SIGCHLD, SIG_DFL);
     pid_t child = fork();
     if (child < 0)
         return err_sys(err, -errno, "task %s: starting its process", task->name);
