@@ -138,10 +138,11 @@ static int run_planned(const struct args *args, struct session *session, const s
         ret = task_reduce(task, &plan, args->index, &cancelled, err);
     else
         ret = task_stage_seal(task, &plan, &cancelled, err);
-    if (!ret && stage == STAGE_SEAL)
-        ret = task_release(session, task, plan.spec, &cancelled, err);
+    /* Once it is sealed nothing needs the runs, also when publishing is refused. */
     if (!ret && stage == STAGE_SEAL)
         task_clean(task);
+    if (!ret && stage == STAGE_SEAL)
+        ret = task_release(session, task, plan.spec, &cancelled, err);
     task_plan_release(&plan);
     return ret;
 }
