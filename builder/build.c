@@ -177,7 +177,7 @@ static int build_merge_down(struct build *build, const struct reduce_plan *plan,
 {
     if (build->map.n_runs <= plan->n_runs_max)
         return 0;
-    int ret = scratch_open(scratch, build->job->scratch, true, err);
+    int ret = scratch_open(scratch, build->job->scratch, err);
     if (ret)
         return ret;
     return merge_down(build->map.runs, &build->map.n_runs, plan->n_runs_max, &build->order,

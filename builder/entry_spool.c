@@ -9,7 +9,7 @@ enum { READ_LEN = 1 << 20 };
 int entry_spool_init(struct entry_spool *spool, const char *scratch_dir, struct err *err)
 {
     *spool = (struct entry_spool){.scratch = {.fd = -1}};
-    int ret = scratch_open(&spool->scratch, scratch_dir, false, err);
+    int ret = scratch_open(&spool->scratch, scratch_dir, err);
     if (!ret)
         ret = run_writer_init(&spool->writer, &spool->scratch.file, err);
     if (ret)

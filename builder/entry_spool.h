@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * entry_spool: entries that wait, in the order they came, until it is known how many they are: a part's size must be told before its
- * first byte is written. They lie in an unnamed scratch file; of a short one nothing reaches the disk.
+ * first byte is written. They lie in an unnamed scratch file.
  *
  * Threads: one at a time. Memory: ENTRY_SPOOL_MEMORY, and the longest value while reading. Errors: of scratch.h; -ENOMEM.
  */

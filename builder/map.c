@@ -70,7 +70,7 @@ static int spill_begin(struct worker *worker, struct err *err)
     const struct map_params *params = worker->map->params;
     if (params->spill)
         return run_writer_init(&worker->writer, &params->spill->file, err);
-    int ret = scratch_open(worker->scratch, params->job->scratch, true, err);
+    int ret = scratch_open(worker->scratch, params->job->scratch, err);
     return ret ? ret : run_writer_init(&worker->writer, &worker->scratch->file, err);
 }
 

@@ -258,7 +258,7 @@ static int load_to_file(struct part_memory *memory, struct loading *loading, con
     if (!chunk)
         return err_sys(err, -ENOMEM, "%s", loading->path);
     heap_free(memory);
-    int ret = scratch_open(&scratch, dir, false, err);
+    int ret = scratch_open(&scratch, dir, err);
     for (uint32_t i = 0; i < loading->desc->n_chunks && !ret; i++) {
         chunk_begin(loading, i, chunk);
         ret = chunk_finish_read(loading, err);

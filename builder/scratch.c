@@ -42,7 +42,7 @@ static int read_run(const struct run_file *file, uint64_t off, void *data, size_
 
 static const struct run_file_ops scratch_ops = {.append = append_run, .read = read_run};
 
-int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struct err *err)
+int scratch_open(struct scratch *scratch, const char *dir, struct err *err)
 {
     dir = scratch_dir(dir);
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -52,7 +52,7 @@ int scratch_open(struct scratch *scratch, const char *dir, bool is_direct, struc
         return err_sys(err, fd,
                        "%s: making a scratch file (choose another directory with --scratch)", dir);
     /* Best effort: a file system without direct I/O refuses the flag. */
-    int flags = is_direct ? fcntl(fd, F_GETFL) : -1;
+    int flags = fcntl(fd, F_GETFL);
     if (flags >= 0)
         (void)fcntl(fd, F_SETFL, flags | O_DIRECT);
     *scratch = (struct scratch){

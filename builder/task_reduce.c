@@ -164,7 +164,7 @@ static int runs_merge_down(struct reducing *r, struct err *err)
         return 0;
     task_work_say(r->work, "merging %zu runs to at most %zu first", r->runs.n_runs,
                   r->share.n_runs_max);
-    int ret = scratch_open(&r->scratch, r->job.scratch, true, err);
+    int ret = scratch_open(&r->scratch, r->job.scratch, err);
     if (ret)
         return ret;
     return merge_down(r->runs.runs, &r->runs.n_runs, r->share.n_runs_max, &r->plan->order, range,

@@ -196,7 +196,7 @@ static void merge__streams_of_several_shards_are_one(void **state)
     struct run_writer writer;
     uint64_t seed = 21;
     size_t n_runs = 5;
-    assert_int_equal(scratch_open(&scratch, dir, true, NULL), 0);
+    assert_int_equal(scratch_open(&scratch, dir, NULL), 0);
     assert_int_equal(run_writer_init(&writer, &scratch.file, NULL), 0);
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(arena_init(&arenas[i], 8 << 20), 0);
@@ -271,7 +271,7 @@ static void runs_make(struct runs *r, size_t n_runs, size_t n_each, size_t value
     struct run_writer writer;
     uint64_t seed = 7;
     *r = (struct runs){.n_runs = n_runs};
-    assert_int_equal(scratch_open(&r->scratch, dir, true, NULL), 0);
+    assert_int_equal(scratch_open(&r->scratch, dir, NULL), 0);
     assert_int_equal(run_writer_init(&writer, &r->scratch.file, NULL), 0);
     for (size_t i = 0; i < n_runs; i++) {
         struct arena *arena = &r->arenas[i];
@@ -398,7 +398,7 @@ static void scratch__a_directory_that_is_not_there_is_named(void **state)
 {
     struct scratch scratch;
     struct err err = {0};
-    assert_int_equal(scratch_open(&scratch, "/nowhere/at/all", true, &err), -ENOENT);
+    assert_int_equal(scratch_open(&scratch, "/nowhere/at/all", &err), -ENOENT);
     assert_non_null(strstr(err.text, "/nowhere/at/all"));
 }
 
