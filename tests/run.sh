@@ -48,10 +48,10 @@ wanted() { [[ ",$phases," == *",$1,"* ]]; }
 check() {
     local name=$1
     shift
-    local log=$logs/${name//\//-}.log
+    local log=$logs/${name//\//-}.log began=$SECONDS
     if "$@" >"$log" 2>&1; then
         passed=$((passed + 1))
-        printf 'ok    %-40s %s\n' "$name" "$(tail -n 1 "$log" | cut -c1-70)"
+        printf 'ok    %-40s %3d s   %s\n' "$name" $((SECONDS - began)) "$(tail -n 1 "$log" | cut -c1-70)"
     else
         failed=$((failed + 1))
         printf 'FAIL  %s\n' "$name"
@@ -64,9 +64,9 @@ compile() {
     local dir=build/$1 compiler=gcc plus=g++ options=()
     case $1 in
     clang) compiler=clang plus=clang++ options=(-Doptimization=0 -Ddebug=false) ;; # for its warnings only
-    asan) options=(-Dbuildtype=debugoptimized "-Db_sanitize=address,undefined" -Db_lundef=false) ;;
-    tsan) options=(-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false) ;;
-    fuzz) compiler=clang plus=clang++ options=(-Dbuildtype=debugoptimized -Dfuzz=true -Dtests=false) ;;
+    asan) options=(-Doptimization=1 "-Db_sanitize=address,undefined" -Db_lundef=false) ;;
+    tsan) options=(-Doptimization=1 -Db_sanitize=thread -Db_lundef=false) ;;
+    fuzz) compiler=clang plus=clang++ options=(-Doptimization=1 -Dfuzz=true -Dtests=false) ;;
     esac
     if [ -f "$dir/build.ninja" ]; then
         meson configure "$dir" "${options[@]}"
@@ -98,7 +98,7 @@ build() {
 
 # unit DIR: every unit test program, as many at a time as there are CPUs; each cmocka test counts.
 unit() {
-    local dir=$1 program name log ok bad skip status
+    local dir=$1 program name log ok bad skip status began=$SECONDS
     # shellcheck disable=SC2016
     find "$dir/tests/unit" -maxdepth 1 -name 'test_*' -type f -executable -print0 | sort -z |
         xargs -0 -P "$(nproc)" -I '{}' bash -c 'log=$1-$(basename "$2"); timeout 600 "$2" >"$log.log" 2>&1; echo $? >"$log.status"' \
@@ -122,6 +122,7 @@ unit() {
             grep -v '^\[ RUN\|^\[       OK' "$log" | tail -n 40 | sed 's/^/      /'
         fi
     done
+    printf '      %-40s %3d s\n' "all of $(basename "$dir")" $((SECONDS - began))
 }
 
 e2e_per_cpu=3
@@ -129,7 +130,7 @@ e2e_per_cpu=3
 e2e() {
     local dir=$1 name=$2
     shift 2
-    local log counts status
+    local log counts status began=$SECONDS
     log=$logs/e2e-$name.log
     # Tests wait for daemons and time limits more than they compute, and each has its own mounts, ports and files.
     FKV_BUILD=$PWD/$dir timeout 1500 /usr/bin/python3 -m pytest -p no:cacheprovider -q -rs --tb=short -n $(($(nproc) * e2e_per_cpu)) \
@@ -151,7 +152,7 @@ PYTHON
     if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
     if [ "$bad" = 0 ]; then
-        printf 'ok    %-40s %d tests\n' "e2e/$name" "$ok"
+        printf 'ok    %-40s %3d s   %d tests\n' "e2e/$name" $((SECONDS - began)) "$ok"
     else
         printf 'FAIL  %s\n' "e2e/$name"
         tail -n 150 "$log" | sed 's/^/      /'
@@ -239,5 +240,6 @@ if wanted fuzz; then
     for target in "${targets[@]}"; do check "fuzz/$(basename "$target")" fuzzed "$(basename "$target")"; done
 fi
 
+printf '\n== the end, after %d minutes\n' $(((SECONDS + 30) / 60))
 printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]

@@ -24,6 +24,9 @@ FKV = os.path.join(BUILD, "builder", "cli", "fkv")
 FKVD = os.path.join(BUILD, "fuse", "fkvd")
 NOBODY = 65534
 
+# The soaks of tests/run.sh --long: many rounds instead of a few.
+LONG = os.environ.get("FKV_LONG", "0") != "0"
+
 # A daemon under a sanitizer is slower; tests wait longer, never shorter.
 PATIENCE_S = float(os.environ.get("FKV_PATIENCE", "20"))
 

@@ -15,12 +15,11 @@ from ganesha import Ganesha
 from tcp_proxy import TcpProxy
 
 KIND = os.environ.get("FKV_TEST_STORE", "dir")
-LONG = os.environ.get("FKV_LONG") == "1"
 
 
 def fleet_on(*kinds):
     """Runs a test's `fleet` on these kinds of store; in long runs on both versions of NFS."""
-    return pytest.mark.parametrize("fleet", ["nfs3", "nfs4"] if LONG else kinds, indirect=True)
+    return pytest.mark.parametrize("fleet", ["nfs3", "nfs4"] if fkvtest.LONG else kinds, indirect=True)
 
 
 class OnNfs:

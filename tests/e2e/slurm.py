@@ -33,7 +33,7 @@ class Slurm:
     def run(self, *args):
         # What a daemon would say on this pipe after the script's end must not be waited for: they have files of their own.
         done = subprocess.run([SCRIPT, args[0], self.directory, *map(str, args[1:])], capture_output=True, text=True,
-                              check=False, timeout=180, stdin=subprocess.DEVNULL)
+                              check=False, timeout=300, stdin=subprocess.DEVNULL)
         assert done.returncode == 0, f"slurm.sh {args}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 

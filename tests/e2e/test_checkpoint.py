@@ -187,6 +187,7 @@ def test_a_checkpoint_does_not_undo_what_came_after_it(store):
     assert as_json(store, "checkpoint", "ads")["full_already"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_killed_at_any_moment_leaves_nothing_to_be_seen(store):
     rng = random.Random(11)
     rows = {key: "x" * 300 + str(key) for key in range(60000)}

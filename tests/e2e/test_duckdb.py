@@ -153,6 +153,7 @@ def test_parquet__many_files_and_formats_in_one_build(store, parquet, work_dir):
     assert digests(store, build(store, "t", *paths, *schema, "--threads", "4")) == digests(store, build(store, "t", same, *schema))
 
 
+@pytest.mark.slow
 def test_parquet__a_large_file_is_read_in_pieces(store, parquet):
     # Longer than a piece of fkv build; the table must not show that it was cut, nor a place where.
     query = "SELECT i AS k, CASE WHEN i = 599999 THEN 'short' ELSE md5(i::VARCHAR) || md5((-i)::VARCHAR) END AS v FROM range(600000) t(i)"
@@ -171,6 +172,7 @@ def test_parquet__a_large_file_is_read_in_pieces(store, parquet):
 # --- keys ---
 
 
+@pytest.mark.slow
 def test_keys__of_every_type_that_holds_them(store):
     top = 2 ** 64 - 1
     for kind in ("UBIGINT", "HUGEINT", "UHUGEINT", "VARCHAR", "BLOB"):
@@ -380,6 +382,7 @@ def test_sql__its_words_are_checked(store, parquet):
     refused(build(store, "t", check=False), "--sql")
 
 
+@pytest.mark.slow
 def test_sql__spills_within_its_memory_and_leaves_nothing(store, work_dir):
     scratch = os.path.join(work_dir, "scratch")
     os.mkdir(scratch)

@@ -29,6 +29,7 @@ def test_the_checker_itself_sees_one_wrong_value(fleet):  # noqa: F811
 # --- all together ---
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 def test_all_nodes_flip_together_and_back(fleet):  # noqa: F811
     fleet.start(4)
@@ -73,6 +74,7 @@ def test_tables_of_one_record_flip_together_on_every_node(fleet):  # noqa: F811
         assert pair_lag_s(one, "ads", "users") < 0.25, f"{one.out}: one table lagged behind the other"
 
 
+@pytest.mark.slow
 def test_one_table_s_trouble_keeps_both_back(fleet):  # noqa: F811
     """Released together means both or none: the one that does not fit holds the other one back too."""
     fleet.start(2, "--memory", "6M")
@@ -90,6 +92,7 @@ def test_one_table_s_trouble_keeps_both_back(fleet):  # noqa: F811
 # --- dead, late, failing, returning ---
 
 
+@pytest.mark.slow
 def test_a_late_node_is_waited_for_and_a_quorum_is_not(fleet):  # noqa: F811
     n1, n2, n3 = fleet.start(3)
     fleet.publish("ads")
@@ -107,6 +110,7 @@ def test_a_late_node_is_waited_for_and_a_quorum_is_not(fleet):  # noqa: F811
     fleet.check_order("ads", [1, 3])
 
 
+@pytest.mark.slow
 def test_a_node_that_fails_is_named_and_the_others_go_on(fleet):  # noqa: F811
     n1, n2 = fleet.start(2)
     n3 = fleet.add("n3", "--memory", "6M")
@@ -162,6 +166,7 @@ def test_a_full_cache_disk_fails_one_node_only(fleet):  # noqa: F811
         fkvtest.unmount(n2.cache)
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 def test_a_node_that_comes_late_catches_up(fleet):  # noqa: F811
     n1, n2 = fleet.start(2)
@@ -181,6 +186,7 @@ def test_a_node_that_comes_late_catches_up(fleet):  # noqa: F811
     assert all(one.seen("ads") == [4] for one in fleet.checkers)
 
 
+@pytest.mark.slow
 def test_two_hosts_of_one_name_are_told(fleet):  # noqa: F811
     """Nobody can count them; both serve all the same."""
     n1 = fleet.add("n1")
@@ -201,6 +207,7 @@ def test_two_hosts_of_one_name_are_told(fleet):  # noqa: F811
     fleet.finish()
 
 
+@pytest.mark.slow
 def test_status_finds_trouble_for_whoever_asks(fleet):  # noqa: F811
     _, n2 = fleet.start(2)
     fleet.publish("ads")
@@ -220,6 +227,7 @@ def test_status_finds_trouble_for_whoever_asks(fleet):  # noqa: F811
 # --- going back ---
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 def test_rollback_to_a_cached_and_to_a_fetched_version(fleet):  # noqa: F811
     """Previous at once; an older one out of the cache; one that no node has any more from the store."""
@@ -239,6 +247,7 @@ def test_rollback_to_a_cached_and_to_a_fetched_version(fleet):  # noqa: F811
     assert all(one.seen("ads") == [5, 4, 1] for one in checkers.values())
 
 
+@pytest.mark.slow
 def test_quarantine_is_sticky(fleet):  # noqa: F811
     fleet.start(2)
     for _ in range(3):
@@ -265,6 +274,7 @@ def test_quarantine_is_sticky(fleet):  # noqa: F811
 # --- pins ---
 
 
+@pytest.mark.slow
 def test_pins_by_node_and_by_label(fleet):  # noqa: F811
     n1 = fleet.add("n1")
     n2 = fleet.add("n2", "--label", "control")
@@ -294,6 +304,7 @@ def test_pins_by_node_and_by_label(fleet):  # noqa: F811
     assert seen == {"n1": [2, 3, 2], "n2": [2, 1, 2], "n3": [2, 1, 3, 1, 2]}
 
 
+@pytest.mark.slow
 def test_a_pin_is_kept_over_a_restart(fleet):  # noqa: F811
     n1, n2 = fleet.start(2)
     fleet.publish("ads")
@@ -324,6 +335,7 @@ def canaries(fleet):  # noqa: F811
     return fleet
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom,promote", [("n3", ("promote", "ads")), ("label:canary", ("activate", "ads=2"))])
 def test_a_canary_tries_a_candidate_and_is_promoted(canaries, whom, promote):
     n1, n2, n3 = canaries.nodes.values()
@@ -342,6 +354,7 @@ def test_a_canary_tries_a_candidate_and_is_promoted(canaries, whom, promote):
     assert [one.seen("ads") for one in canaries.checkers] == [[1, 2, 3]] * 3, "promoting ends the canary's pin"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abort", [("abort", "ads"), ("quarantine", "ads", "2")])
 def test_a_canary_that_is_aborted_goes_back(canaries, abort):
     n1, n2, n3 = canaries.nodes.values()
@@ -357,6 +370,7 @@ def test_a_canary_that_is_aborted_goes_back(canaries, abort):
     assert [one.seen("ads") for one in canaries.checkers] == [[1, 3], [1, 3], [1, 2, 1, 3]]
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 def test_a_canary_killed_on_its_candidate_comes_back_to_it(canaries):
     n3 = canaries.nodes["n3"]
@@ -375,6 +389,7 @@ def test_a_canary_killed_on_its_candidate_comes_back_to_it(canaries):
     assert [one.seen("ads") for one in canaries.checkers] == [[1, 2, 1]] * 3
 
 
+@pytest.mark.slow
 def test_two_tables_on_canary_are_promoted_together(fleet):  # noqa: F811
     fleet.start(3)
     fleet.publish("ads", "users")

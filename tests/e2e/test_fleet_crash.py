@@ -44,6 +44,7 @@ def restarted(node, table, version):
     node.wait_serving(table, version, timeout_s=2 * fkvtest.PATIENCE_S)
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 @pytest.mark.parametrize("state", PREPARING)
 def test_a_node_killed_while_it_prepares_a_version(fleet, state):  # noqa: F811
@@ -66,6 +67,7 @@ def test_a_node_killed_while_it_prepares_a_version(fleet, state):  # noqa: F811
     fleet.check_order("big", [1, 2])
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 def test_a_node_killed_about_the_effective_instant(fleet):  # noqa: F811
     """And later: while it serves. It comes back on the old or the new version, and ends on the new one."""
@@ -73,7 +75,7 @@ def test_a_node_killed_about_the_effective_instant(fleet):  # noqa: F811
     fleet.publish("ads")
     fleet.watch("ads")
     history = [1]
-    for late_ms in (-80, -10, -1, 0, 1, 3, 10, 300):
+    for late_ms in (-80, -10, -1, 0, 1, 3, 10, 300) if fkvtest.LONG else (-80, -1, 1, 10, 300):
         task = fleet.build("ads")
         fleet.store.fkv("publish", f"ads={task}", "--no-activate")
         version = fleet.published("ads")
@@ -92,13 +94,14 @@ def test_a_node_killed_about_the_effective_instant(fleet):  # noqa: F811
     fleet.check_order("ads", history)
 
 
+@pytest.mark.slow
 def test_a_node_killed_during_a_rollback(fleet):  # noqa: F811
     nodes = fleet.start(3)
     fleet.publish("ads")
     fleet.watch("ads")
     rng = random.Random(7)
     history = [1]
-    for _ in range(6):
+    for _ in range(6 if fkvtest.LONG else 3):
         (version,) = fleet.publish("ads")
         fleet.wait_serving("ads", version)
         back = fleet.store.spawn("rollback", "ads", "--no-wait")
@@ -123,7 +126,7 @@ def test_a_node_killed_while_it_evicts(fleet, option):  # noqa: F811
     fleet.publish("big", n_keys=1000)
     fleet.watch("big", n_keys=1000, pause=0.01)
     rng = random.Random(3)
-    for _ in range(6):
+    for _ in range(6 if fkvtest.LONG else 4):
         (version,) = fleet.publish("big", n_keys=1000, args=("--no-wait",))
         time.sleep(rng.uniform(0, 0.6))
         nodes[1].kill()
@@ -193,7 +196,7 @@ def test_a_publisher_killed_at_any_moment_is_taken_over(fleet):  # noqa: F811
     rng = random.Random(11)
     known, marks = [1], {1: 1}
     killed = published_first = 0
-    for mark in range(2, 18):
+    for mark in range(2, 18 if fkvtest.LONG else 11):
         task = fleet.build("ads", mark=mark)
         process = fleet.store.spawn("publish", f"ads={task}", "--max-change", "0")
         time.sleep(rng.uniform(0, 0.7))
@@ -205,7 +208,7 @@ def test_a_publisher_killed_at_any_moment_is_taken_over(fleet):  # noqa: F811
         known.append(version)
         marks[version] = mark
         fleet.wait_serving("ads", version)
-    assert killed >= 4 and published_first >= 2, f"killed {killed}, after it had published {published_first}"
+    assert killed >= 2 and published_first >= 1, f"killed {killed}, after it had published {published_first}"
     assert [v["version"] for v in fleet.store.json("ls", "ads")["versions"]] == known
     assert fleet.store.json("verify")["bad"] == 0
     for version in known:
@@ -217,6 +220,7 @@ def test_a_publisher_killed_at_any_moment_is_taken_over(fleet):  # noqa: F811
         assert all(marks[flip["new"]] == flip["mark"] for flip in one.flips("ads"))
 
 
+@pytest.mark.slow
 def test_a_publisher_that_is_stopped_is_taken_over_and_does_no_harm_when_it_goes_on(fleet):  # noqa: F811
     n1, _ = fleet.start(2)
     fleet.publish("ads")

@@ -79,6 +79,7 @@ def test_an_outage_is_served_through_and_caught_up_with(served):
             served.store.come_back()
 
 
+@pytest.mark.slow
 def test_what_was_switched_in_a_node_s_absence_of_the_store_is_caught_up_with(served):
     """The store is gone for the nodes while records are written: as when a network is cut. They meet again."""
     n1, n2, n3 = served.nodes.values()

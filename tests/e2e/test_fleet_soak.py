@@ -2,7 +2,7 @@
 """Everything at once, in an order that nobody thought of: a seeded mix of operators, pipelines, deaths and outages.
 
 In the end all is healed, and the fleet must be where the log says, without help; meanwhile no reader was told anything wrong.
-A failure names its seed; FKV_SOAK_SEED runs it again. Half a minute, or five with FKV_LONG=1.
+A failure names its seed; FKV_SOAK_SEED runs it again. A quarter of a minute, or five with FKV_LONG=1.
 """
 
 import os
@@ -16,8 +16,7 @@ import pytest
 from fleet import fleet  # noqa: F401
 from test_fleet_crash import find_mark, one_mount
 
-LONG = os.environ.get("FKV_LONG", "0") != "0"
-SECONDS = 300 if LONG else 30
+SECONDS = 300 if fkvtest.LONG else 15
 
 
 class Soak:

@@ -140,6 +140,7 @@ def test_gc_collects_what_killed_programs_left(store):
     assert as_json(store, "verify")["bad"] == 0
 
 
+@pytest.mark.slow
 def test_gc_killed_at_any_moment_goes_on_next_time(store):
     publish_many(store, "ads", 3)
     store.fkv("keep", "ads", "1")

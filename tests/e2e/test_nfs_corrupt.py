@@ -30,6 +30,7 @@ def flip(path, off):
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 @fleet_on("nfs4")
 def test_a_part_that_rots_on_the_store(fleet):  # noqa: F811

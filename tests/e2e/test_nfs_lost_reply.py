@@ -38,6 +38,7 @@ def clean_store(fleet):  # noqa: F811
     assert fleet.store.json("verify")["bad"] == 0
 
 
+@pytest.mark.slow
 @fleet_on("nfs3", "nfs4")
 @pytest.mark.parametrize("how", BREAKS)
 def test_the_link_of_a_record(fleet, proxy, proxied, how):  # noqa: F811
@@ -67,6 +68,7 @@ def test_the_link_of_a_record(fleet, proxy, proxied, how):  # noqa: F811
     clean_store(fleet)
 
 
+@pytest.mark.slow
 @fleet_on("nfs3", "nfs4")
 def test_the_server_dies_between_a_link_and_its_reply(fleet, proxy, proxied):  # noqa: F811
     """And comes back at once, or after a while."""

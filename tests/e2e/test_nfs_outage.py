@@ -8,7 +8,7 @@ import time
 import fkvtest
 import pytest
 from fleet import Node, fleet  # noqa: F401
-from nfs_store import LONG, fleet_on
+from nfs_store import fleet_on
 from tcp_proxy import call, delay
 
 BIG_KEYS = 6000  # of 4 KiB
@@ -132,7 +132,7 @@ def test_paused_for_a_while(fleet):  # noqa: F811
             assert process.returncode in (4, 6), f"{name}: {process.returncode} {out}{err}"
             assert err.startswith("fkv: ") and "127.0.0.1" in err, f"{name}: {err}"
         assert not n2.status()["node"]["store"]["reachable"]
-        while LONG and time.monotonic() < paused + 60:
+        while fkvtest.LONG and time.monotonic() < paused + 60:
             fleet.wait_more()
     finally:
         server.resume()
@@ -184,6 +184,7 @@ def test_a_node_restarts_and_switches_with_the_server_gone(fleet):  # noqa: F811
     fleet.finish()
 
 
+@pytest.mark.slow
 @fleet_on("nfs3", "nfs4")
 def test_a_poll_that_finds_nothing_is_one_request(fleet, proxy):  # noqa: F811
     """Whatever the number of tables. Heartbeats, every few seconds, are a handful more."""

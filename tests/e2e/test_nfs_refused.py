@@ -99,6 +99,7 @@ def test_no_permission(fleet):  # noqa: F811
     fleet.finish()
 
 
+@pytest.mark.slow
 @fleet_on("nfs3", "nfs4")
 def test_handles_of_a_store_that_was_replaced(fleet):  # noqa: F811
     """Its directory is restored from a copy: the handles that everybody has are of files that are no more."""
@@ -170,6 +171,7 @@ def fill(path, leave):
             file.write(bytes(4096))
 
 
+@pytest.mark.slow
 def test_a_full_export(small):
     """Nothing that did not fit is seen; with space made, the same commands work."""
     (node,) = small.start(1)

@@ -110,6 +110,7 @@ def test_an_answer_that_does_not_decode_is_a_lost_one(proxy, proxied, place, ver
 
 # --- Connections
 
+@pytest.mark.slow
 @VERSIONS
 def test_idle_connections_that_a_firewall_forgot(proxy, proxied, version):
     """One is found out by its silence, and none of the others is tried: small calls, reading and writing."""

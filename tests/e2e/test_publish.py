@@ -329,6 +329,7 @@ def test_whoever_comes_next_finishes_what_a_killed_publisher_began(store, make_d
 # --- going back ---
 
 
+@pytest.mark.slow
 @pytest.mark.kinds
 def test_a_rollback_of_several_tables_is_one_record_and_takes_less_than_a_second(store, make_daemon):
     nodes = [make_daemon(f"n{i}", "--poll", "250") for i in range(4)]

@@ -249,11 +249,8 @@ class Race:
         assert as_json(self.store, "verify")["bad"] == 0
 
 
-LONG = os.environ.get("FKV_LONG", "0") != "0"
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kind,rounds", [("dir", 100), ("nfs4", 1000 if LONG else 150), ("nfs3", 1000 if LONG else 60)])
+@pytest.mark.parametrize("kind,rounds", [("dir", 60), ("nfs4", 1000 if fkvtest.LONG else 60), ("nfs3", 1000 if fkvtest.LONG else 30)])
 def test_two_publishers_and_a_rollback_lose_nothing_and_double_nothing(work_dir, kind, rounds):
     """The whole thousand rounds with FKV_LONG=1."""
     store = fleet.make_store(kind, work_dir)

@@ -56,6 +56,7 @@ def test_slurm__an_array_runs_on_both_nodes(cluster, events):
         [("0", "n1"), ("1", "n2")], [("0", "n2"), ("1", "n1")])
 
 
+@pytest.mark.slow
 def test_slurm__elements_of_a_killed_node_run_again_on_the_other(cluster, events):
     job = cluster.sbatch(events.tell + "tell begin; sleep 2; tell end", "--array=0-3", "--requeue")
     after = cluster.sbatch(events.tell + "tell after", f"--dependency=afterok:{job}")
@@ -72,6 +73,7 @@ def test_slurm__elements_of_a_killed_node_run_again_on_the_other(cluster, events
     assert cluster.node_states() == {"n1": "idle", "n2": "idle"}
 
 
+@pytest.mark.slow
 def test_slurm__a_node_reported_down_loses_its_jobs_at_once(cluster, events):
     job = cluster.sbatch(events.tell + "tell begin; [ -n \"$SLURM_RESTART_COUNT\" ] || sleep 60", "--nodelist=n1")
     wait_until(lambda: events.told("begin"), "it runs")
@@ -81,6 +83,7 @@ def test_slurm__a_node_reported_down_loses_its_jobs_at_once(cluster, events):
     assert cluster.wait_done(job) == {str(job): OK}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True], ids=["term", "kill"])
 def test_slurm__the_queue_outlives_the_controller(cluster, events, kill):
     job = cluster.sbatch(events.tell + "tell run; sleep 8", "--array=0-1")
@@ -116,6 +119,7 @@ def test_slurm__what_waits_for_a_failed_job_is_cancelled(cluster):
     assert cluster.jobs(last)[str(last)][1] == "DependencyNeverSatisfied"
 
 
+@pytest.mark.slow
 def test_slurm__an_element_puts_itself_back_in_the_queue(cluster, events):
     """Named by array and element: SLURM_JOB_ID of an array's last element is the array's, and would requeue all of it."""
     job = cluster.sbatch(events.tell + "tell begin; [ $SLURM_ARRAY_TASK_ID = 2 ] && [ -z \"$SLURM_RESTART_COUNT\" ] || exit 0\n"

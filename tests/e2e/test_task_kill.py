@@ -10,10 +10,11 @@ import random
 import signal
 import time
 
+import fkvtest
 import pytest
 from tasktest import SHAPE, as_json, built, parts, recorded, show, stage, staging, task_dir, write_rows
 
-N_KILLS = 200 if os.environ.get("FKV_LONG") == "1" else 12
+N_KILLS = 200 if fkvtest.LONG else 12
 STAGES = ("plan", "map", "reduce", "seal", "publish")
 SHAPE_OF = (*SHAPE, "--kind", "blk", "--duplicates", "last", "--shards", "3")
 
@@ -78,6 +79,7 @@ def kill_once(store, task, target, seconds):
     return under_way(store, task) if process.returncode else None
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_gives_the_same_bytes(store, inputs):
     seed = int(os.environ.get("FKV_SEED", time.time()))
     rng = random.Random(seed)
@@ -87,13 +89,15 @@ def test_killed_at_any_moment_it_gives_the_same_bytes(store, inputs):
     assert parts(os.path.join(store.path, "tables", "t0", "v", "1")) == expected
     kills, n_tasks = dict.fromkeys(STAGES, 0), 0
     while sum(kills.values()) < N_KILLS or not all(kills.values()):
-        assert n_tasks < N_KILLS, f"stages that were never hit: {kills}"
+        assert n_tasks < 2 * N_KILLS, f"stages that were never hit: {kills}"
         n_tasks += 1
         task = record(store, f"t{n_tasks}", inputs)
         for target in STAGES:
             died_in = kill_once(store, task, target, rng.uniform(0, took[target]))
             if died_in:
                 kills[died_in] += 1
+            # A short stage of a busy machine is over before the blow falls: then it must fall sooner.
+            took[target] *= 1.1 if died_in == target else 0.6
         process = stage(store, task, "all")
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors

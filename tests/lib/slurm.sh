@@ -29,7 +29,7 @@
 # When start returns 0 all nodes are idle; when it fails, the ends of the logs are on stderr.
 set -euo pipefail
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-deadline_s=${SLURM_DEADLINE_S:-30}
+deadline_s=${SLURM_DEADLINE_S:-60}
 PATH=$PATH:/usr/sbin:/sbin
 
 fail() {
