@@ -113,6 +113,51 @@ static void task__attempts_count_up_and_are_one_s_own(void **state)
     world_release(&w);
 }
 
+/* Attempt numbers are counted on from the highest, and gone through when a task's jobs are stopped. */
+static void task__refuses_an_attempt_that_was_made_up(void **state)
+{
+    static const char *const names[] = {"attempt-999999999.json", "attempt-10001.json",
+                                        "attempt-4294967297.json",
+                                        "attempt-99999999999999999999999.json"};
+    static const char *const none[] = {"attempt-0.json",  "attempt-007.json", "attempt--7.json",
+                                       "attempt-+7.json", "attempt- 7.json",  "attempt-7.json.x"};
+    struct world w;
+    struct task task;
+    world_init(&w);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct err err = {0};
+        char path[64];
+        snprintf(path, sizeof path, "tasks/t/%s", names[i]);
+        put_text(&w, names[i], "{}");
+        assert_int_equal(task_open(w.f.store, "t", &task, &err), -EBADMSG);
+        if (!strstr(err.text, path) || !strstr(err.text, "remove the file"))
+            fail_msg("expected %s and what to do in: %s", path, err.text);
+        must(store_remove(w.f.store, path, NULL), NULL);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        put_text(&w, none[i], "{}");
+    must(task_open(w.f.store, "t", &task, NULL), NULL);
+    assert_int_equal(task.attempt, 1);
+    world_release(&w);
+}
+
+static void task__attempts_come_to_an_end(void **state)
+{
+    struct world w;
+    struct task task;
+    struct err err = {0};
+    world_init(&w);
+    put_text(&w, "attempt-9999.json", "{}");
+    must(task_open(w.f.store, "t", &task, &err), &err);
+    must(task_begin_attempt(&task, "local", &err), &err);
+    must(task_open(w.f.store, "t", &task, &err), &err);
+    assert_int_equal(task.attempt, TASK_ATTEMPTS_MAX);
+    assert_int_equal(task_begin_attempt(&task, "local", &err), -E2BIG);
+    assert_non_null(strstr(err.text, "submit a new task"));
+    assert_int_equal(task.attempt, TASK_ATTEMPTS_MAX);
+    world_release(&w);
+}
+
 static void task__state_follows_from_documents(void **state)
 {
     struct world w;
@@ -640,6 +685,8 @@ int main(void)
         cmocka_unit_test(task__names_sort_by_age_and_differ),
         cmocka_unit_test(task__is_recorded_once),
         cmocka_unit_test(task__attempts_count_up_and_are_one_s_own),
+        cmocka_unit_test(task__refuses_an_attempt_that_was_made_up),
+        cmocka_unit_test(task__attempts_come_to_an_end),
         cmocka_unit_test(task__state_follows_from_documents),
         cmocka_unit_test(task__tells_why_it_failed_whatever_the_text),
         cmocka_unit_test(task__of_a_submitter_that_died_is_queued),
