@@ -32,7 +32,7 @@
 enum {
     TASK_DOCUMENT_MAX = 64 << 20,
     TASK_FILE_MAX = 128,
-    /* More than one a minute for a week. Some go through all of them, so a forged number must not be believed. */
+    /* One a minute for almost a week. Some go through all of them, so a forged number must not be believed. */
     TASK_ATTEMPTS_MAX = 10000,
 };
 

@@ -251,6 +251,13 @@ static void say_mapped(struct task_work *work, const struct input_piece *piece,
                   seconds > 0 ? (double)m->input_bytes / seconds / 1e6 : 0, m->len);
 }
 
+static bool is_mapped(void *context)
+{
+    const struct mapping *mapping = context;
+    struct task_mapped there;
+    return task_mapped_get(mapping->task, mapping->number, &there, NULL) == 1;
+}
+
 int task_map(const struct task *task, const struct task_plan *plan, uint32_t piece,
              const atomic_bool *cancel, struct err *err)
 {
@@ -272,17 +279,14 @@ int task_map(const struct task *task, const struct task_plan *plan, uint32_t pie
                               .meter = &work.meter,
                               .piece = plan->pieces[piece],
                               .number = piece};
+    work.is_done = is_mapped;
+    work.done_context = &mapping;
     struct err why = {0};
     ret = map_piece(&mapping, &why);
     if (!ret)
         ret = put_marker(&mapping, true, &why);
-    if (!ret) {
+    if (!ret)
         say_mapped(&work, &mapping.piece, &mapping.out);
-    } else if (ret != -ECANCELED && task_mapped_get(task, piece, &there, NULL) == 1) {
-        /* So the task may be sealed, and its runs gone, already. */
-        task_work_say(&work, "somebody else mapped it meanwhile; here: %s", err_text(&why, ret));
-        ret = 0;
-    }
     ret = task_work_end(&work, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

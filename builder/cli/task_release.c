@@ -171,6 +171,12 @@ static int put_published(const struct releasing *r, struct err *err)
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
+static bool is_released(void *context)
+{
+    const struct releasing *r = context;
+    return task_has(r->task, "published.json", NULL) == 1;
+}
+
 int task_release(struct session *session, const struct task *task, const struct task_spec *spec,
                  const atomic_bool *cancel, struct err *err)
 {
@@ -194,6 +200,8 @@ int task_release(struct session *session, const struct task *task, const struct 
                                       .cancel = &work.is_cancelled}};
     r.options.limits.memory = spec->job.memory;
     r.options.limits.scratch = spec->job.scratch;
+    work.is_done = is_released;
+    work.done_context = &r;
     ret = task_work_run(&work, release_it, &r, &why);
     if (!ret)
         ret = put_published(&r, &why);

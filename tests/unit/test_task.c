@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "builder/task_status.h"
+#include "builder/task_work.h"
 #include "task_fixture.h"
 
 #include <fcntl.h>
@@ -198,6 +199,48 @@ static void task__tells_why_it_failed_whatever_the_text(void **state)
     assert_string_equal(status.reason, "??ー/in.tsv:2:  [2Jbad ");
     task_status_release(&status);
     world_release(&w);
+}
+
+/* A step that somebody else ends at the nth look. */
+struct race {
+    int done_at; /* 0: never */
+    int n_looks;
+};
+
+static bool race_is_done(void *context)
+{
+    struct race *race = context;
+    return ++race->n_looks == race->done_at;
+}
+
+/* Fails at a step; what the task is told to be then. */
+static enum task_state state_after_race(int done_at, int *ret)
+{
+    struct world w;
+    struct task_work work;
+    struct race race = {.done_at = done_at};
+    struct err why = {0};
+    world_init(&w);
+    err_set(&why, -ENOENT, "its directory is gone");
+    task_work_begin(&work, &w.task, STAGE_SEAL, 0, NULL);
+    work.is_done = race_is_done;
+    work.done_context = &race;
+    *ret = task_work_end(&work, -ENOENT, &why);
+    enum task_state state = state_of(&w.task);
+    world_release(&w);
+    return state;
+}
+
+static void task__that_somebody_else_finished_has_not_failed(void **state)
+{
+    int ret = 0;
+    assert_int_equal(state_after_race(1, &ret), TASK_QUEUED);
+    assert_int_equal(ret, 0);
+    /* Finished just when it was told as failed. */
+    assert_int_equal(state_after_race(2, &ret), TASK_QUEUED);
+    assert_int_equal(ret, 0);
+    assert_int_equal(state_after_race(0, &ret), TASK_FAILED);
+    assert_int_equal(ret, -ENOENT);
 }
 
 static void task__of_a_submitter_that_died_is_queued(void **state)
@@ -689,6 +732,7 @@ int main(void)
         cmocka_unit_test(task__attempts_come_to_an_end),
         cmocka_unit_test(task__state_follows_from_documents),
         cmocka_unit_test(task__tells_why_it_failed_whatever_the_text),
+        cmocka_unit_test(task__that_somebody_else_finished_has_not_failed),
         cmocka_unit_test(task__of_a_submitter_that_died_is_queued),
         cmocka_unit_test(task__cancelled_is_not_sealed),
         cmocka_unit_test(task__given_up_when_sealed_takes_its_build_along),
