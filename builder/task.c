@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/task.h"
 
+#include "base/hash.h"
 #include "base/scope.h"
 #include "manifest/author.h"
 
@@ -51,6 +52,24 @@ void task_name_new(char out[TASK_NAME_MAX + 1])
 void task_marker_name(enum task_stage stage, uint32_t index, char out[TASK_FILE_MAX])
 {
     snprintf(out, TASK_FILE_MAX, "%s-%" PRIu32 ".json", task_stage_name(stage), index);
+}
+
+/* A name that has no room for the suffix is cut, and told by a digest from others that begin so. */
+void task_checkpoint_name(const struct task *task, char out[TASK_NAME_MAX + 1])
+{
+    static const char suffix[] = "-checkpoint";
+    enum { SUFFIX_LEN = sizeof suffix - 1, CUT_LEN = TASK_NAME_MAX - SUFFIX_LEN - 1 };
+    char hex[DIGEST_HEX_LEN + 1];
+    struct digest digest;
+    size_t len = strlen(task->name);
+    if (len + SUFFIX_LEN <= TASK_NAME_MAX) {
+        snprintf(out, TASK_NAME_MAX + 1, "%s%s", task->name, suffix);
+        return;
+    }
+    digest_of(task->name, len, &digest);
+    digest_to_hex(&digest, hex);
+    snprintf(out, TASK_NAME_MAX + 1, "%.*s-%s%s", CUT_LEN - DIGEST_HEX_LEN, task->name, hex,
+             suffix);
 }
 
 json_t *task_stamp(const struct task *task)

@@ -60,13 +60,6 @@ static int release_delta(struct releasing *r, struct err *err)
 
 /* ---- the chain ---- */
 
-/* The checkpoint's own build, named after the task so that a second try finds it. */
-static void checkpoint_name(const struct releasing *r, char out[TASK_NAME_MAX + 1])
-{
-    enum { SUFFIX_LEN = 11 };
-    snprintf(out, TASK_NAME_MAX + 1, "%.*s-checkpoint", TASK_NAME_MAX - SUFFIX_LEN, r->task->name);
-}
-
 static int is_due(const struct releasing *r, bool *out, struct err *err)
 {
     const struct job *job = &r->spec->job;
@@ -115,7 +108,7 @@ static int checkpoint_release(struct releasing *r, struct err *err)
     char name[TASK_NAME_MAX + 1];
     scope_json json_t *json = NULL;
     bool due = false;
-    checkpoint_name(r, name);
+    task_checkpoint_name(r->task, name);
     int ret = manifest_refresh(r->session->manifest, NULL, err);
     r->checkpoint = ret ? 0 : published_as(r, name);
     if (ret || r->checkpoint)

@@ -84,6 +84,37 @@ static void task__names_sort_by_age_and_differ(void **state)
     assert_true(strcmp(names[0], names[1]) < 0 && strcmp(names[1], names[2]) < 0);
 }
 
+static void checkpoint_of(const char *name, char out[TASK_NAME_MAX + 1])
+{
+    struct task task = {0};
+    snprintf(task.name, sizeof task.name, "%s", name);
+    task_checkpoint_name(&task, out);
+    assert_int_equal(task_name_check(out, NULL), 0);
+    assert_non_null(strstr(out, "-checkpoint"));
+}
+
+static void task__checkpoints_of_two_have_two_names(void **state)
+{
+    enum { LONGEST_WHOLE = TASK_NAME_MAX - 11 };
+    char one[TASK_NAME_MAX + 1] = "";
+    char other[TASK_NAME_MAX + 1] = "";
+    char names[2][TASK_NAME_MAX + 1];
+    checkpoint_of("ads", names[0]);
+    assert_string_equal(names[0], "ads-checkpoint");
+    for (int len = 1; len <= TASK_NAME_MAX; len++) {
+        memset(one, 'a', (size_t)len);
+        memcpy(other, one, sizeof one);
+        other[len - 1] = 'b';
+        checkpoint_of(one, names[0]);
+        checkpoint_of(other, names[1]);
+        assert_string_not_equal(names[0], names[1]);
+        checkpoint_of(one, names[1]);
+        assert_string_equal(names[0], names[1]);
+        if (len <= LONGEST_WHOLE)
+            assert_int_equal(strlen(names[0]), len + 11);
+    }
+}
+
 static void task__is_recorded_once(void **state)
 {
     struct world w;
@@ -726,6 +757,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(task__names_sort_by_age_and_differ),
+        cmocka_unit_test(task__checkpoints_of_two_have_two_names),
         cmocka_unit_test(task__is_recorded_once),
         cmocka_unit_test(task__attempts_count_up_and_are_one_s_own),
         cmocka_unit_test(task__refuses_an_attempt_that_was_made_up),
