@@ -183,6 +183,8 @@ static int group_open(struct reducing *r, struct err *err)
         ret = delta_base_open(&r->base, r->task->store, r->job.table, r->plan->base,
                               &r->plan->base_digest, err);
     if (!ret)
+        ret = task_shape_pieces(r->task, r->plan, &r->shape, err);
+    if (!ret)
         ret = spills_open(r, err);
     if (!ret)
         ret = plan_reduce(&r->runs, &r->job, &r->schema, &r->plan->order,

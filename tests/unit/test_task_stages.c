@@ -505,6 +505,43 @@ static void task__worker_is_heard_of_while_runs_are_made_durable(void **state)
     trouble_release(&t);
 }
 
+/* ---- what is read ---- */
+
+static void count_markers(void *context, const char *op, const char *path)
+{
+    unsigned *n = context;
+    *n += strcmp(op, "open") == 0 && strstr(path, "/map-") != NULL;
+}
+
+/* There may be a thousand pieces, and as many groups and retries. */
+static void task__pieces_are_read_by_who_has_something_to_reduce(void **state)
+{
+    struct trouble t;
+    struct task task;
+    struct task_plan plan;
+    struct err err = {0};
+    unsigned n = 0;
+    trouble_init(&t);
+    must(task_fixture_create(t.store, &t.spec, "counted", &task, &err), &err);
+    must(task_plan_make(&task, &t.f.state, &err), &err);
+    must(task_plan_open(&task, &plan, &err), &err);
+    for (uint32_t i = 0; i < plan.n_pieces; i++)
+        must(task_map(&task, &plan, i, NULL, &err), &err);
+    t.faulty->before = count_markers;
+    t.faulty->context = &n;
+    for (uint32_t i = 0; i < plan.n_groups; i++)
+        must(task_reduce(&task, &plan, i, NULL, &err), &err);
+    assert_int_equal(n, plan.n_groups * plan.n_pieces);
+    for (uint32_t i = 0; i < plan.n_groups; i++)
+        must(task_reduce(&task, &plan, i, NULL, &err), &err);
+    must(task_stage_seal(&task, &plan, NULL, &err), &err);
+    assert_int_equal(n, plan.n_groups * plan.n_pieces);
+    t.faulty->before = NULL;
+    assert_true(task_fixture_same(t.f.store, "reference", "counted"));
+    task_plan_release(&plan);
+    trouble_release(&t);
+}
+
 /* ---- many at once ---- */
 
 struct worker {
@@ -571,6 +608,7 @@ int main(void)
         cmocka_unit_test(task__names_lines_of_quoted_rows),
         cmocka_unit_test(task__counts_bad_rows_over_all_pieces),
         cmocka_unit_test(task__worker_is_heard_of_while_runs_are_made_durable),
+        cmocka_unit_test(task__pieces_are_read_by_who_has_something_to_reduce),
         cmocka_unit_test(task__workers_at_the_same_steps_do_not_disturb_each_other),
         cmocka_unit_test(task__any_failing_call_is_made_good_by_a_retry),
         cmocka_unit_test(task__any_lost_reply_is_made_good_by_a_retry),
