@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command: runs another program without a shell, with text for its standard input, and takes what it prints.
+ * command: runs another program without a shell, with text for its standard input, and takes what it prints. Run as child.h says: when
+ * it has ended, or its time is over, nothing that it started is left.
  *
- * Threads: one at a time; the process has no other business with SIGCHLD and SIGPIPE meanwhile.
+ * Threads: those of child.h.
  * Memory: output is appended to the caller's buffers, at most COMMAND_OUTPUT_MAX of each.
- * Errors: -ENOENT when there is no such program in $PATH, -ETIMEDOUT when it was killed for taking too long, -EIO when it ended with
- * another status than 0: err has what it complained about.
+ * Errors: -ENOENT when there is no such program in $PATH, -ETIMEDOUT when it was killed for taking too long, -ECANCELED when a signal
+ * came that ends us, -EIO when it ended with another status than 0: err has what it complained about.
  */
 #ifndef FKV_BUILDER_COMMAND_H
 #define FKV_BUILDER_COMMAND_H

@@ -185,20 +185,21 @@ static int bad_spill(const struct spill *spill, const char *what, struct err *er
     return err_set(err, -EBADMSG, "%s: expected sorted runs, found %s", spill->path, what);
 }
 
-/* One run's head and fences; returns the bytes they take, 0 when they do not fit or lead outside. */
-static size_t run_decode(struct spill *spill, const uint8_t *at, size_t left, struct run *run)
+/* One run's head and fences; *used is the bytes they take. -EBADMSG when they do not fit or lead outside. */
+static int run_decode(struct spill *spill, const uint8_t *at, size_t left, struct run *run,
+                      size_t *used)
 {
     if (left < RUN_HEAD_LEN)
-        return 0;
+        return -EBADMSG;
     uint64_t off = load_le64(at);
     uint64_t len = load_le64(at + 8);
     uint64_t n = load_le64(at + 16);
     if (!range_within(off, len, spill->file.len) || off % SPILL_BLOCK_LEN ||
         n > (left - RUN_HEAD_LEN) / FENCE_LEN || (n == 0) != (len == 0))
-        return 0;
+        return -EBADMSG;
     run->fences = calloc(n + 1, sizeof *run->fences);
     if (!run->fences)
-        return 0;
+        return -ENOMEM;
     run->file = &spill->file;
     run->off = off;
     run->len = len;
@@ -209,9 +210,10 @@ static size_t run_decode(struct spill *spill, const uint8_t *at, size_t left, st
         bool is_ascending =
             i == 0 ? run->fences[i].off == 0 : run->fences[i].off > run->fences[i - 1].off;
         if (!is_ascending || run->fences[i].off >= len)
-            return 0;
+            return -EBADMSG;
     }
-    return RUN_HEAD_LEN + n * FENCE_LEN;
+    *used = RUN_HEAD_LEN + n * FENCE_LEN;
+    return 0;
 }
 
 static int index_decode(struct spill *spill, const uint8_t *index, size_t len, uint32_t n_runs,
@@ -225,13 +227,14 @@ static int index_decode(struct spill *spill, const uint8_t *index, size_t len, u
     if (!spill->runs || !spill->digests)
         return err_sys(err, -ENOMEM, "%s: opening", spill->path);
     size_t at = 0;
-    for (; spill->n_runs < n_runs; spill->n_runs++) {
-        size_t n = run_decode(spill, index + at, len - at, &spill->runs[spill->n_runs]);
-        if (!n) {
-            spill->n_runs++;
+    while (spill->n_runs < n_runs) {
+        size_t used = 0;
+        int ret = run_decode(spill, index + at, len - at, &spill->runs[spill->n_runs++], &used);
+        if (ret == -EBADMSG)
             return bad_spill(spill, "a run outside the file", err);
-        }
-        at += n;
+        if (ret)
+            return err_sys(err, ret, "%s: opening", spill->path);
+        at += used;
     }
     if (len - at != spill->n_blocks * sizeof(struct digest))
         return bad_spill(spill, "an index of another length", err);

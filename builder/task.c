@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/task.h"
 
+#include "base/hash.h"
 #include "base/scope.h"
 #include "manifest/author.h"
 
@@ -51,6 +52,24 @@ void task_name_new(char out[TASK_NAME_MAX + 1])
 void task_marker_name(enum task_stage stage, uint32_t index, char out[TASK_FILE_MAX])
 {
     snprintf(out, TASK_FILE_MAX, "%s-%" PRIu32 ".json", task_stage_name(stage), index);
+}
+
+/* A name that has no room for the suffix is cut, and told by a digest from others that begin so. */
+void task_checkpoint_name(const struct task *task, char out[TASK_NAME_MAX + 1])
+{
+    static const char suffix[] = "-checkpoint";
+    enum { SUFFIX_LEN = sizeof suffix - 1, CUT_LEN = TASK_NAME_MAX - SUFFIX_LEN - 1 };
+    char hex[DIGEST_HEX_LEN + 1];
+    struct digest digest;
+    size_t len = strlen(task->name);
+    if (len + SUFFIX_LEN <= TASK_NAME_MAX) {
+        snprintf(out, TASK_NAME_MAX + 1, "%s%s", task->name, suffix);
+        return;
+    }
+    digest_of(task->name, len, &digest);
+    digest_to_hex(&digest, hex);
+    snprintf(out, TASK_NAME_MAX + 1, "%.*s-%s%s", CUT_LEN - DIGEST_HEX_LEN, task->name, hex,
+             suffix);
 }
 
 json_t *task_stamp(const struct task *task)
@@ -153,8 +172,13 @@ static int put_attempt(const struct task *task, const char *engine, struct err *
 
 int task_begin_attempt(struct task *task, const char *engine, struct err *err)
 {
-    task->attempt++;
     struct err why = {0};
+    if (task->attempt >= TASK_ATTEMPTS_MAX)
+        return err_set(err, -E2BIG,
+                       "task %s: expected fewer than %d attempts, found %s/attempt-%" PRIu32
+                       ".json: submit a new task",
+                       task->name, (int)TASK_ATTEMPTS_MAX, task->dir, task->attempt);
+    task->attempt++;
     int ret = put_attempt(task, engine, &why);
     if (ret == -EEXIST)
         return err_set(err, ret,
@@ -195,17 +219,32 @@ int task_create(struct store *store, const char *name, const void *job, size_t j
     return ret;
 }
 
-/* The highest n of the attempt-<n>.json there are. */
+/* The n of "attempt-<n>.json" as it is written here, however great it is; 0: it is no such name. */
+static uint64_t attempt_of(const char *name)
+{
+    static const char prefix[] = "attempt-";
+    const char *digits = name + sizeof prefix - 1;
+    char *end = NULL;
+    if (strncmp(name, prefix, sizeof prefix - 1) || digits[0] < '1' || digits[0] > '9')
+        return 0;
+    uint64_t n = strtoull(digits, &end, 10);
+    return strcmp(end, ".json") ? 0 : n;
+}
+
+/* The highest n of the attempt-<n>.json there are. A number that was made up must not have the next one's begin from it. */
 static int find_attempt(struct task *task, struct err *err)
 {
     struct store_list list = {0};
     int ret = layout_list(task->store, task->dir, &list, err);
-    for (size_t i = 0; i < list.n_names; i++) {
-        unsigned n = 0;
-        int end = 0;
-        if (sscanf(list.names[i], "attempt-%9u.json%n", &n, &end) == 1 && end &&
-            !list.names[i][end] && n > task->attempt)
-            task->attempt = n;
+    for (size_t i = 0; i < list.n_names && !ret; i++) {
+        uint64_t n = attempt_of(list.names[i]);
+        if (n > TASK_ATTEMPTS_MAX)
+            ret = err_set(err, -EBADMSG,
+                          "%s/%.40s: expected attempts up to %d, found that one: fkv did not put "
+                          "it; remove the file and say it again",
+                          task->dir, list.names[i], (int)TASK_ATTEMPTS_MAX);
+        else if (n > task->attempt)
+            task->attempt = (uint32_t)n;
     }
     store_list_release(&list);
     return ret;

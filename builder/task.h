@@ -29,7 +29,12 @@
 #include "builder/layout.h"
 #include "manifest/name.h"
 
-enum { TASK_DOCUMENT_MAX = 64 << 20, TASK_FILE_MAX = 128 };
+enum {
+    TASK_DOCUMENT_MAX = 64 << 20,
+    TASK_FILE_MAX = 128,
+    /* One a minute for almost a week. Some go through all of them, so a forged number must not be believed. */
+    TASK_ATTEMPTS_MAX = 10000,
+};
 
 enum task_stage { STAGE_PLAN, STAGE_MAP, STAGE_REDUCE, STAGE_SEAL, STAGE_COUNT };
 
@@ -54,9 +59,10 @@ void task_name_new(char out[TASK_NAME_MAX + 1]);
 /* Records a task: job is its job.json. -EEXIST when the name is taken. */
 int task_create(struct store *store, const char *name, const void *job, size_t job_len,
                 const char *engine, struct task *out, struct err *err);
-/* Opens one that is there, and finds its newest attempt. */
+/* Opens one that is there, and finds its newest attempt. -EBADMSG for one beyond TASK_ATTEMPTS_MAX. */
 int task_open(struct store *store, const char *name, struct task *out, struct err *err);
-/* Begins the next attempt: task->attempt is its number. -EEXIST when somebody else did at the same time. */
+/* Begins the next attempt: task->attempt is its number. -EEXIST when somebody else did at the same time; -E2BIG
+ * after TASK_ATTEMPTS_MAX. */
 int task_begin_attempt(struct task *task, const char *engine, struct err *err);
 
 /* Documents; `file` is a name in the task's directory. put swallows the document, also when it fails. */
@@ -71,6 +77,9 @@ int task_path(const struct task *task, const char *file, char out[STORE_PATH_MAX
 
 /* "map-12.json" and the like; shard or piece. */
 void task_marker_name(enum task_stage stage, uint32_t index, char out[TASK_FILE_MAX]);
+
+/* The build that the task's chain is merged as: of one task always the same, so that a second try finds it; of two never. */
+void task_checkpoint_name(const struct task *task, char out[TASK_NAME_MAX + 1]);
 
 /* Members that every document about work begins with: who, where, which attempt, when. */
 json_t *task_stamp(const struct task *task);

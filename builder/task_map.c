@@ -134,6 +134,37 @@ static int spill_open_new(struct mapping *mapping, struct spill_writer *spill, s
     return ret ? ret : spill_writer_open(spill, mapping->task->store, path, err);
 }
 
+/* What is left to do of a spill once its runs are written. */
+struct committing {
+    struct mapping *mapping;
+    struct spill_writer *spill;
+    const struct value_sample *sample;
+};
+
+static int commit_main(void *context, uint32_t number, struct err *err)
+{
+    struct committing *c = context;
+    struct task_mapped *out = &c->mapping->out;
+    return spill_writer_commit(c->spill, c->sample, &out->digest, &out->len, err);
+}
+
+static void commit_tick(void *context)
+{
+    struct committing *c = context;
+    meter_tick(c->mapping->meter);
+}
+
+/* What was written may take a store minutes to make durable, and who is silent so long is thought dead. */
+static int spill_commit(struct mapping *mapping, struct spill_writer *spill,
+                        const struct value_sample *sample, struct err *err)
+{
+    struct committing committing = {.mapping = mapping, .spill = spill, .sample = sample};
+    struct engine_work work = {
+        .n_tasks = 1, .task = commit_main, .tick = commit_tick, .context = &committing};
+    struct engine *engine = &mapping->work->engine.engine;
+    return engine->run(engine, &work, err);
+}
+
 static int map_to_spill(struct mapping *mapping, struct err *err)
 {
     struct spill_writer spill = {0};
@@ -143,7 +174,7 @@ static int map_to_spill(struct mapping *mapping, struct err *err)
     if (!ret)
         ret = run_map(mapping, &spill, &output, err);
     if (!ret)
-        ret = spill_writer_commit(&spill, &output.sample, &out->digest, &out->len, err);
+        ret = spill_commit(mapping, &spill, &output.sample, err);
     if (!ret) {
         out->rows = output.rows;
         out->bad_rows = output.bad_rows;
@@ -170,7 +201,7 @@ static int map_nothing(struct mapping *mapping, struct err *err)
     *out = (struct task_mapped){.begin = INT64_MAX, .end = INT64_MAX};
     int ret = spill_open_new(mapping, &spill, err);
     if (!ret)
-        ret = spill_writer_commit(&spill, &none, &out->digest, &out->len, err);
+        ret = spill_commit(mapping, &spill, &none, err);
     spill_writer_release(&spill);
     return ret;
 }
@@ -220,6 +251,13 @@ static void say_mapped(struct task_work *work, const struct input_piece *piece,
                   seconds > 0 ? (double)m->input_bytes / seconds / 1e6 : 0, m->len);
 }
 
+static bool is_mapped(void *context)
+{
+    const struct mapping *mapping = context;
+    struct task_mapped there;
+    return task_mapped_get(mapping->task, mapping->number, &there, NULL) == 1;
+}
+
 int task_map(const struct task *task, const struct task_plan *plan, uint32_t piece,
              const atomic_bool *cancel, struct err *err)
 {
@@ -241,17 +279,14 @@ int task_map(const struct task *task, const struct task_plan *plan, uint32_t pie
                               .meter = &work.meter,
                               .piece = plan->pieces[piece],
                               .number = piece};
+    work.is_done = is_mapped;
+    work.done_context = &mapping;
     struct err why = {0};
     ret = map_piece(&mapping, &why);
     if (!ret)
         ret = put_marker(&mapping, true, &why);
-    if (!ret) {
+    if (!ret)
         say_mapped(&work, &mapping.piece, &mapping.out);
-    } else if (ret != -ECANCELED && task_mapped_get(task, piece, &there, NULL) == 1) {
-        /* So the task may be sealed, and its runs gone, already. */
-        task_work_say(&work, "somebody else mapped it meanwhile; here: %s", err_text(&why, ret));
-        ret = 0;
-    }
     ret = task_work_end(&work, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

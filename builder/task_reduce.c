@@ -183,6 +183,8 @@ static int group_open(struct reducing *r, struct err *err)
         ret = delta_base_open(&r->base, r->task->store, r->job.table, r->plan->base,
                               &r->plan->base_digest, err);
     if (!ret)
+        ret = task_shape_pieces(r->task, r->plan, &r->shape, err);
+    if (!ret)
         ret = spills_open(r, err);
     if (!ret)
         ret = plan_reduce(&r->runs, &r->job, &r->schema, &r->plan->order,
@@ -321,10 +323,11 @@ static int group_reduce(void *context, struct err *err)
 }
 
 /* Are all shards of the group there, whoever made them? */
-static bool is_reduced(const struct reducing *r)
+static bool is_reduced(void *context)
 {
+    const struct reducing *r = context;
     if (!r->shape.n_shards)
-        return false;
+        return task_has(r->task, "sealed.json", NULL) == 1;
     struct task_group group = task_plan_group(r->plan, r->group, r->shape.n_shards);
     for (uint32_t shard = group.first; shard < group.end; shard++) {
         char file[TASK_FILE_MAX];
@@ -333,18 +336,6 @@ static bool is_reduced(const struct reducing *r)
             return false;
     }
     return true;
-}
-
-/* Of two at one group, the slower one may find the task sealed: its directory renamed, its runs gone. */
-static int group_end(struct reducing *r, int ret, struct err *err)
-{
-    if (!ret || ret == -ECANCELED)
-        return ret;
-    if (is_reduced(r)) {
-        task_work_say(r->work, "somebody else reduced it meanwhile; here: %s", err_text(err, ret));
-        return 0;
-    }
-    return staging_explain(&r->plan->staging, r->task->store, ret, err);
 }
 
 int task_reduce(const struct task *task, const struct task_plan *plan, uint32_t group,
@@ -356,13 +347,16 @@ int task_reduce(const struct task *task, const struct task_plan *plan, uint32_t 
         return err_set(err, -EINVAL, "task %s: expected a group below %" PRIu32 ", found %" PRIu32,
                        task->name, plan->n_groups, group);
     task_work_begin(&work, task, STAGE_REDUCE, group, cancel);
-    work.keep_dir = plan->staging.dir;
     struct reducing r = {
         .task = task, .plan = plan, .work = &work, .group = group, .scratch = {.fd = -1}};
+    work.keep_dir = plan->staging.dir;
+    work.is_done = is_reduced;
+    work.done_context = &r;
     meter_stage(&work.meter, BUILD_REDUCE, 0);
     int ret = task_work_run(&work, group_reduce, &r, &why);
-    ret = group_end(&r, ret, &why);
-    group_close(&r);
+    if (ret && !is_reduced(&r))
+        ret = staging_explain(&plan->staging, task->store, ret, &why);
     ret = task_work_end(&work, ret, &why);
+    group_close(&r);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }

@@ -43,14 +43,23 @@ struct step {
     const struct task *task;
     const struct task_plan *plan;
     const struct state *state;
+    const char *file; /* what it puts */
     struct task_work work;
 };
+
+static bool is_step_done(void *context)
+{
+    const struct step *step = context;
+    return task_has(step->task, step->file, NULL) == 1;
+}
 
 static int run_step(struct step *step, enum task_stage stage, const atomic_bool *cancel,
                     int (*fn)(void *context, struct err *err), struct err *err)
 {
     struct err why = {0};
     task_work_begin(&step->work, step->task, stage, 0, cancel);
+    step->work.is_done = is_step_done;
+    step->work.done_context = step;
     int ret = task_work_run(&step->work, fn, step, &why);
     ret = task_work_end(&step->work, ret, &why);
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
@@ -81,8 +90,8 @@ static int seal_main(void *context, struct err *err)
 int task_stage_plan(const struct task *task, struct manifest *manifest, const atomic_bool *cancel,
                     struct err *err)
 {
-    struct step step = {.task = task, .state = manifest_state(manifest)};
-    int ret = task_has(task, "plan.json", err);
+    struct step step = {.task = task, .state = manifest_state(manifest), .file = "plan.json"};
+    int ret = task_has(task, step.file, err);
     if (ret > 0)
         task_work_done(task, STAGE_PLAN, 0);
     if (ret)
@@ -93,8 +102,8 @@ int task_stage_plan(const struct task *task, struct manifest *manifest, const at
 /* Settles shape.json before the reduce tasks ask for it side by side. */
 static int shape_first(const struct stage_work *work, struct err *err)
 {
-    struct step step = {.task = work->task, .plan = work->plan};
-    int ret = task_has(work->task, "shape.json", err);
+    struct step step = {.task = work->task, .plan = work->plan, .file = "shape.json"};
+    int ret = task_has(work->task, step.file, err);
     if (ret)
         return ret < 0 ? ret : 0;
     return run_step(&step, STAGE_REDUCE, work->cancel, shape_main, err);
@@ -103,7 +112,7 @@ static int shape_first(const struct stage_work *work, struct err *err)
 int task_stage_seal(const struct task *task, const struct task_plan *plan,
                     const atomic_bool *cancel, struct err *err)
 {
-    struct step step = {.task = task, .plan = plan};
+    struct step step = {.task = task, .plan = plan, .file = "sealed.json"};
     return run_step(&step, STAGE_SEAL, cancel, seal_main, err);
 }
 

@@ -129,10 +129,9 @@ static int piece_fit(const struct task *task, const struct task_plan *plan, stru
     return 0;
 }
 
-/* All markers, in order, with the pieces made to fit; and the sums. */
+/* All markers, in order. work: makes the pieces fit; NULL: they do. */
 static int pieces_gather(const struct task *task, const struct task_plan *plan,
-                         struct task_work *work, bool may_mend, struct task_shape *shape,
-                         struct err *err)
+                         struct task_work *work, struct task_shape *shape, struct err *err)
 {
     shape->mapped = calloc((size_t)plan->n_pieces + 1, sizeof *shape->mapped);
     shape->pieces = calloc((size_t)plan->n_pieces + 1, sizeof *shape->pieces);
@@ -146,7 +145,7 @@ static int pieces_gather(const struct task *task, const struct task_plan *plan,
                            " is not mapped yet: run its map "
                            "stage first",
                            task->name, i, plan->n_pieces);
-        ret = ret < 0 ? ret : may_mend ? piece_fit(task, plan, work, shape, i, err) : 0;
+        ret = ret < 0 ? ret : work ? piece_fit(task, plan, work, shape, i, err) : 0;
         if (ret)
             return ret;
         bool is_first = i == 0 || plan->inputs[i] != plan->inputs[i - 1];
@@ -248,7 +247,7 @@ int task_shape_open(const struct task *task, const struct task_plan *plan, struc
     *shape = (struct task_shape){0};
     if (has < 0)
         return has;
-    int ret = pieces_gather(task, plan, work, !has, shape, err);
+    int ret = has ? 0 : pieces_gather(task, plan, work, shape, err);
     if (!ret && !has) {
         made.mapped = shape->mapped;
         ret = shape_make(task, plan, work, &made, err);
@@ -260,6 +259,12 @@ int task_shape_open(const struct task *task, const struct task_plan *plan, struc
     if (ret)
         task_shape_release(shape);
     return ret;
+}
+
+int task_shape_pieces(const struct task *task, const struct task_plan *plan,
+                      struct task_shape *shape, struct err *err)
+{
+    return shape->mapped ? 0 : pieces_gather(task, plan, NULL, shape, err);
 }
 
 void task_shape_release(struct task_shape *shape)

@@ -19,13 +19,16 @@ struct task_shape {
     uint64_t bad_rows;
     uint64_t input_bytes;
     struct value_coding coding;
-    struct task_mapped *mapped; /* of each piece */
-    struct input_piece *pieces; /* the plan's, and how many lines come before them */
+    struct task_mapped *mapped; /* of each piece; see task_shape_pieces() */
+    struct input_piece *pieces; /* the plan's, and how many lines come before them; likewise */
 };
 
-/* Finds or makes it. work is the worker that waits for it, within task_work_run(). */
+/* Finds or makes it, without what it has of pieces. work is the worker that waits for it, within task_work_run(). */
 int task_shape_open(const struct task *task, const struct task_plan *plan, struct task_work *work,
                     struct task_shape *shape, struct err *err);
+/* Reads what it has of pieces: a marker each, so only who has something to reduce asks for it. */
+int task_shape_pieces(const struct task *task, const struct task_plan *plan,
+                      struct task_shape *shape, struct err *err);
 void task_shape_release(struct task_shape *shape);
 
 #endif

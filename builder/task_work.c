@@ -216,10 +216,21 @@ static void put_failure(struct task_work *work, int code, const char *why)
     task_put(work->task, file, doc, NULL);
 }
 
+/* Has somebody else done what failed here? */
+static bool is_overtaken(struct task_work *work, int ret, const struct err *err)
+{
+    if (!ret || ret == -ECANCELED || !work->is_done || !work->is_done(work->done_context))
+        return false;
+    task_work_say(work, "somebody else did it meanwhile; here: %s", err_text(err, ret));
+    return true;
+}
+
 int task_work_end(struct task_work *work, int ret, struct err *err)
 {
     char file[TASK_FILE_MAX];
     char path[STORE_PATH_MAX];
+    if (is_overtaken(work, ret, err))
+        ret = 0;
     bool is_told = ret && ret != -ECANCELED && !task_is_tried_again(work->task, ret);
     if (ret)
         task_work_say(work, "%s: %s", is_told ? "failed" : "stopped", err_text(err, ret));
@@ -231,7 +242,9 @@ int task_work_end(struct task_work *work, int ret, struct err *err)
         store_remove(work->task->store, path, NULL);
     if (is_told)
         put_failure(work, ret, err_text(err, ret));
-    else if (!ret)
+    if (is_told && is_overtaken(work, ret, err))
+        ret = 0;
+    if (!ret)
         task_work_done(work->task, work->stage, work->index);
     put_log(work);
     buf_release(&work->log);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * user_command: a command of the user's own, run by sh in a process group of its own, with a time limit.
+ * user_command: a command of the user's own, run by sh with a time limit, as child.h says: when the shell has ended, or its time is
+ * over, nothing that it started is left.
  *
  * Its input is empty. Of its output, standard and error, the last line that says anything is kept, all else is read and thrown
- * away, however much it is. When the shell has ended or its time is over, what is left of its process group is killed; so too
- * when a signal comes that ends the process, which then goes its way.
+ * away, however much it is.
  *
- * Threads: one at a time; the process has no other business with SIGCHLD. Memory: a page.
+ * Threads: those of child.h. Memory: a page.
  * Errors: what starting it met; -ETIMEDOUT; -ECANCELED when a signal came.
  */
 #ifndef FKV_BUILDER_USER_COMMAND_H

@@ -4,6 +4,7 @@
 #include "builder/cli/args.h"
 #include "builder/cli/cli.h"
 #include "builder/cli/cmd.h"
+#include "builder/cli/task_logs.h"
 #include "builder/cli/task_show.h"
 #include "builder/cli/text.h"
 #include "builder/sealed.h"
@@ -15,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_WAIT = 0x7400, OPTION_TIMEOUT, OPTION_REMAP, OPTION_ALL, LOG_MAX = 4 << 20 };
+enum { OPTION_WAIT = 0x7400, OPTION_TIMEOUT, OPTION_REMAP, OPTION_ALL };
 
 struct args {
     struct cli_common common;
@@ -141,7 +142,7 @@ static int cmd_ls_tasks(const struct args *args, struct session *session, struct
     return ret ? ret : cli_flush(err);
 }
 
-/* ---- show, wait, logs ---- */
+/* ---- show ---- */
 
 static int show(const struct args *args, const struct task *task, struct err *err)
 {
@@ -153,58 +154,6 @@ static int show(const struct args *args, const struct task *task, struct err *er
                             : task_show(task, &s, err);
     task_status_release(&s);
     return ret;
-}
-
-/* Takes one file into the array, or without one prints it. */
-static int log_show(const struct task *task, const char *name, json_t *array, struct err *err)
-{
-    char file[2 * STORE_PATH_MAX];
-    char path[STORE_PATH_MAX];
-    struct buf text = {0};
-    snprintf(file, sizeof file, "log/%s", name);
-    int ret = task_path(task, file, path, err);
-    if (!ret)
-        ret = store_get(task->store, path, LOG_MAX, &text, err);
-    if (!ret && array)
-        json_append(array, json_pack("{s:s,s:s%}", "name", name, "text",
-                                     text.len ? (const char *)text.data : "", text.len));
-    else if (!ret)
-        printf("== %s\n%.*s", name, (int)text.len, (const char *)text.data);
-    buf_release(&text);
-    return ret;
-}
-
-/* Names sort by piece or shard within a stage; stages come in the order in which they run. */
-static int stage_logs_show(const struct task *task, enum task_stage stage,
-                           const struct store_list *list, json_t *array, struct err *err)
-{
-    const char *word = task_stage_name(stage);
-    size_t len = strlen(word);
-    int ret = 0;
-    for (size_t i = 0; i < list->n_names && !ret; i++)
-        if (strncmp(list->names[i], word, len) == 0 && list->names[i][len] == '-')
-            ret = log_show(task, list->names[i], array, err);
-    return ret;
-}
-
-static int logs(const struct args *args, const struct task *task, struct err *err)
-{
-    json_t *array = args->common.json ? json_array() : NULL;
-    char dir[STORE_PATH_MAX];
-    struct store_list list = {0};
-    int ret = task_path(task, "log", dir, err);
-    if (!ret)
-        ret = layout_list(task->store, dir, &list, err);
-    for (int stage = 0; stage < STAGE_COUNT && !ret; stage++)
-        ret = stage_logs_show(task, (enum task_stage)stage, &list, array, err);
-    store_list_release(&list);
-    if (array && !ret) {
-        json_t *out = json_object();
-        json_put(out, "logs", array);
-        return cli_print_json(out, err);
-    }
-    json_decref(array);
-    return ret ? ret : cli_flush(err);
 }
 
 /* ---- cancel, retry ---- */
@@ -410,7 +359,7 @@ int cmd_task(int argc, char **argv, struct err *err)
     if (strcmp(args.verb, "show") == 0)
         return show(&args, &task, err);
     if (strcmp(args.verb, "logs") == 0)
-        return logs(&args, &task, err);
+        return task_logs(&task, args.common.json, err);
     if (strcmp(args.verb, "wait") == 0)
         return task_wait(&task, args.timeout_ns, args.common.json, err);
     if (strcmp(args.verb, "cancel") == 0)

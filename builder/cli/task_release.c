@@ -60,13 +60,6 @@ static int release_delta(struct releasing *r, struct err *err)
 
 /* ---- the chain ---- */
 
-/* The checkpoint's own build, named after the task so that a second try finds it. */
-static void checkpoint_name(const struct releasing *r, char out[TASK_NAME_MAX + 1])
-{
-    enum { SUFFIX_LEN = 11 };
-    snprintf(out, TASK_NAME_MAX + 1, "%.*s-checkpoint", TASK_NAME_MAX - SUFFIX_LEN, r->task->name);
-}
-
 static int is_due(const struct releasing *r, bool *out, struct err *err)
 {
     const struct job *job = &r->spec->job;
@@ -115,7 +108,7 @@ static int checkpoint_release(struct releasing *r, struct err *err)
     char name[TASK_NAME_MAX + 1];
     scope_json json_t *json = NULL;
     bool due = false;
-    checkpoint_name(r, name);
+    task_checkpoint_name(r->task, name);
     int ret = manifest_refresh(r->session->manifest, NULL, err);
     r->checkpoint = ret ? 0 : published_as(r, name);
     if (ret || r->checkpoint)
@@ -171,6 +164,12 @@ static int put_published(const struct releasing *r, struct err *err)
     return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
+static bool is_released(void *context)
+{
+    const struct releasing *r = context;
+    return task_has(r->task, "published.json", NULL) == 1;
+}
+
 int task_release(struct session *session, const struct task *task, const struct task_spec *spec,
                  const atomic_bool *cancel, struct err *err)
 {
@@ -194,6 +193,8 @@ int task_release(struct session *session, const struct task *task, const struct 
                                       .cancel = &work.is_cancelled}};
     r.options.limits.memory = spec->job.memory;
     r.options.limits.scratch = spec->job.scratch;
+    work.is_done = is_released;
+    work.done_context = &r;
     ret = task_work_run(&work, release_it, &r, &why);
     if (!ret)
         ret = put_published(&r, &why);

@@ -35,6 +35,26 @@ CUT_JOB = {"piece": 40 << 10, "reduce_tasks": 2, "shards": 3}
 # --- the way it should go ---
 
 
+def shows_the_end_of_a_long_log(store, task):
+    """Whatever lies there: its end, in whole lines, and nothing that a terminal would obey."""
+    name = "seal-00000-1-elsewhere-7.log"
+    with open(os.path.join(task_dir(store, task), "log", name), "wb") as file:
+        for i in range(90000):
+            file.write(b"line %07d \xff\x1b[2J %s\n" % (i, b"x" * 50))
+        length = file.tell()
+    assert length > 4 << 20
+    said = store.fkv("task", "logs", task).stdout
+    at = said.index(f"== {name}\n")
+    lines = said[at:].splitlines()
+    assert "the last 4.0 MiB of 6." in lines[1] and lines[1].endswith(f"/tasks/{task}/log/{name}")
+    assert lines[2].startswith("line ") and "line 0089999 ? [2J x" in said[at:] and "line 0000000" not in said
+    assert "\x1b" not in said
+    one = next(one for one in as_json(store, "task", "logs", task)["logs"] if one["name"] == name)
+    assert one["text"].startswith("line ") and one["path"] == f"tasks/{task}/log/{name}"
+    assert one["left_out"] + len(one["text"]) == length and len(one["text"]) > (4 << 20) - 100
+    os.unlink(os.path.join(task_dir(store, task), "log", name))
+
+
 def test_a_task_gives_what_a_build_gives(store, rows):
     expected = built(store, "ads", *rows, *SHAPE, "--shards", "3")
     done = store.fkv("submit", "ads", *rows, *SHAPE, *CUT, "--task", "monday", "--wait")
@@ -56,6 +76,7 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     assert list(dict.fromkeys(stages)) == ["plan", "map", "reduce", "seal"], "in the order in which they ran"
     assert any("rows" in one["text"] for one in logs)
     assert "== map-00000-1-" in store.fkv("task", "logs", "monday").stdout
+    shows_the_end_of_a_long_log(store, "monday")
     store.fkv("publish", "ads=monday", "--no-activate")
 
 

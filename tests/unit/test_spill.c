@@ -2,6 +2,7 @@
 /* Sorted runs as a file on the store: all comes back, and nothing that was not written there. */
 #include "unit.h"
 
+#include "failing_malloc.h"
 #include "faulty_backend.h"
 #include "memory_backend.h"
 #include "spill_fixture.h"
@@ -251,6 +252,27 @@ static void spill__of_another_try_is_refused(void **state)
     world_release(&w);
 }
 
+/* A file that is whole is not called damaged for want of memory: that would have its piece mapped again. */
+static void spill__opened_without_memory_says_so(void **state)
+{
+    struct world w;
+    bool was_hit = true;
+    unsigned nth = 1;
+    world_init(&w);
+    for (; was_hit; nth++) {
+        struct spill spill;
+        struct err err = {0};
+        failing_malloc_arm(nth);
+        int ret = spill_open(&spill, w.store, "a.run", &w.digest, &err);
+        was_hit = failing_malloc_disarm();
+        if (ret != (was_hit ? -ENOMEM : 0))
+            fail_msg("allocation %u: %d: %s", nth, ret, err.text);
+        spill_close(&spill);
+    }
+    assert_true(nth > 3 + N_RUNS);
+    world_release(&w);
+}
+
 /* ---- forged, with checksums that fit ---- */
 
 static void forge_u64(struct world *w, size_t off, uint64_t value, const char *word)
@@ -422,6 +444,7 @@ int main(void)
         cmocka_unit_test(spill__a_damaged_block_is_named_with_what_to_do),
         cmocka_unit_test(spill__cut_anywhere_is_refused),
         cmocka_unit_test(spill__of_another_try_is_refused),
+        cmocka_unit_test(spill__opened_without_memory_says_so),
         cmocka_unit_test(spill__absurd_lengths_in_a_footer_are_refused),
         cmocka_unit_test(spill__shifted_borders_in_a_footer_are_refused),
         cmocka_unit_test(spill__absurd_runs_and_fences_are_refused),

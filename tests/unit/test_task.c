@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "builder/task_status.h"
+#include "builder/task_work.h"
 #include "task_fixture.h"
 
 #include <fcntl.h>
@@ -83,6 +84,37 @@ static void task__names_sort_by_age_and_differ(void **state)
     assert_true(strcmp(names[0], names[1]) < 0 && strcmp(names[1], names[2]) < 0);
 }
 
+static void checkpoint_of(const char *name, char out[TASK_NAME_MAX + 1])
+{
+    struct task task = {0};
+    snprintf(task.name, sizeof task.name, "%s", name);
+    task_checkpoint_name(&task, out);
+    assert_int_equal(task_name_check(out, NULL), 0);
+    assert_non_null(strstr(out, "-checkpoint"));
+}
+
+static void task__checkpoints_of_two_have_two_names(void **state)
+{
+    enum { LONGEST_WHOLE = TASK_NAME_MAX - 11 };
+    char one[TASK_NAME_MAX + 1] = "";
+    char other[TASK_NAME_MAX + 1] = "";
+    char names[2][TASK_NAME_MAX + 1];
+    checkpoint_of("ads", names[0]);
+    assert_string_equal(names[0], "ads-checkpoint");
+    for (int len = 1; len <= TASK_NAME_MAX; len++) {
+        memset(one, 'a', (size_t)len);
+        memcpy(other, one, sizeof one);
+        other[len - 1] = 'b';
+        checkpoint_of(one, names[0]);
+        checkpoint_of(other, names[1]);
+        assert_string_not_equal(names[0], names[1]);
+        checkpoint_of(one, names[1]);
+        assert_string_equal(names[0], names[1]);
+        if (len <= LONGEST_WHOLE)
+            assert_int_equal(strlen(names[0]), len + 11);
+    }
+}
+
 static void task__is_recorded_once(void **state)
 {
     struct world w;
@@ -110,6 +142,51 @@ static void task__attempts_count_up_and_are_one_s_own(void **state)
     put_text(&w, "attempt-.json", "{}");
     must(task_open(w.f.store, "t", &other, &err), &err);
     assert_int_equal(other.attempt, 2);
+    world_release(&w);
+}
+
+/* Attempt numbers are counted on from the highest, and gone through when a task's jobs are stopped. */
+static void task__refuses_an_attempt_that_was_made_up(void **state)
+{
+    static const char *const names[] = {"attempt-999999999.json", "attempt-10001.json",
+                                        "attempt-4294967297.json",
+                                        "attempt-99999999999999999999999.json"};
+    static const char *const none[] = {"attempt-0.json",  "attempt-007.json", "attempt--7.json",
+                                       "attempt-+7.json", "attempt- 7.json",  "attempt-7.json.x"};
+    struct world w;
+    struct task task;
+    world_init(&w);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct err err = {0};
+        char path[64];
+        snprintf(path, sizeof path, "tasks/t/%s", names[i]);
+        put_text(&w, names[i], "{}");
+        assert_int_equal(task_open(w.f.store, "t", &task, &err), -EBADMSG);
+        if (!strstr(err.text, path) || !strstr(err.text, "remove the file"))
+            fail_msg("expected %s and what to do in: %s", path, err.text);
+        must(store_remove(w.f.store, path, NULL), NULL);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        put_text(&w, none[i], "{}");
+    must(task_open(w.f.store, "t", &task, NULL), NULL);
+    assert_int_equal(task.attempt, 1);
+    world_release(&w);
+}
+
+static void task__attempts_come_to_an_end(void **state)
+{
+    struct world w;
+    struct task task;
+    struct err err = {0};
+    world_init(&w);
+    put_text(&w, "attempt-9999.json", "{}");
+    must(task_open(w.f.store, "t", &task, &err), &err);
+    must(task_begin_attempt(&task, "local", &err), &err);
+    must(task_open(w.f.store, "t", &task, &err), &err);
+    assert_int_equal(task.attempt, TASK_ATTEMPTS_MAX);
+    assert_int_equal(task_begin_attempt(&task, "local", &err), -E2BIG);
+    assert_non_null(strstr(err.text, "submit a new task"));
+    assert_int_equal(task.attempt, TASK_ATTEMPTS_MAX);
     world_release(&w);
 }
 
@@ -153,6 +230,48 @@ static void task__tells_why_it_failed_whatever_the_text(void **state)
     assert_string_equal(status.reason, "??ー/in.tsv:2:  [2Jbad ");
     task_status_release(&status);
     world_release(&w);
+}
+
+/* A step that somebody else ends at the nth look. */
+struct race {
+    int done_at; /* 0: never */
+    int n_looks;
+};
+
+static bool race_is_done(void *context)
+{
+    struct race *race = context;
+    return ++race->n_looks == race->done_at;
+}
+
+/* Fails at a step; what the task is told to be then. */
+static enum task_state state_after_race(int done_at, int *ret)
+{
+    struct world w;
+    struct task_work work;
+    struct race race = {.done_at = done_at};
+    struct err why = {0};
+    world_init(&w);
+    err_set(&why, -ENOENT, "its directory is gone");
+    task_work_begin(&work, &w.task, STAGE_SEAL, 0, NULL);
+    work.is_done = race_is_done;
+    work.done_context = &race;
+    *ret = task_work_end(&work, -ENOENT, &why);
+    enum task_state state = state_of(&w.task);
+    world_release(&w);
+    return state;
+}
+
+static void task__that_somebody_else_finished_has_not_failed(void **state)
+{
+    int ret = 0;
+    assert_int_equal(state_after_race(1, &ret), TASK_QUEUED);
+    assert_int_equal(ret, 0);
+    /* Finished just when it was told as failed. */
+    assert_int_equal(state_after_race(2, &ret), TASK_QUEUED);
+    assert_int_equal(ret, 0);
+    assert_int_equal(state_after_race(0, &ret), TASK_FAILED);
+    assert_int_equal(ret, -ENOENT);
 }
 
 static void task__of_a_submitter_that_died_is_queued(void **state)
@@ -638,10 +757,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(task__names_sort_by_age_and_differ),
+        cmocka_unit_test(task__checkpoints_of_two_have_two_names),
         cmocka_unit_test(task__is_recorded_once),
         cmocka_unit_test(task__attempts_count_up_and_are_one_s_own),
+        cmocka_unit_test(task__refuses_an_attempt_that_was_made_up),
+        cmocka_unit_test(task__attempts_come_to_an_end),
         cmocka_unit_test(task__state_follows_from_documents),
         cmocka_unit_test(task__tells_why_it_failed_whatever_the_text),
+        cmocka_unit_test(task__that_somebody_else_finished_has_not_failed),
         cmocka_unit_test(task__of_a_submitter_that_died_is_queued),
         cmocka_unit_test(task__cancelled_is_not_sealed),
         cmocka_unit_test(task__given_up_when_sealed_takes_its_build_along),

@@ -6,6 +6,8 @@
 #include "task_fixture.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <unistd.h>
 
 enum { N_ROWS = 600 };
 
@@ -459,6 +461,87 @@ static void task__dying_at_any_lost_reply_is_made_good_by_a_retry(void **state)
     survives_all(FAULTY_LOSE_AND_DIE, 2, 2);
 }
 
+/* ---- stores that are slow ---- */
+
+/* Runs become durable only once the worker has said again that it is alive. */
+struct slow_commit {
+    atomic_bool is_committing;
+    atomic_uint n_marks; /* since then */
+    bool was_silent;
+};
+
+static void commit_slowly(void *context, const char *op, const char *path)
+{
+    enum { STEP_US = 10000, STEPS = 3000 };
+    struct slow_commit *slow = context;
+    if (slow->is_committing && strcmp(op, "rename") == 0 && strstr(path, "/work/map-"))
+        slow->n_marks++;
+    if (strcmp(op, "link") || !strstr(path, "/runs/"))
+        return;
+    slow->is_committing = true;
+    for (int i = 0; i < STEPS && !slow->n_marks; i++)
+        usleep(STEP_US);
+    slow->was_silent = slow->n_marks == 0;
+}
+
+static void task__worker_is_heard_of_while_runs_are_made_durable(void **state)
+{
+    struct trouble t;
+    struct task task;
+    struct task_plan plan;
+    struct err err = {0};
+    trouble_init(&t);
+    struct slow_commit slow = {0};
+    must(task_fixture_create(t.store, &t.spec, "slow", &task, &err), &err);
+    must(task_plan_make(&task, &t.f.state, &err), &err);
+    must(task_plan_open(&task, &plan, &err), &err);
+    t.faulty->before = commit_slowly;
+    t.faulty->context = &slow;
+    must(task_map(&task, &plan, 0, NULL, &err), &err);
+    t.faulty->before = NULL;
+    assert_true(slow.is_committing);
+    assert_false(slow.was_silent);
+    task_plan_release(&plan);
+    trouble_release(&t);
+}
+
+/* ---- what is read ---- */
+
+static void count_markers(void *context, const char *op, const char *path)
+{
+    unsigned *n = context;
+    *n += strcmp(op, "open") == 0 && strstr(path, "/map-") != NULL;
+}
+
+/* There may be a thousand pieces, and as many groups and retries. */
+static void task__pieces_are_read_by_who_has_something_to_reduce(void **state)
+{
+    struct trouble t;
+    struct task task;
+    struct task_plan plan;
+    struct err err = {0};
+    unsigned n = 0;
+    trouble_init(&t);
+    must(task_fixture_create(t.store, &t.spec, "counted", &task, &err), &err);
+    must(task_plan_make(&task, &t.f.state, &err), &err);
+    must(task_plan_open(&task, &plan, &err), &err);
+    for (uint32_t i = 0; i < plan.n_pieces; i++)
+        must(task_map(&task, &plan, i, NULL, &err), &err);
+    t.faulty->before = count_markers;
+    t.faulty->context = &n;
+    for (uint32_t i = 0; i < plan.n_groups; i++)
+        must(task_reduce(&task, &plan, i, NULL, &err), &err);
+    assert_int_equal(n, plan.n_groups * plan.n_pieces);
+    for (uint32_t i = 0; i < plan.n_groups; i++)
+        must(task_reduce(&task, &plan, i, NULL, &err), &err);
+    must(task_stage_seal(&task, &plan, NULL, &err), &err);
+    assert_int_equal(n, plan.n_groups * plan.n_pieces);
+    t.faulty->before = NULL;
+    assert_true(task_fixture_same(t.f.store, "reference", "counted"));
+    task_plan_release(&plan);
+    trouble_release(&t);
+}
+
 /* ---- many at once ---- */
 
 struct worker {
@@ -524,6 +607,8 @@ int main(void)
         cmocka_unit_test(task__names_both_files_of_a_duplicate),
         cmocka_unit_test(task__names_lines_of_quoted_rows),
         cmocka_unit_test(task__counts_bad_rows_over_all_pieces),
+        cmocka_unit_test(task__worker_is_heard_of_while_runs_are_made_durable),
+        cmocka_unit_test(task__pieces_are_read_by_who_has_something_to_reduce),
         cmocka_unit_test(task__workers_at_the_same_steps_do_not_disturb_each_other),
         cmocka_unit_test(task__any_failing_call_is_made_good_by_a_retry),
         cmocka_unit_test(task__any_lost_reply_is_made_good_by_a_retry),

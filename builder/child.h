@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * child: another program, run in a process group of its own until it has ended or its time is over. What command.h and user_command.h
+ * make of it differs; how a program is started, followed, ended and reaped is here alone.
+ *
+ * It has no descriptor of ours but its input and outputs, and no signal of ours blocked or ignored. When it has ended, its time is over
+ * or a signal comes that ends this process, what is left of its group is killed; a signal then goes its way.
+ *
+ * Threads: one at a time; the process has no other business with SIGCHLD and SIGPIPE meanwhile. Memory: a page; output is the caller's
+ * to keep, and to bound.
+ * Errors: -ENOENT when there is no such program; what starting it met; -ETIMEDOUT; -ECANCELED when a signal came. The words are the
+ * caller's, who knows what the program was for.
+ */
+#ifndef FKV_BUILDER_CHILD_H
+#define FKV_BUILDER_CHILD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where output goes, as it comes. */
+struct child_output {
+    void (*take)(void *context, const char *data, size_t len);
+    void *context;
+};
+
+struct child_params {
+    const char *const *argv; /* ends with NULL; argv[0] without a slash is looked for in $PATH */
+    char *const *env;        /* ends with NULL */
+    const char *input;       /* for its standard input; NULL: that is empty */
+    struct child_output out;
+    struct child_output error; /* take NULL: goes where out goes, in the order in which it came */
+    int64_t timeout_ns;
+};
+
+/* *status is as waitpid() has it, also with -ETIMEDOUT and -ECANCELED. */
+int child_run(const struct child_params *params, int *status);
+
+#endif
