@@ -17,6 +17,18 @@ static inline uint64_t chain_random(uint64_t *seed)
     return *seed;
 }
 
+/* 50 to 59 numbers as JSON would have them, for large values; printf would take most of a test's time. */
+static inline void chain_add_numbers(struct buf *text, uint64_t random)
+{
+    for (unsigned k = 0; k < 50 + random % 10; k++) {
+        unsigned number = (unsigned)(random >> k) & 1023;
+        char word[] = "{\"m\":0000},";
+        for (unsigned i = 0; i < 4; i++, number /= 10)
+            word[8 - i] = (char)('0' + number % 10);
+        assert_int_equal(buf_add(text, word, sizeof word - 1), 0);
+    }
+}
+
 /* One table shape: how rows of it look. */
 struct chain_shape {
     enum key_type key_type;

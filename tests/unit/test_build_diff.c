@@ -156,8 +156,7 @@ static void make_large(struct buf *text, bool is_second)
             continue;
         buf_printf(text, "key/%llu/of/many\t%s", (unsigned long long)(i * 7919),
                    is_second && i % 10 == 1 ? "another" : "");
-        for (unsigned k = 0; k < 50 + random % 10; k++)
-            buf_printf(text, "{\"m\":%u},", (unsigned)(random >> k) & 1023);
+        chain_add_numbers(text, random);
         buf_printf(text, "\n");
     }
 }

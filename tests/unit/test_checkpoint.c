@@ -168,8 +168,7 @@ static void make_large(struct buf *text, int level)
             continue;
         }
         buf_printf(text, "\t");
-        for (unsigned k = 0; k < 50 + random % 10; k++)
-            buf_printf(text, "{\"m\":%u},", (unsigned)(random >> k) & 1023);
+        chain_add_numbers(text, random);
         buf_printf(text, "\n");
     }
 }
