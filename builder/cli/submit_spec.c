@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/cli/submit_spec.h"
 
+#include "builder/duckdb_host.h"
 #include "builder/inherit.h"
 #include "builder/job_file.h"
+#include "builder/parquet.h"
 #include "builder/task_engine.h"
 
 #include <errno.h>
@@ -178,6 +180,33 @@ int submit_spec_make(struct submit_args *args, struct session *session,
 
 /* ---- checking ---- */
 
+/* Engine local refuses where it is not; others run where that cannot be asked, and plan refuses there. */
+static void duckdb_warn(const struct task_spec *spec)
+{
+    struct duckdb_api api;
+    struct err why = {0};
+    if (spec->engine == TASK_LOCAL || !duckdb_is_needed(&spec->job))
+        return;
+    int ret = duckdb_api_load(&api, &why);
+    if (ret)
+        fprintf(stderr,
+                "fkv: warning: the workers need what this host does not have, or the task fails in "
+                "plan: %s\n",
+                err_text(&why, ret));
+}
+
+static int paths_check(const struct job *job, struct err *err)
+{
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        int ret = parquet_is_input(job->inputs[i], job->format)
+                      ? parquet_check_path(job->inputs[i], err)
+                      : 0;
+        if (ret)
+            return ret;
+    }
+    return 0;
+}
+
 int submit_spec_check(const struct task_spec *spec, struct session *session, struct err *err)
 {
     struct job job = spec->job;
@@ -189,6 +218,10 @@ int submit_spec_check(const struct task_spec *spec, struct session *session, str
     if (!ret)
         ret = job_check(&job, err);
     if (!ret)
+        ret = paths_check(&job, err);
+    if (!ret)
         ret = task_engine_of(spec->engine)->check(spec, err);
+    if (!ret)
+        duckdb_warn(spec);
     return ret;
 }

@@ -38,7 +38,7 @@ void submit_args_release(struct submit_args *args);
 int submit_spec_make(struct submit_args *args, struct session *session,
                      struct task_document *document, struct task_spec *out, struct err *err);
 
-/* What can be found wrong before anything is recorded. */
+/* What can be found wrong before anything is recorded. What may be wrong, as workers run elsewhere, is said on stderr. */
 int submit_spec_check(const struct task_spec *spec, struct session *session, struct err *err);
 
 #endif

@@ -457,6 +457,24 @@ def test_library__is_found_where_the_loader_looks(store, work_dir, library):
     assert subprocess.run(args, env=env, capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("inputs", [["--sql", "SELECT 1, 'x'"], ["rows.parquet"]])
+def test_library__a_task_without_it_is_refused_before_any_work(store, parquet, inputs):
+    path = parquet("rows.parquet", "SELECT 1 AS k, 'x' AS v")
+    args = ["submit", "t", *(path if word == "rows.parquet" else word for word in inputs), "--key", "u64", "--value", "bytes"]
+
+    def fkv(*words):
+        return subprocess.run([fkvtest.FKV, *words], env=without("/nonexistent", FKV_STORE=store.url), capture_output=True, text=True,
+                              check=False)
+
+    refused(fkv(*args), "names a file that is not there", "npm package", status=1)
+    assert json.loads(store.fkv("task", "ls", "--json").stdout)["tasks"] == []
+    done = fkv(*args, "--engine", "none", "--task", "elsewhere")
+    assert done.returncode == 0 and "warning" in done.stderr and "npm package" in done.stderr, done.stderr
+    refused(fkv("stage", "elsewhere", "plan"), "npm package", status=1)
+    store.fkv("task", "retry", "elsewhere")
+    store.fkv("stage", "elsewhere", "all")
+
+
 def test_library__who_reads_no_parquet_needs_none(store):
     done = subprocess.run([fkvtest.FKV, "build", "t", "/dev/stdin", "--format", "tsv", "--key", "u64", "--value", "bytes"],
                           input="1\tone\n", env=without("/nonexistent", FKV_STORE=store.url), capture_output=True, text=True, check=False)

@@ -418,6 +418,7 @@ def test_waiting_has_an_end(store, rows):
     (["submit", "none.toml", "--sql", "SELECT 1"], 2, "--sql does not go beside a job file"),
     (["submit", "ads", "/etc/passwd", "--then", "stop", "--publish"], 2, "--publish"),
     (["submit", "ads", "/etc/passwd", "--publish", "--canary", "n1"], 2, "--canary"),
+    (["submit", "ads", "nfs://filer/export/x.parquet", *SHAPE], 2, "mount"),
     (["submit", "ads", "/etc/passwd", "--then", "dance"], 2, "expected stop, publish or activate"),
 ])
 def test_wrong_words_are_named(store, words, status, text):
