@@ -80,16 +80,19 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     store.fkv("publish", "ads=monday", "--no-activate")
 
 
-def test_there_may_be_more_pieces_than_open_files(store, work_dir):
-    paths = [write_rows(os.path.join(work_dir, f"{n}.tsv"), [n]) for n in range(48)]
-    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, most))
-    try:
-        task = submit(store, "ads", *paths, *SHAPE)
-        wait(store, task)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
-    assert show(store, task)["n_keys"] == 48
+@pytest.mark.parametrize("hard", [64, None])
+@pytest.mark.parametrize("command", ["build", "submit"])
+def test_there_may_be_more_pieces_than_open_files(store, work_dir, command, hard):
+    """Beyond the soft limit, and beyond the hard one."""
+    paths = [write_rows(os.path.join(work_dir, f"{n}.tsv"), [n, 1000 + n]) for n in range(200 if hard else 48)]
+    done = subprocess.run([FKV, command, "ads", *paths, *SHAPE, "--task", "many", "--memory", "64M",
+                           *(["--wait"] if command == "submit" else [])],
+                          env=dict(os.environ, FKV_STORE=store.url), capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                (40, hard or resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    assert done.returncode == 0, done.stderr
+    with open(os.path.join(staged(store, "ads", "many"), "version.json"), encoding="utf-8") as file:
+        assert sum(part["keys"] for part in json.load(file)["parts"]) == 2 * len(paths)
 
 
 def test_submit_without_waiting_says_the_name_alone(store, rows):
