@@ -273,7 +273,7 @@ int parquet_cut(const struct job *job, const char *path, uint64_t piece_len,
     int ret = parquet_check(path, &st, err);
     if (ret || (uint64_t)st.st_size <= piece_len)
         return ret;
-    duckdb_host_init(&host, job);
+    duckdb_host_init(&host, job, duckdb_share(job));
     ret = parquet_groups_read(&host, path, &groups, err);
     duckdb_host_release(&host);
     if (ret)

@@ -17,15 +17,35 @@ enum { PIECES_MAX = 1 << 20, GROUPS_DEFAULT_MAX = 256 };
 #define PIECE_MIN (32ULL << 20)
 #define PIECE_MAX (1ULL << 30)
 
+static uint64_t share_of(const struct task_spec *spec, uint32_t n_threads)
+{
+    uint64_t share = spec->job.memory / n_threads;
+    return share > JOB_MEMORY_MIN ? share : JOB_MEMORY_MIN;
+}
+
+/* Not more than can have the least memory that a worker needs. */
 uint32_t task_plan_threads(const struct task_spec *spec)
 {
-    return spec->engine == TASK_LOCAL ? plan_threads(&spec->job) : 1;
+    uint64_t n_fit = spec->job.memory / JOB_MEMORY_MIN;
+    uint32_t n = spec->engine == TASK_LOCAL ? plan_threads(&spec->job) : 1;
+    return n_fit < 1 ? 1 : n < n_fit ? n : (uint32_t)n_fit;
 }
 
 uint64_t task_plan_memory(const struct task_plan *plan)
 {
-    uint64_t share = plan->spec->job.memory / task_plan_threads(plan->spec);
-    return share > JOB_MEMORY_MIN ? share : JOB_MEMORY_MIN;
+    return share_of(plan->spec, task_plan_threads(plan->spec));
+}
+
+uint32_t task_plan_map_threads(const struct task_spec *spec)
+{
+    struct map_plan plan;
+    plan_map(&spec->job, &spec->job.schema, task_plan_threads(spec), &plan);
+    return plan.n_workers;
+}
+
+uint64_t task_plan_map_memory(const struct task_spec *spec)
+{
+    return share_of(spec, task_plan_map_threads(spec));
 }
 
 struct task_group task_plan_group(const struct task_plan *plan, uint32_t group, uint32_t n_shards)

@@ -375,6 +375,15 @@ def test_sql__a_task_mapped_again_keeps_no_shard_of_other_rows(store, work_dir):
     assert digests(store, built) == digests(store, store.fkv("task", "show", "q", "--json"))
 
 
+@pytest.mark.parametrize("command", ["build", "submit"])
+def test_parquet__long_vectors_fit_a_little_memory(store, parquet, command):
+    """2,048 of them at a time, more than once, are beyond DuckDB's share; a task's threads do not cut it smaller."""
+    path = parquet("long.parquet", "SELECT i AS k, list_transform(range(1536), d -> (i + d)::FLOAT) AS v FROM range(5000) t(i)",
+                   "ROW_GROUP_SIZE 2048")
+    store.fkv(command, "t", path, "--key", "u64", "--value", "f32[1536]", "--memory", "128M", "--threads", "8",
+              *(["--wait"] if command == "submit" else []))
+
+
 def test_sql__its_words_are_checked(store, parquet):
     path = parquet("p.parquet", "SELECT 1 AS k, 'x' AS v")
     refused(build(store, "t", path, "--sql", "SELECT 1", check=False), "--sql")
