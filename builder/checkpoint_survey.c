@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builder/checkpoint_survey.h"
 
+#include "builder/part_file.h"
 #include "builder/value_coding.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@ struct looking {
     struct checkpoint_survey *survey;
     bool has_sample;
     struct level_totals seen;
-    uint64_t pages_max; /* of a block, in the shards looked at */
+    uint64_t pages_max; /* of a block */
     bool is_packed;     /* some level is compressed */
 };
 
@@ -33,14 +34,40 @@ static void storing_take(const struct shard_stream *stream, struct job *job)
     job->block_pages = info->block_pages;
 }
 
+static void info_note(struct looking *looking, const struct paged_info *info)
+{
+    if (info->pages_max > looking->pages_max)
+        looking->pages_max = info->pages_max;
+    looking->is_packed |= info->compression != COMPRESSION_NONE;
+}
+
 static void blocks_note(struct looking *looking, const struct shard_stream *stream)
 {
     for (uint32_t i = 0; i < looking->stream->desc->n_levels; i++) {
         const struct paged_info *info = any_part_paged(shard_stream_part(stream, i));
-        if (info && info->pages_max > looking->pages_max)
-            looking->pages_max = info->pages_max;
-        looking->is_packed |= info && info->compression != COMPRESSION_NONE;
+        if (info)
+            info_note(looking, info);
     }
+}
+
+/* Shards that need no look may have the longest value nevertheless, and footers tell. */
+static int footers_note(struct looking *looking, uint32_t first, struct err *err)
+{
+    const struct version_desc *desc = looking->stream->desc;
+    uint32_t n_shards = desc->schema.n_shards;
+    int ret = 0;
+    if (desc->schema.value_len)
+        return 0;
+    for (size_t i = 0; i < desc->n_parts && !ret; i++) {
+        struct paged_info info;
+        if (i % n_shards < first)
+            continue;
+        ret = part_file_info(looking->stream->store, looking->stream->dir, &desc->parts[i], &info,
+                             err);
+        if (!ret)
+            info_note(looking, &info);
+    }
+    return ret;
 }
 
 /* Has the sample what belongs there, when all that follow have higher hashes? */
@@ -85,7 +112,11 @@ static uint64_t scaled(uint64_t len, uint64_t n_seen, uint64_t n)
     return n_seen ? (uint64_t)((double)len / (double)n_seen * (double)n) : 0;
 }
 
-/* What was seen stands for all. */
+/*
+ * What was seen stands for all, but for the longest value, of which each writer keeps several: no block is shorter than what is stored of it.
+ * Unpacked it may be longer than UNPACKED_MOST times that, and takes more memory then than was planned; to say how much, every value would
+ * have to be looked at.
+ */
 static void totals_fill(const struct looking *looking)
 {
     const struct schema *schema = &looking->stream->desc->schema;
@@ -137,9 +168,13 @@ int checkpoint_survey_run(const struct shard_stream_params *stream, struct job *
         if (!ret)
             ret = shard_look(&looking, shard, err);
         shard_stream_close(shard);
-        if (is_enough(&looking))
+        if (is_enough(&looking)) {
+            params.shard++;
             break;
+        }
     }
+    if (!ret)
+        ret = footers_note(&looking, params.shard, err);
     if (ret)
         checkpoint_survey_release(out);
     else

@@ -17,7 +17,8 @@
 #include "builder/value_sample.h"
 
 struct checkpoint_survey {
-    struct level_totals totals; /* n_entries is exact, the others where the schema tells them */
+    struct level_totals
+        totals; /* n_entries is exact, the others where the schema tells them; value_max is a bound of what is stored */
     struct value_sample sample;
 };
 

@@ -55,9 +55,17 @@ uint64_t duckdb_chunk_memory(const struct job *job, const struct schema *schema)
     return N_CHUNKS * DUCKDB_CHUNK_ROWS * row_len;
 }
 
-void duckdb_host_init(struct duckdb_host *host, const struct job *job)
+uint64_t duckdb_memory(const struct job *job, const struct schema *schema, uint32_t n_workers)
 {
-    *host = (struct duckdb_host){.limits = {duckdb_share(job), job->scratch}};
+    uint64_t share = duckdb_share(job);
+    uint64_t chunks = n_workers * duckdb_chunk_memory(job, schema);
+    uint64_t most = job->memory / 2 - share;
+    return share + (chunks < most ? chunks : most);
+}
+
+void duckdb_host_init(struct duckdb_host *host, const struct job *job, uint64_t memory)
+{
+    *host = (struct duckdb_host){.limits = {memory, job->scratch}};
     pthread_mutex_init(&host->lock, NULL);
 }
 
@@ -291,8 +299,9 @@ int duckdb_fault(const char *what, const char *text, struct err *err)
     line[n] = 0;
     if (code == -ENOMEM)
         return err_set(err, code,
-                       "%s: DuckDB gets a quarter of --memory and needs more: %s; allow more, or "
-                       "write Parquet files with smaller pages and groups of rows",
+                       "%s: DuckDB needs more than its part of --memory: %s; allow more (it reads "
+                       "2,048 rows at a time, however long their vectors), or write Parquet files "
+                       "with smaller pages and groups of rows",
                        what, line);
     return err_set(err, code, "%s: DuckDB: %s", what, line);
 }

@@ -9,7 +9,7 @@
  * elsewhere, are off.
  *
  * Threads: all functions from any thread, but a connection is used by one at a time.
- * Memory: host.limits.memory by DuckDB's own count, and the chunks of rows handed out.
+ * Memory: host.limits.memory by DuckDB's own count, the chunks of rows handed out among it.
  * Errors: those of duckdb_api_load(); -ENOMEM, -EIO.
  */
 #ifndef FKV_BUILDER_DUCKDB_HOST_H
@@ -52,10 +52,14 @@ uint64_t duckdb_share(const struct job *job);
  * Parquet may put 100 MB into a page, which lies there as it was stored and as it is.
  */
 uint32_t duckdb_threads(const struct job *job, uint32_t n_threads);
-/* Bytes of rows that a worker of it holds outside that share: a chunk being decoded, and the one that is being filled. */
+/* Bytes of rows that a worker of it holds beside that share: a chunk being decoded, and the one that is being filled. */
 uint64_t duckdb_chunk_memory(const struct job *job, const struct schema *schema);
+/* The share and the chunks of n_workers, which DuckDB counts too, also those handed out; half of the job's memory at most,
+ * so that where they do not fit it is DuckDB that says so. */
+uint64_t duckdb_memory(const struct job *job, const struct schema *schema, uint32_t n_workers);
 
-void duckdb_host_init(struct duckdb_host *host, const struct job *job);
+/* memory is what DuckDB keeps to; job names the scratch. */
+void duckdb_host_init(struct duckdb_host *host, const struct job *job, uint64_t memory);
 /* All links are closed by then. */
 void duckdb_host_release(struct duckdb_host *host);
 

@@ -317,7 +317,8 @@ int map_run(struct engine *engine, const struct map_params *params, struct meter
     *out = (struct map_output){0};
     pthread_mutex_init(&map.lock, NULL);
     bad_rows_init(&map.bad, params->job, params->pieces, params->n_pieces);
-    duckdb_host_init(&map.duckdb, params->job);
+    duckdb_host_init(&map.duckdb, params->job,
+                     duckdb_memory(params->job, params->schema, params->n_workers));
     int ret = map_start(&map, &options, err);
     if (!ret)
         ret = engine->run(engine, &work, err);

@@ -45,15 +45,23 @@ static int check_magic(const char *path, int fd, uint64_t len, struct err *err)
     return 0;
 }
 
+int parquet_check_path(const char *path, struct err *err)
+{
+    if (!strstr(path, "://") || access(path, F_OK) == 0)
+        return 0;
+    return err_set(
+        err, -EINVAL,
+        "%s: expected the path of a Parquet file, found a URL: DuckDB reads files that "
+        "are mounted here only; mount that file system where the work runs and name the file there",
+        path);
+}
+
 int parquet_check(const char *path, struct stat *st, struct err *err)
 {
+    int ret = parquet_check_path(path, err);
+    if (ret)
+        return ret;
     scope_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT && strstr(path, "://"))
-        return err_set(
-            err, -EINVAL,
-            "%s: expected the path of a Parquet file, found a URL: DuckDB reads files that "
-            "are mounted here only",
-            path);
     if (fd < 0 || fstat(fd, st))
         return err_sys(err, -errno, "%s: opening", path);
     if (S_ISDIR(st->st_mode))
@@ -265,7 +273,7 @@ int parquet_cut(const struct job *job, const char *path, uint64_t piece_len,
     int ret = parquet_check(path, &st, err);
     if (ret || (uint64_t)st.st_size <= piece_len)
         return ret;
-    duckdb_host_init(&host, job);
+    duckdb_host_init(&host, job, duckdb_share(job));
     ret = parquet_groups_read(&host, path, &groups, err);
     duckdb_host_release(&host);
     if (ret)

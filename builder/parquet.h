@@ -19,6 +19,9 @@
 /* By the format that was asked for, or the name. */
 bool parquet_is_input(const char *input, enum input_format asked);
 
+/* -EINVAL for a URL, which DuckDB would not read; says what to do instead. */
+int parquet_check_path(const char *path, struct err *err);
+
 /* A regular file that begins and ends as a Parquet file does. st says which file it was. */
 int parquet_check(const char *path, struct stat *st, struct err *err);
 

@@ -135,6 +135,28 @@ void part_file_release(struct part_file *file)
 
 /* ---- reading ---- */
 
+int part_file_info(struct store *store, const char *dir, const struct part_desc *desc,
+                   struct paged_info *out, struct err *err)
+{
+    uint8_t footer[PART_FOOTER_LEN];
+    char path[PART_PATH_MAX];
+    struct store_reader *reader = NULL;
+    uint64_t tail_off = 0;
+    size_t n = 0;
+    int ret = part_file_path(dir, desc, path, err);
+    if (!ret)
+        ret = store_reader_open(store, path, &reader, err);
+    if (ret)
+        return ret;
+    if (desc->len >= sizeof footer)
+        ret = store_reader_read(reader, desc->len - sizeof footer, footer, sizeof footer, &n, err);
+    store_reader_close(reader);
+    if (!ret && n != sizeof footer)
+        ret = err_set(err, -EBADMSG, "%s: expected %llu bytes: truncated", path,
+                      (unsigned long long)desc->len);
+    return ret ? ret : paged_tail(footer, desc->len, path, &tail_off, out, err);
+}
+
 struct loading {
     struct store_reader *reader;
     const char *path;

@@ -48,6 +48,10 @@ void part_file_release(struct part_file *file);
 int part_file_path(const char *dir, const struct part_desc *desc, char out[PART_PATH_MAX],
                    struct err *err);
 
+/* What the footer of a part of kind blk or idx says, and only that: its own checksum is compared. */
+int part_file_info(struct store *store, const char *dir, const struct part_desc *desc,
+                   struct paged_info *out, struct err *err);
+
 struct part_memory {
     const void *data;
     size_t len;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define SPILL_MAGIC "fkvspil1"
 
@@ -149,14 +150,85 @@ void spill_writer_release(struct spill_writer *spill)
     *spill = (struct spill_writer){0};
 }
 
+/* ---- which are open ---- */
+
+int spill_files_init(struct spill_files *files, uint32_t n_max, struct err *err)
+{
+    *files = (struct spill_files){.open = calloc(n_max, sizeof *files->open), .n_max = n_max};
+    return files->open ? 0 : err_sys(err, -ENOMEM, "opening sorted runs");
+}
+
+void spill_files_release(struct spill_files *files)
+{
+    free(files->open);
+    *files = (struct spill_files){0};
+}
+
+static void reader_close(struct spill *spill)
+{
+    store_reader_close(spill->reader);
+    spill->reader = NULL;
+}
+
+/* Makes room for one that is about to be opened. */
+static struct spill **place_take(struct spill_files *files)
+{
+    struct spill **place = &files->open[files->next];
+    files->next = (files->next + 1) % files->n_max;
+    if (*place)
+        reader_close(*place);
+    *place = NULL;
+    return place;
+}
+
+void spill_files_add(struct spill_files *files, struct spill *spill)
+{
+    *place_take(files) = spill;
+    spill->files = files;
+}
+
+static void files_forget(struct spill *spill)
+{
+    for (uint32_t i = 0; spill->files && spill->reader && i < spill->files->n_max; i++)
+        if (spill->files->open[i] == spill)
+            spill->files->open[i] = NULL;
+}
+
+uint32_t spill_files_share(uint32_t n_sharers)
+{
+    enum { SHARE_MIN = 4, SHARE_MAX = 1 << 20 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return SHARE_MIN;
+    uint64_t n = limit.rlim_cur / 2 / n_sharers;
+    return n < SHARE_MIN ? SHARE_MIN : n > SHARE_MAX ? SHARE_MAX : (uint32_t)n;
+}
+
+/* Opens a spill that gave way. It is the same file: whatever is read is compared with its checksum. */
+static int reader_have(struct spill *spill, struct err *err)
+{
+    struct spill **place = NULL;
+    if (spill->reader)
+        return 0;
+    place = place_take(spill->files);
+    int ret = store_reader_open(spill->store, spill->path, &spill->reader, err);
+    if (ret)
+        return ret;
+    *place = spill;
+    return 0;
+}
+
 /* ---- reading ---- */
 
 static int spill_read(const struct run_file *file, uint64_t off, void *data, size_t len,
                       struct err *err)
 {
-    const struct spill *spill = (const struct spill *)file;
+    /* What is read does not change by opening it again. */
+    struct spill *spill = (struct spill *)(uintptr_t)file;
     size_t n = 0;
-    int ret = store_reader_read(spill->reader, off, data, len, &n, err);
+    int ret = reader_have(spill, err);
+    if (!ret)
+        ret = store_reader_read(spill->reader, off, data, len, &n, err);
     if (ret)
         return ret;
     if (n != len)
@@ -298,7 +370,7 @@ int spill_open(struct spill *spill, struct store *store, const char *path,
                const struct digest *digest, struct err *err)
 {
     static const struct run_file_ops ops = {.append = read_only, .read = spill_read};
-    *spill = (struct spill){.file = {.ops = &ops, .align = SPILL_BLOCK_LEN}};
+    *spill = (struct spill){.file = {.ops = &ops, .align = SPILL_BLOCK_LEN}, .store = store};
     snprintf(spill->path, sizeof spill->path, "%s", path);
     int ret = store_reader_open(store, path, &spill->reader, err);
     if (!ret)
@@ -339,6 +411,7 @@ void spill_close(struct spill *spill)
     free(spill->runs);
     free(spill->digests);
     buf_release(&spill->tail);
+    files_forget(spill);
     store_reader_close(spill->reader);
     *spill = (struct spill){0};
 }

@@ -42,9 +42,13 @@ int spill_writer_commit(struct spill_writer *spill, const struct value_sample *s
 /* Gives up when not committed; accepts a zero-initialised one. */
 void spill_writer_release(struct spill_writer *spill);
 
+struct spill_files;
+
 struct spill {
     struct run_file file;
-    struct store_reader *reader;
+    struct store *store;
+    struct store_reader *reader; /* NULL while it has given way, see spill_files */
+    struct spill_files *files;   /* NULL: it stays open */
     char path[STORE_PATH_MAX];
     struct run *runs;
     uint32_t n_runs;
@@ -58,5 +62,23 @@ int spill_open(struct spill *spill, struct store *store, const char *path,
 /* Adds the file's sample to `sample`. */
 int spill_sample(const struct spill *spill, struct value_sample *sample, struct err *err);
 void spill_close(struct spill *spill);
+
+/*
+ * Spills of which so many at most are open at once: a merge reads all of a task's, which may be more than the process may have open. One
+ * that is read while it is not open takes the place of the one that was opened longest ago.
+ *
+ * Threads: one at a time for all of its spills. Memory: 8 bytes a place. It outlives its spills.
+ */
+struct spill_files {
+    struct spill **open; /* n_max places, NULL where there is none */
+    uint32_t n_max;
+    uint32_t next; /* the place to be taken next */
+};
+int spill_files_init(struct spill_files *files, uint32_t n_max, struct err *err);
+void spill_files_release(struct spill_files *files);
+/* The spill was just opened. */
+void spill_files_add(struct spill_files *files, struct spill *spill);
+/* How many each of n_sharers should have: half of what this process may have open goes to them. */
+uint32_t spill_files_share(uint32_t n_sharers);
 
 #endif

@@ -3,6 +3,7 @@
  * The local engine: `fkv stage TASK all` in a session of its own, so that it goes on when the submitter is gone. When that process
  * dies, `fkv task retry` starts another, which finds what is done.
  */
+#include "builder/duckdb_host.h"
 #include "builder/task_engine.h"
 
 #include <errno.h>
@@ -13,9 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What reads Parquet and queries must be on this host, as the work is. */
 static int local_check(const struct task_spec *spec, struct err *err)
 {
-    return 0;
+    struct duckdb_api api;
+    return duckdb_is_needed(&spec->job) ? duckdb_api_load(&api, err) : 0;
 }
 
 /* In the child of the child: nothing of the submitter's but its environment and rights. */

@@ -107,7 +107,7 @@ static int run_map(struct mapping *mapping, struct spill_writer *spill, struct m
     const struct task_plan *plan = mapping->plan;
     struct job job = plan->spec->job;
     struct map_plan share;
-    job.memory = task_plan_memory(plan);
+    job.memory = task_plan_map_memory(plan->spec);
     plan_map(&job, &job.schema, 1, &share);
     struct map_params params = {
         .job = &job,

@@ -2,7 +2,7 @@
 /*
  * task_map: one piece of a task's inputs becomes sorted runs in runs/ on the store, and a marker that names them.
  *
- * Threads: one at a time for a piece; pieces in parallel. Memory: task_plan_memory().
+ * Threads: one at a time for a piece; pieces in parallel. Memory: task_plan_map_memory().
  * Errors: those of map_run(); -ESTALE for an input that changed since the task was planned.
  */
 #ifndef FKV_BUILDER_TASK_MAP_H

@@ -2,6 +2,7 @@
 #include "builder/task_plan.h"
 
 #include "base/scope.h"
+#include "builder/duckdb_host.h"
 #include "builder/inherit.h"
 #include "builder/parquet.h"
 #include "builder/plan.h"
@@ -16,15 +17,35 @@ enum { PIECES_MAX = 1 << 20, GROUPS_DEFAULT_MAX = 256 };
 #define PIECE_MIN (32ULL << 20)
 #define PIECE_MAX (1ULL << 30)
 
+static uint64_t share_of(const struct task_spec *spec, uint32_t n_threads)
+{
+    uint64_t share = spec->job.memory / n_threads;
+    return share > JOB_MEMORY_MIN ? share : JOB_MEMORY_MIN;
+}
+
+/* Not more than can have the least memory that a worker needs. */
 uint32_t task_plan_threads(const struct task_spec *spec)
 {
-    return spec->engine == TASK_LOCAL ? plan_threads(&spec->job) : 1;
+    uint64_t n_fit = spec->job.memory / JOB_MEMORY_MIN;
+    uint32_t n = spec->engine == TASK_LOCAL ? plan_threads(&spec->job) : 1;
+    return n_fit < 1 ? 1 : n < n_fit ? n : (uint32_t)n_fit;
 }
 
 uint64_t task_plan_memory(const struct task_plan *plan)
 {
-    uint64_t share = plan->spec->job.memory / task_plan_threads(plan->spec);
-    return share > JOB_MEMORY_MIN ? share : JOB_MEMORY_MIN;
+    return share_of(plan->spec, task_plan_threads(plan->spec));
+}
+
+uint32_t task_plan_map_threads(const struct task_spec *spec)
+{
+    struct map_plan plan;
+    plan_map(&spec->job, &spec->job.schema, task_plan_threads(spec), &plan);
+    return plan.n_workers;
+}
+
+uint64_t task_plan_map_memory(const struct task_spec *spec)
+{
+    return share_of(spec, task_plan_map_threads(spec));
 }
 
 struct task_group task_plan_group(const struct task_plan *plan, uint32_t group, uint32_t n_shards)
@@ -109,6 +130,13 @@ static int parquet_plan(struct task_plan *plan, uint32_t input, struct err *err)
     return ret;
 }
 
+/* A worker that cannot read the inputs says so here, once, before hundreds of its like find it out. */
+static int reader_check(const struct job *job, struct err *err)
+{
+    struct duckdb_api api;
+    return duckdb_is_needed(job) ? duckdb_api_load(&api, err) : 0;
+}
+
 /* Looks at every input, and cuts those that can be. *len is the bytes of all. */
 static int inputs_plan(struct task_plan *plan, uint64_t *len, struct err *err)
 {
@@ -117,20 +145,19 @@ static int inputs_plan(struct task_plan *plan, uint64_t *len, struct err *err)
     plan->stamps = calloc(job->n_inputs + 1, sizeof *plan->stamps);
     if (!plan->stamps)
         return err_sys(err, -ENOMEM, "planning %zu inputs", job->n_inputs);
-    for (size_t i = 0; i < job->n_inputs; i++) {
+    int ret = reader_check(job, err);
+    for (size_t i = 0; !ret && i < job->n_inputs; i++) {
         struct input_stamp *stamp = &plan->stamps[i];
-        int ret = input_stamp_take(job->inputs[i], job->format, stamp, err);
+        ret = input_stamp_take(job->inputs[i], job->format, stamp, err);
         if (!ret && parquet_is_input(job->inputs[i], job->format))
             ret = parquet_plan(plan, (uint32_t)i, err);
         else if (!ret && input_can_be_cut(job->inputs[i], job->format))
             ret = input_cut(plan, (uint32_t)i, stamp->len, piece_len(plan), err);
         else if (!ret)
             ret = piece_add(plan, (uint32_t)i, 0, UINT64_MAX, err);
-        if (ret)
-            return ret;
-        *len += stamp->len;
+        *len += ret ? 0 : stamp->len;
     }
-    return 0;
+    return ret;
 }
 
 static uint32_t groups_of(const struct task_spec *spec, uint64_t input_len)

@@ -42,6 +42,9 @@ void task_plan_release(struct task_plan *plan);
 /* What one worker of the task may use: the spec's memory, or with the local engine its share of it. */
 uint64_t task_plan_memory(const struct task_plan *plan);
 uint32_t task_plan_threads(const struct task_spec *spec);
+/* The same of those that map: what DuckDB reads takes so much that fewer may run at once. The spec's schema is settled. */
+uint64_t task_plan_map_memory(const struct task_spec *spec);
+uint32_t task_plan_map_threads(const struct task_spec *spec);
 
 struct task_group {
     uint32_t first; /* shards [first, end) */

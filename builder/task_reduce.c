@@ -25,6 +25,7 @@ struct reducing {
     struct schema schema; /* with its shards */
     struct task_shape shape;
     struct delta_base base;
+    struct spill_files files;
     struct spill *spills; /* of each piece */
     uint32_t n_spills;
     struct map_output runs; /* of all spills; only runs and totals are used */
@@ -128,18 +129,21 @@ static void memory_take(struct reducing *r, uint64_t len)
 static int spills_open(struct reducing *r, struct err *err)
 {
     uint32_t n = r->plan->n_pieces;
+    uint32_t n_open = spill_files_share(task_plan_threads(r->plan->spec));
     r->spills = calloc((size_t)n + 1, sizeof *r->spills);
     if (!r->spills)
         return err_sys(err, -ENOMEM, "opening the runs of %" PRIu32 " pieces", n);
-    for (; r->n_spills < n; r->n_spills++) {
+    int ret = spill_files_init(&r->files, n_open < n ? n_open : n, err);
+    for (; !ret && r->n_spills < n; r->n_spills++) {
         const struct task_mapped *mapped = &r->shape.mapped[r->n_spills];
         struct spill *spill = &r->spills[r->n_spills];
         char path[STORE_PATH_MAX];
-        int ret = task_path(r->task, mapped->file, path, err);
+        ret = task_path(r->task, mapped->file, path, err);
         if (!ret)
             ret = spill_open(spill, r->task->store, path, &mapped->digest, err);
         if (ret)
             return ret;
+        spill_files_add(&r->files, spill);
         buf_release(&spill->tail);
         memory_take(r, spill->n_blocks * sizeof *spill->digests);
         ret = runs_append(&r->runs, spill, err);
@@ -151,7 +155,7 @@ static int spills_open(struct reducing *r, struct err *err)
         }
     }
     r->runs.totals = r->shape.totals;
-    return 0;
+    return ret;
 }
 
 /* Fewer, longer runs when there are too many to read side by side: of this group's shards only. */
@@ -210,6 +214,7 @@ static void group_close(struct reducing *r)
     for (uint32_t i = 0; i < r->n_spills; i++)
         spill_close(&r->spills[i]);
     free(r->spills);
+    spill_files_release(&r->files);
     scratch_close(&r->scratch);
     free(r->parts);
     delta_base_release(&r->base);

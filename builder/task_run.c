@@ -29,12 +29,12 @@ static int reduce_main(void *context, uint32_t number, struct err *err)
     return task_reduce(work->task, work->plan, number, work->cancel, err);
 }
 
-static int run_stage(const struct stage_work *work, uint32_t n,
+static int run_stage(const struct stage_work *work, uint32_t n, uint32_t n_threads,
                      int (*fn)(void *context, uint32_t number, struct err *err), struct err *err)
 {
     struct engine_local local;
     struct engine_work engine_work = {.n_tasks = n, .task = fn, .context = (void *)(uintptr_t)work};
-    engine_local_init(&local, task_plan_threads(work->plan->spec), work->cancel);
+    engine_local_init(&local, n_threads, work->cancel);
     return local.engine.run(&local.engine, &engine_work, err);
 }
 
@@ -140,11 +140,11 @@ int task_run_all(const struct task *task, struct manifest *manifest, const atomi
     if (ret)
         return ret;
     struct stage_work work = {.task = task, .plan = &plan, .cancel = cancel};
-    ret = run_stage(&work, plan.n_pieces, map_main, err);
+    ret = run_stage(&work, plan.n_pieces, task_plan_map_threads(plan.spec), map_main, err);
     if (!ret)
         ret = shape_first(&work, err);
     if (!ret)
-        ret = run_stage(&work, plan.n_groups, reduce_main, err);
+        ret = run_stage(&work, plan.n_groups, task_plan_threads(plan.spec), reduce_main, err);
     if (!ret)
         ret = task_stage_seal(task, &plan, cancel, err);
     task_plan_release(&plan);

@@ -22,7 +22,7 @@ int task_stage_seal(const struct task *task, const struct task_plan *plan,
 int task_run_all(const struct task *task, struct manifest *manifest, const atomic_bool *cancel,
                  struct err *err);
 /* Large buffers go back to the system when they are freed: see build_run(). And the process may have as many files open as it is let:
- * a reduce task opens the runs of every piece, which may be thousands, and 1024 is what most are given to begin with. */
+ * a reduce task reads the runs of every piece, which may be thousands, and opening them over and over costs (spill_files). */
 void task_run_prepare(void);
 
 #endif

@@ -257,10 +257,27 @@ static void take_sql(struct argp_state *state, struct build_args *args)
     args->inputs[job->n_inputs++] = args->sql;
 }
 
+/* Where the work runs, and what becomes of the build, is said beside a job file too; the rest the file says. */
+static void note_file_says(struct build_args *args, int key)
+{
+    switch (key) {
+    case OPTION_TASK:
+    case OPTION_MEMORY:
+    case OPTION_THREADS:
+    case OPTION_SCRATCH:
+    case OPTION_PUBLISH:
+        return;
+    }
+    for (const struct argp_option *option = options; option->name || option->doc; option++)
+        if (option->name && option->key == key && !args->file_says)
+            args->file_says = option->name;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct build_args *args = state->input;
     struct job *job = &args->job;
+    note_file_says(args, key);
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &args->common;
@@ -284,6 +301,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_MEMORY:
         job->memory = arg_need_size(state, "--memory", arg);
+        args->has_memory = true;
         return 0;
     case OPTION_THREADS:
         job->n_threads = arg_need_u32(state, "--threads", arg, 1, THREADS_MAX);

@@ -20,6 +20,9 @@ struct build_args {
     const char *base;
     const char *sql;
     bool publish;
+    bool has_memory; /* job.memory was said */
+    const char
+        *file_says; /* the first flag given of those that a job file has in its stead; NULL: none */
     bool takes_file; /* one word alone may be a job file: `fkv submit` */
 };
 

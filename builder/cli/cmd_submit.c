@@ -2,16 +2,13 @@
 /* A job becomes a task, and an engine runs it. */
 #include "base/scope.h"
 #include "builder/cli/args.h"
-#include "builder/cli/build_options.h"
 #include "builder/cli/cli.h"
 #include "builder/cli/cmd.h"
+#include "builder/cli/submit_spec.h"
 #include "builder/cli/task_show.h"
-#include "builder/inherit.h"
-#include "builder/job_file.h"
 #include "builder/task_engine.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,21 +22,6 @@ enum {
     OPTION_PARTITION,
     OPTION_AT_ONCE,
     OPTION_SBATCH,
-    SBATCH_MAX = 64,
-};
-
-struct args {
-    struct build_args build;
-    const char *engine;
-    const char *then;
-    bool wait;
-    uint64_t piece_len;
-    uint32_t n_reduce;
-    const char *partition;
-    uint32_t n_at_once;
-    const char *sbatch[SBATCH_MAX];
-    size_t n_sbatch;
-    char **paths; /* of inputs, made absolute */
 };
 
 static const struct argp_option options[] = {
@@ -61,7 +43,7 @@ static const struct argp_option options[] = {
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
-    struct args *args = state->input;
+    struct submit_args *args = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &args->build;
@@ -75,6 +57,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (strcmp(arg, "stop") && strcmp(arg, "publish") && strcmp(arg, "activate"))
             argp_error(state, "--then: expected stop, publish or activate, found '%s'", arg);
         args->then = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (args->then && args->build.publish)
+            argp_error(state, "--then and --publish say the same: expected one of them");
         return 0;
     case OPTION_WAIT:
         args->wait = true;
@@ -114,112 +100,6 @@ static const char doc[] =
     "activate\n"
     "  fkv task show TASK\n";
 
-static bool is_job_file(const struct build_args *build)
-{
-    const char *word = build->job.table;
-    size_t len = word ? strlen(word) : 0;
-    return build->job.n_inputs == 0 && len > 5 &&
-           (strcmp(word + len - 5, ".toml") == 0 || strcmp(word + len - 5, ".json") == 0);
-}
-
-/* Workers may run elsewhere: a relative path would mean another file there. */
-static int paths_complete(struct args *args, struct err *err)
-{
-    struct build_args *build = &args->build;
-    const struct job *job = &build->job;
-    args->paths = calloc(job->n_inputs + 1, sizeof *args->paths);
-    if (!args->paths)
-        return err_sys(err, -ENOMEM, "reading the arguments");
-    for (size_t i = 0; i < job->n_inputs && job->format != INPUT_SQL; i++) {
-        if (strstr(build->inputs[i], "://"))
-            continue;
-        char *path = realpath(build->inputs[i], NULL);
-        if (!path)
-            return err_sys(err, -errno, "%s: opening", build->inputs[i]);
-        args->paths[i] = path;
-        build->inputs[i] = path;
-    }
-    return 0;
-}
-
-static void paths_free(struct args *args)
-{
-    for (size_t i = 0; args->paths && i < args->build.job.n_inputs; i++)
-        free(args->paths[i]);
-    free(args->paths);
-}
-
-static int spec_from_flags(struct args *args, struct session *session, struct task_spec *spec,
-                           struct err *err)
-{
-    struct build_args *build = &args->build;
-    const struct version_entry *base = NULL;
-    int ret = build->job.n_inputs ? paths_complete(args, err)
-                                  : err_set(err, -EINVAL,
-                                            "expected a job file (.toml or .json), or a table and "
-                                            "its input files; found '%s'",
-                                            build->job.table);
-    if (!ret && build->base)
-        ret = session_version(session, build->job.table, build->base, &base, err);
-    if (ret)
-        return ret;
-    task_spec_default(spec);
-    spec->job = build->job;
-    spec->job.base = base ? base->version : 0;
-    spec->limits = build->release.limits;
-    spec->quorum = build->release.quorum;
-    spec->timeout_ns = build->release.timeout_ns ? build->release.timeout_ns : spec->timeout_ns;
-    spec->reason = build->release.reason;
-    if (build->publish)
-        spec->then = build->release.no_activate ? TASK_PUBLISH : TASK_ACTIVATE;
-    return 0;
-}
-
-/* The command's own flags go before what a file says. */
-static void spec_override(const struct args *args, struct task_spec *spec)
-{
-    if (args->engine)
-        spec->engine = task_engine_kind_of(task_engine_named(args->engine));
-    if (args->then)
-        spec->then = args->then[0] == 's'   ? TASK_STOP
-                     : args->then[0] == 'p' ? TASK_PUBLISH
-                                            : TASK_ACTIVATE;
-    if (args->build.publish)
-        spec->then = args->build.release.no_activate ? TASK_PUBLISH : TASK_ACTIVATE;
-    if (args->piece_len)
-        spec->piece_len = args->piece_len;
-    if (args->n_reduce)
-        spec->n_reduce = args->n_reduce;
-    if (args->partition)
-        spec->slurm.partition = args->partition;
-    if (args->n_at_once)
-        spec->slurm.n_at_once = args->n_at_once;
-    if (args->n_sbatch) {
-        spec->slurm.extra = args->sbatch;
-        spec->slurm.n_extra = args->n_sbatch;
-    }
-    if (args->build.job.task)
-        spec->job.task = args->build.job.task;
-    if (args->build.release.reason[0])
-        spec->reason = args->build.release.reason;
-}
-
-/* What can be found wrong before anything is recorded. */
-static int spec_check(const struct task_spec *spec, struct session *session, struct err *err)
-{
-    struct job job = spec->job;
-    job.tombstones_file_mode = job.is_delta && !job.diff_base;
-    int ret = job.table ? table_name_check(job.table, err)
-                        : err_set(err, -EINVAL, "the job names no table");
-    if (!ret)
-        ret = inherit_schema(session->store, manifest_state(session->manifest), &job, err);
-    if (!ret)
-        ret = job_check(&job, err);
-    if (!ret)
-        ret = task_engine_of(spec->engine)->check(spec, err);
-    return ret;
-}
-
 static int submit(const struct task_spec *spec, struct session *session, struct task *task,
                   struct err *err)
 {
@@ -235,7 +115,7 @@ static int submit(const struct task_spec *spec, struct session *session, struct 
     return ret;
 }
 
-static int say_submitted(const struct args *args, const struct task *task, struct err *err)
+static int say_submitted(const struct submit_args *args, const struct task *task, struct err *err)
 {
     if (args->build.common.json && !args->wait) {
         json_t *out = json_object();
@@ -256,7 +136,7 @@ int cmd_submit(int argc, char **argv, struct err *err)
                                      .args_doc = "JOB.toml\nTABLE INPUT…",
                                      .doc = doc,
                                      .children = children};
-    struct args args = {0};
+    struct submit_args args = {0};
     struct task_document document = {0};
     struct task_spec spec;
     struct task task;
@@ -269,20 +149,14 @@ int cmd_submit(int argc, char **argv, struct err *err)
     args.build.takes_file = true;
     cli_parse(&argp, argc, argv, &args);
     int ret = session_open(&args.build.common, &session, err);
-    if (!ret && is_job_file(&args.build)) {
-        ret = job_file_read(args.build.job.table, &document, err);
-        spec = document.spec;
-    } else if (!ret) {
-        ret = spec_from_flags(&args, &session, &spec, err);
+    if (!ret)
+        ret = submit_spec_make(&args, &session, &document, &spec, err);
+    if (!ret && !spec.job.task) {
+        task_name_new(name);
+        spec.job.task = name;
     }
-    if (!ret) {
-        spec_override(&args, &spec);
-        if (!spec.job.task) {
-            task_name_new(name);
-            spec.job.task = name;
-        }
-        ret = spec_check(&spec, &session, err);
-    }
+    if (!ret)
+        ret = submit_spec_check(&spec, &session, err);
     if (!ret)
         ret = submit(&spec, &session, &task, err);
     if (!ret)
@@ -290,6 +164,6 @@ int cmd_submit(int argc, char **argv, struct err *err)
     if (!ret && args.wait)
         ret = task_wait(&task, 0, args.build.common.json, err);
     task_document_release(&document);
-    paths_free(&args);
+    submit_args_release(&args);
     return ret;
 }

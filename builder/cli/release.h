@@ -10,6 +10,7 @@
 
 #include "builder/cli/cli.h"
 #include "builder/publish.h"
+#include "builder/task_spec.h"
 
 #include <stdatomic.h>
 
@@ -24,11 +25,16 @@ struct release_options {
     const char *reason;
     const char *canaries[RELEASE_CANARIES_MAX]; /* "n1", "label:x": only these switch */
     size_t n_canaries;
+    uint32_t given;            /* a bit an option, of release_override() */
     const atomic_bool *cancel; /* ends waiting for nodes; may be NULL */
 };
 
 /* The options' argp, for use as a child; its input is a struct release_options. */
 extern const struct argp release_argp;
+
+/* Limits, quorum, timeout and reason that were given go before what the spec has; commands are added to its own. -E2BIG. */
+int release_override(const struct release_options *options, struct task_spec *spec,
+                     struct err *err);
 
 /* *json (may be NULL) gets an array of what was published, and what became of it. */
 int release_run(struct session *session, const struct publish_item *items, size_t n_items,

@@ -2,6 +2,7 @@
 #include "builder/cli/args.h"
 #include "builder/cli/release.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ enum {
     OPTION_TIMEOUT,
     OPTION_REASON,
     OPTION_CANARY,
+    OPTION_FIRST = OPTION_CHANGE,
+    OPTION_LAST = OPTION_CANARY,
 };
 
 static const struct argp_option options[] = {
@@ -56,6 +59,11 @@ static const struct argp_option options[] = {
     {"reason", OPTION_REASON, "TEXT", 0, "Why, for `fkv log`", 20},
     {0},
 };
+
+static uint32_t bit_of(int option)
+{
+    return 1U << (option - OPTION_FIRST);
+}
 
 static void add_canary(struct release_options *o, const char *name, struct argp_state *state)
 {
@@ -143,6 +151,8 @@ static error_t parse_limit(int key, char *arg, struct argp_state *state, struct 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct release_options *o = state->input;
+    if (key >= OPTION_FIRST && key <= OPTION_LAST)
+        o->given |= bit_of(key);
     switch (key) {
     case ARGP_KEY_INIT:
         *o = (struct release_options){.timeout_ns = 600 * SECOND_NS, .reason = ""};
@@ -175,6 +185,65 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     default:
         return parse_limit(key, arg, state, o);
     }
+}
+
+/* ---- over a task's own ---- */
+
+static int commands_append(const struct validate_limits *from, struct validate_limits *to,
+                           struct err *err)
+{
+    if (from->n_commands > VALIDATE_COMMANDS_MAX - to->n_commands)
+        return err_set(err, -E2BIG,
+                       "--check: expected at most %d commands, those of the job file counted; "
+                       "found %zu",
+                       VALIDATE_COMMANDS_MAX, from->n_commands + to->n_commands);
+    for (size_t i = 0; i < from->n_commands; i++)
+        to->commands[to->n_commands++] = from->commands[i];
+    return 0;
+}
+
+static void percents_override(const struct release_options *o, struct validate_limits *to)
+{
+    const struct validate_limits *from = &o->limits;
+    if (o->given & bit_of(OPTION_CHANGE))
+        to->max_change_pct = from->max_change_pct;
+    if (o->given & bit_of(OPTION_DUPLICATES))
+        to->max_duplicates_pct = from->max_duplicates_pct;
+    if (o->given & bit_of(OPTION_EMPTY))
+        to->max_empty_pct = from->max_empty_pct;
+    if (o->given & bit_of(OPTION_BAD_ROWS))
+        to->max_bad_rows_pct = from->max_bad_rows_pct;
+}
+
+static void limits_override(const struct release_options *o, struct validate_limits *to)
+{
+    const struct validate_limits *from = &o->limits;
+    if (o->given & bit_of(OPTION_ROWS))
+        to->min_rows = from->min_rows;
+    /* Both: what allows more counts, so one that the spec has could not be tightened by the other. */
+    if (o->given & bit_of(OPTION_NOT_FINITE)) {
+        to->max_not_finite = from->max_not_finite;
+        to->max_not_finite_pct = from->max_not_finite_pct;
+    }
+    if (o->given & bit_of(OPTION_DRIFT))
+        to->max_norm_drift = from->max_norm_drift;
+    if (o->given & bit_of(OPTION_SCHEMA))
+        to->allow_schema_change = from->allow_schema_change;
+    if (o->given & bit_of(OPTION_COMMAND_TIMEOUT))
+        to->command_timeout_ns = from->command_timeout_ns;
+    percents_override(o, to);
+}
+
+int release_override(const struct release_options *o, struct task_spec *spec, struct err *err)
+{
+    if (o->given & bit_of(OPTION_QUORUM))
+        spec->quorum = o->quorum;
+    if (o->given & bit_of(OPTION_TIMEOUT))
+        spec->timeout_ns = o->timeout_ns;
+    if (o->given & bit_of(OPTION_REASON))
+        spec->reason = o->reason;
+    limits_override(o, &spec->limits);
+    return commands_append(&o->limits, &spec->limits, err);
 }
 
 const struct argp release_argp = {.options = options, .parser = parse};

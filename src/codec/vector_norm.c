@@ -28,26 +28,44 @@ static double slow_square_sum(const uint8_t *floats, uint32_t n)
     return sum;
 }
 
+/* Named registers: sums in an array of LANES the compiler stores, and loads again, in each step. */
+typedef float quad __attribute__((vector_size(16)));
+
+struct lanes {
+    quad a, b, c, d;
+};
+
+static inline quad quad_square(const uint8_t *floats)
+{
+    quad x;
+    memcpy(&x, floats, sizeof x);
+    return x * x;
+}
+
+/* LANES floats of any alignment. */
+static inline void lanes_add(struct lanes *sums, const uint8_t *floats)
+{
+    sums->a += quad_square(floats);
+    sums->b += quad_square(floats + 16);
+    sums->c += quad_square(floats + 32);
+    sums->d += quad_square(floats + 48);
+}
+
 /* Of at most BLOCK floats, of any alignment. */
 static double block_square_sum(const uint8_t *floats, uint32_t n)
 {
-    float sums[LANES] = {0};
-    float x[LANES];
+    struct lanes sums = {0};
     uint32_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        memcpy(x, floats + 4 * (size_t)i, sizeof x);
-        for (int lane = 0; lane < LANES; lane++)
-            sums[lane] += x[lane] * x[lane];
+    for (; i + LANES <= n; i += LANES)
+        lanes_add(&sums, floats + 4 * (size_t)i);
+    /* Zeros in the lanes that are left add nothing. */
+    if (i < n) {
+        uint8_t rest[4 * LANES] = {0};
+        memcpy(rest, floats + 4 * (size_t)i, 4 * (size_t)(n - i));
+        lanes_add(&sums, rest);
     }
-    for (int lane = 0; i < n; i++, lane++) {
-        memcpy(x, floats + 4 * (size_t)i, sizeof *x);
-        sums[lane] += x[0] * x[0];
-    }
-    for (int width = LANES / 2; width > 0; width /= 2) {
-        for (int lane = 0; lane < width; lane++)
-            sums[lane] += sums[lane + width];
-    }
-    float sum = sums[0];
+    quad four = (sums.a + sums.c) + (sums.b + sums.d);
+    float sum = (four[0] + four[2]) + (four[1] + four[3]);
     return sum >= SUM_MIN && sum <= SUM_MAX ? (double)sum : slow_square_sum(floats, n);
 }
 

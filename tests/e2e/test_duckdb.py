@@ -375,6 +375,15 @@ def test_sql__a_task_mapped_again_keeps_no_shard_of_other_rows(store, work_dir):
     assert digests(store, built) == digests(store, store.fkv("task", "show", "q", "--json"))
 
 
+@pytest.mark.parametrize("command", ["build", "submit"])
+def test_parquet__long_vectors_fit_a_little_memory(store, parquet, command):
+    """2,048 of them at a time, more than once, are beyond DuckDB's share; a task's threads do not cut it smaller."""
+    path = parquet("long.parquet", "SELECT i AS k, list_transform(range(1536), d -> (i + d)::FLOAT) AS v FROM range(5000) t(i)",
+                   "ROW_GROUP_SIZE 2048")
+    store.fkv(command, "t", path, "--key", "u64", "--value", "f32[1536]", "--memory", "128M", "--threads", "8",
+              *(["--wait"] if command == "submit" else []))
+
+
 def test_sql__its_words_are_checked(store, parquet):
     path = parquet("p.parquet", "SELECT 1 AS k, 'x' AS v")
     refused(build(store, "t", path, "--sql", "SELECT 1", check=False), "--sql")
@@ -455,6 +464,24 @@ def test_library__is_found_where_the_loader_looks(store, work_dir, library):
     args = [fkvtest.FKV, "build", "t", "--sql", "SELECT 1, 'x'", "--key", "u64", "--value", "bytes"]
     env = without("", FKV_STORE=store.url, LD_LIBRARY_PATH=work_dir)
     assert subprocess.run(args, env=env, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("inputs", [["--sql", "SELECT 1, 'x'"], ["rows.parquet"]])
+def test_library__a_task_without_it_is_refused_before_any_work(store, parquet, inputs):
+    path = parquet("rows.parquet", "SELECT 1 AS k, 'x' AS v")
+    args = ["submit", "t", *(path if word == "rows.parquet" else word for word in inputs), "--key", "u64", "--value", "bytes"]
+
+    def fkv(*words):
+        return subprocess.run([fkvtest.FKV, *words], env=without("/nonexistent", FKV_STORE=store.url), capture_output=True, text=True,
+                              check=False)
+
+    refused(fkv(*args), "names a file that is not there", "npm package", status=1)
+    assert json.loads(store.fkv("task", "ls", "--json").stdout)["tasks"] == []
+    done = fkv(*args, "--engine", "none", "--task", "elsewhere")
+    assert done.returncode == 0 and "warning" in done.stderr and "npm package" in done.stderr, done.stderr
+    refused(fkv("stage", "elsewhere", "plan"), "npm package", status=1)
+    store.fkv("task", "retry", "elsewhere")
+    store.fkv("stage", "elsewhere", "all")
 
 
 def test_library__who_reads_no_parquet_needs_none(store):

@@ -80,16 +80,19 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     store.fkv("publish", "ads=monday", "--no-activate")
 
 
-def test_there_may_be_more_pieces_than_open_files(store, work_dir):
-    paths = [write_rows(os.path.join(work_dir, f"{n}.tsv"), [n]) for n in range(48)]
-    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, most))
-    try:
-        task = submit(store, "ads", *paths, *SHAPE)
-        wait(store, task)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
-    assert show(store, task)["n_keys"] == 48
+@pytest.mark.parametrize("hard", [64, None])
+@pytest.mark.parametrize("command", ["build", "submit"])
+def test_there_may_be_more_pieces_than_open_files(store, work_dir, command, hard):
+    """Beyond the soft limit, and beyond the hard one."""
+    paths = [write_rows(os.path.join(work_dir, f"{n}.tsv"), [n, 1000 + n]) for n in range(200 if hard else 48)]
+    done = subprocess.run([FKV, command, "ads", *paths, *SHAPE, "--task", "many", "--memory", "64M",
+                           *(["--wait"] if command == "submit" else [])],
+                          env=dict(os.environ, FKV_STORE=store.url), capture_output=True, text=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE,
+                                                                (40, hard or resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    assert done.returncode == 0, done.stderr
+    with open(os.path.join(staged(store, "ads", "many"), "version.json"), encoding="utf-8") as file:
+        assert sum(part["keys"] for part in json.load(file)["parts"]) == 2 * len(paths)
 
 
 def test_submit_without_waiting_says_the_name_alone(store, rows):
@@ -111,6 +114,61 @@ def test_a_job_file_is_a_task(store, rows, work_dir):
         json.dump({"table": "ads", "inputs": ["a.tsv", "b.tsv"], "schema": {"key": "u64", "value": "bytes", "shards": 3}}, file)
     said = as_json(store, "submit", os.path.join(work_dir, "ads.json"), "--wait", "--task", "json")
     assert said["state"] == "sealed" and parts(staged(store, "ads", "json")) == expected
+
+
+JOB = """
+table = "ads"
+inputs = ["*.tsv"]
+then = "activate"
+quorum = 2
+[schema]
+key = "u64"
+value = "bytes"
+[validators]
+rows_min = {min = 4000}
+rows_change = {max_pct = 5}
+not_finite = {max_pct = 50}
+command = ["true"]
+"""
+
+
+def job_file(work_dir, text=JOB):
+    path = os.path.join(work_dir, "ads.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def test_flags_of_what_becomes_of_it_go_before_the_job_file(store, rows, work_dir):
+    store.fkv("submit", job_file(work_dir), "--engine", "none", "--task", "over", "--no-activate", "--quorum", "0", "--timeout", "3m",
+              "--min-rows", "7", "--max-not-finite", "3", "--check", "false", "--memory", "1G", "--threads", "2",
+              "--scratch", "/scratch", "--reason", "why")
+    with open(os.path.join(task_dir(store, "over"), "job.json"), encoding="utf-8") as file:
+        said = json.load(file)
+    assert said["then"] == "publish" and "quorum" not in said and said["memory"] == 1 << 30 and said["threads"] == 2
+    assert said["scratch"] == "/scratch" and said["reason"] == "why" and said["timeout"] == 180
+    limits = said["validators"]
+    assert limits["rows_min"] == {"min": 7} and limits["rows_change"] == {"max_pct": 5}
+    assert limits["not_finite"] == {"max": 3} and limits["command"] == ["true", "false"]
+
+
+@pytest.mark.parametrize("words", [["--format", "tsv"], ["--key", "u64"], ["--shards", "3"], ["--delta"], ["--diff-base"],
+                                   ["--duplicates", "last"], ["--compress", "none"], ["--no-filter"], ["--max-bad", "1"],
+                                   ["--header"], ["--key-column", "1"], ["--min-distance", "0.1"], ["--owner", "root"],
+                                   ["--canary", "n1"], ["--no-wait"]])
+def test_flags_that_a_task_would_pass_over_are_refused(store, rows, work_dir, words):
+    done = store.fkv("submit", job_file(work_dir), *words, check=False)
+    assert done.returncode == 2 and words[0] in done.stderr, done.stderr
+    assert "ads.toml" in done.stderr or "fkv publish" in done.stderr
+    assert as_json(store, "task", "ls")["tasks"] == []
+
+
+def test_a_job_file_may_come_from_standard_input(store, rows, work_dir):
+    text = JOB.replace('["*.tsv"]', json.dumps(rows)).replace('"activate"', '"stop"')
+    done = subprocess.run([FKV, "submit", "-", "--task", "piped", "--wait"], input=text, env=dict(os.environ, FKV_STORE=store.url),
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert show(store, "piped")["n_keys"] == 4000
 
 
 def test_then_publish_makes_a_candidate(store, rows):
@@ -359,6 +417,11 @@ def test_waiting_has_an_end(store, rows):
     (["submit", "ads"], 2, "job file"),
     (["submit", "none.toml"], 1, "none.toml"),
     (["submit", "ads", "/etc/passwd", "--engine", "cray"], 2, "expected local, slurm or none"),
+    (["submit", "none.toml", "more.tsv"], 2, "names its inputs itself"),
+    (["submit", "none.toml", "--sql", "SELECT 1"], 2, "--sql does not go beside a job file"),
+    (["submit", "ads", "/etc/passwd", "--then", "stop", "--publish"], 2, "--publish"),
+    (["submit", "ads", "/etc/passwd", "--publish", "--canary", "n1"], 2, "--canary"),
+    (["submit", "ads", "nfs://filer/export/x.parquet", *SHAPE], 2, "mount"),
     (["submit", "ads", "/etc/passwd", "--then", "dance"], 2, "expected stop, publish or activate"),
 ])
 def test_wrong_words_are_named(store, words, status, text):

@@ -4,6 +4,9 @@
 
 #include "builder/checkpoint.h"
 #include "builder/checkpoint_policy.h"
+#include "builder/checkpoint_survey.h"
+#include "builder/layout.h"
+#include "builder/version_reader.h"
 #include "chain_fixture.h"
 #include "faulty_backend.h"
 
@@ -218,6 +221,48 @@ static void checkpoint__threads_and_memory_do_not_reach_the_bytes(void **state)
     buf_release(&found);
 }
 
+/* More keys in the first shard than are looked at, and the longest value in the last one. */
+static void checkpoint_survey__knows_of_long_values_that_it_did_not_see(void **state)
+{
+    enum { N = 240000, LONG = 1 << 20 };
+    static const struct chain_shape shape = {KEY_U64, "bytes", 2, COMPRESS_NONE, false, 0};
+    static char value[LONG + 1];
+    memset(value, 'v', LONG);
+    for (size_t k = 0; k < 3; k++) {
+        struct build_fixture f;
+        struct buf text = {0};
+        struct version_desc desc;
+        struct checkpoint_survey survey;
+        char dir[LAYOUT_PATH_MAX];
+        if (chain_kinds[k] == KIND_MEM)
+            continue;
+        build_fixture_init(&f);
+        struct job job = chain_job(&f, &shape, chain_kinds[k]);
+        uint64_t key = 0;
+        while (schema_shard(&job.schema, schema_hash_u64(&job.schema, key)) != 1)
+            key++;
+        for (uint64_t i = 0; i < N; i++)
+            buf_printf(&text, "%llu\t%s\n", (unsigned long long)i, i == key ? value : "v");
+        chain_input(&f, &text);
+        job = chain_job(&f, &shape, chain_kinds[k]);
+        struct build_result result = chain_build(&f, &job);
+        build_fixture_publish(&f, &result);
+        layout_version_dir("t", 1, dir);
+        assert_int_equal(version_desc_read(f.store, dir, NULL, &desc, NULL), 0);
+        struct shard_stream_params params = {.store = f.store,
+                                             .dir = dir,
+                                             .desc = &desc,
+                                             .memory = JOB_MEMORY_MIN,
+                                             .scratch_dir = f.dir};
+        assert_int_equal(checkpoint_survey_run(&params, &job, &survey, NULL), 0);
+        assert_in_range(survey.totals.value_max, LONG, LONG + (LONG >> 4));
+        checkpoint_survey_release(&survey);
+        version_desc_release(&desc);
+        buf_release(&text);
+        build_fixture_release(&f);
+    }
+}
+
 static void checkpoint__can_carry_deltas(void **state)
 {
     static const struct chain_shape shape = {KEY_U64, "bytes", 2, COMPRESS_AUTO, false, 0};
@@ -391,6 +436,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checkpoint__has_the_content_of_its_chain),
         cmocka_unit_test(checkpoint__threads_and_memory_do_not_reach_the_bytes),
+        cmocka_unit_test(checkpoint_survey__knows_of_long_values_that_it_did_not_see),
         cmocka_unit_test(checkpoint__can_carry_deltas),
         cmocka_unit_test(checkpoint__what_makes_no_sense_is_refused),
         cmocka_unit_test(checkpoint__of_a_damaged_chain_is_not_made),

@@ -221,6 +221,10 @@ static void plan__duckdb_and_its_rows_have_a_share_of_the_memory(void **state)
             assert_true(plan.n_workers <= plain.n_workers);
             assert_true(plan.n_workers == 1 || plan.n_workers <= memory >> 30);
             assert_true(plan.n_workers == 1 || arenas + chunks + duckdb_share(&both) <= memory);
+            uint64_t duckdb = duckdb_memory(&both, &vectors, plan.n_workers);
+            assert_true(duckdb >= duckdb_share(&both) && duckdb <= duckdb_share(&both) + chunks);
+            assert_true(plan.n_workers == 1 || arenas + duckdb <= memory);
+            assert_true(duckdb <= memory / 2);
         }
     }
 }

@@ -122,6 +122,46 @@ static void spill__records_are_in_order_and_whole(void **state)
     world_release(&w);
 }
 
+/* All are read in turns, a record each, with places for two. */
+static void spill__that_gave_way_is_opened_again(void **state)
+{
+    enum { N_SPILLS = 5, N_OPEN = 2, MEMORY = 2 * SPILL_BLOCK_LEN };
+    struct world w;
+    struct spill_files files;
+    struct spill spills[N_SPILLS];
+    struct run_reader readers[N_SPILLS];
+    static uint8_t buffers[N_SPILLS][MEMORY] __attribute__((aligned(SPILL_BLOCK_LEN)));
+    uint64_t n = 0;
+    world_init(&w);
+    assert_int_equal(spill_files_init(&files, N_OPEN, NULL), 0);
+    for (int i = 0; i < N_SPILLS; i++) {
+        assert_int_equal(spill_open(&spills[i], w.store, "a.run", &w.digest, NULL), 0);
+        spill_files_add(&files, &spills[i]);
+        assert_int_equal(run_reader_open(&readers[i], &spills[i].runs[0], SPILL_SEED, 0, UINT64_MAX,
+                                         (struct run_memory){.data = buffers[i], .cap = MEMORY},
+                                         NULL),
+                         0);
+    }
+    for (bool more = true; more;) {
+        uint32_t n_open = 0;
+        more = false;
+        for (int i = 0; i < N_SPILLS; i++) {
+            int got = run_reader_next(&readers[i], NULL);
+            assert_true(got >= 0);
+            more |= got;
+            n += (uint64_t)got;
+        }
+        for (int i = 0; i < N_SPILLS; i++)
+            n_open += spills[i].reader != NULL;
+        assert_true(n_open <= N_OPEN);
+    }
+    assert_int_equal(n, N_SPILLS * N);
+    for (int i = 0; i < N_SPILLS; i++)
+        spill_close(&spills[i]);
+    spill_files_release(&files);
+    world_release(&w);
+}
+
 static void spill__of_nothing_is_a_file(void **state)
 {
     struct store *store = NULL;
@@ -436,6 +476,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(spill__gives_back_runs_and_sample),
         cmocka_unit_test(spill__records_are_in_order_and_whole),
+        cmocka_unit_test(spill__that_gave_way_is_opened_again),
         cmocka_unit_test(spill__of_nothing_is_a_file),
         cmocka_unit_test(spill__given_up_leaves_no_file),
         cmocka_unit_test(spill__is_written_once_and_read_for_ever),
