@@ -63,7 +63,8 @@ void task_checkpoint_name(const struct task *task, char out[TASK_NAME_MAX + 1])
     struct digest digest;
     size_t len = strlen(task->name);
     if (len + SUFFIX_LEN <= TASK_NAME_MAX) {
-        snprintf(out, TASK_NAME_MAX + 1, "%s%s", task->name, suffix);
+        memcpy(out, task->name, len);
+        memcpy(out + len, suffix, sizeof suffix);
         return;
     }
     digest_of(task->name, len, &digest);

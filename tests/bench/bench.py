@@ -131,9 +131,9 @@ def process_cpu_seconds(pid):
 class Place:
     """A directory for a case, and the daemons in it; gone at the end, whatever happens."""
 
-    def __init__(self):
-        os.makedirs(OUT, exist_ok=True)
-        self.dir = tempfile.mkdtemp(prefix="work-", dir=OUT)
+    def __init__(self, parent=OUT):
+        os.makedirs(parent, exist_ok=True)
+        self.dir = tempfile.mkdtemp(prefix="fkv-bench-" if parent != OUT else "work-", dir=parent)
         self.daemons = []
 
     def __enter__(self):

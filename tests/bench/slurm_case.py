@@ -2,7 +2,8 @@
 """Building under Slurm: two nodes of one CPU against one, the local engine beside them, and what a node's death costs.
 
 The nodes are two slurmd on this machine, pinned to a CPU each; on a machine with fewer than two CPUs there is nothing to compare. Times
-are a user's: from fkv submit until the build is sealed, with all that Slurm needs to start jobs.
+are a user's: from fkv submit until the build is sealed, with all that Slurm needs to start jobs. Input, runs and parts lie on the disk
+that the nodes share, and then in memory, where nothing but the CPUs is shared: one CPU may do what a slow disk can.
 """
 
 import json
@@ -23,9 +24,12 @@ N_PIECES = 4  # as many as there are reduce tasks; an even number, so that two n
 N_SHARDS = 16
 
 
+PLACES = (("disk", bench.OUT), ("memory", "/dev/shm"))
+
+
 class Farm(bench.Place):
-    def __init__(self, quick):
-        super().__init__()
+    def __init__(self, quick, parent):
+        super().__init__(parent)
         self.n_keys = 600_000 if quick else 32_000_000
         self.memory = "256M" if quick else "1536M"
         self.store, self.data = self.path("store"), self.path("input.rec")
@@ -177,59 +181,76 @@ def two_cpus():
 def slurm(quick):
     if os.cpu_count() < 2:
         sys.exit("the slurm case compares two CPUs with one; found one")
-    rounds = 1 if quick else 3
     report = bench.Report("slurm", quick)
+    bars = []
+    for where, parent in PLACES:
+        with Farm(quick, parent) as farm:
+            bench.say(f"{farm.n_keys:,} keys, {farm.input_len / 1e6:,.0f} MB of records, in {parent}")
+            runs, middle, room = compare(farm, 1 if quick else 3)
+            if where == "disk":
+                kill(farm, runs, middle)
+            fill(report, farm, where, runs, middle, room)
+            bars += [(f"{name}, {where}", made) for name, made in middle.items()]
+    report.note(f"Nodes are two slurmd with a CPU each. All built the same bytes. A killed node is known to be down at once and comes back; "
+                "what it threw away is what its one element had run by then. Jobs that lost a node begin again 6 s later, 121 s on a "
+                "cluster as it comes.")
+    report.finish(draw(bars))
+
+
+def compare(farm, rounds):
+    """What each engine took, its middle round, and what two CPUs did of one before each."""
     runs = {"one node": [], "two nodes": [], "local, two threads": []}
     room = []
-    with Farm(quick) as farm:
-        bench.say(f"{farm.n_keys:,} keys, {farm.input_len / 1e6:,.0f} MB of records")
-        for i in range(rounds):
-            room.append(two_cpus())
-            runs["one node"].append(farm.build("slurm", "--nodelist=n1"))
-            runs["two nodes"].append(farm.build("slurm"))
-            runs["local, two threads"].append(farm.build("local"))
-            bench.say(f"round {i + 1}: " + ", ".join(f"{name} {made[-1]['total']:.1f} s" for name, made in runs.items()))
-        middle = {name: sorted(made, key=lambda m: m["total"])[len(made) // 2] for name, made in runs.items()}
-        farm.element_s = middle["two nodes"]["elements"]
-        for stage in ("map", "reduce"):
-            runs[f"a node killed in {stage}"] = [farm.build_killing(stage)]
-            middle[f"a node killed in {stage}"] = runs[f"a node killed in {stage}"][0]
-            bench.say(f"a node killed in {stage}: {middle[f'a node killed in {stage}']['total']:.1f} s")
-    fill(report, farm, runs, middle, room)
-    report.finish(draw(middle))
+    for i in range(rounds):
+        room.append(two_cpus())
+        runs["one node"].append(farm.build("slurm", "--nodelist=n1"))
+        runs["two nodes"].append(farm.build("slurm"))
+        runs["local, two threads"].append(farm.build("local"))
+        bench.say(f"round {i + 1}: " + ", ".join(f"{name} {made[-1]['total']:.1f} s" for name, made in runs.items()))
+    return runs, {name: sorted(made, key=lambda m: m["total"])[len(made) // 2] for name, made in runs.items()}, room
 
 
-def fill(report, farm, runs, middle, room):
+def kill(farm, runs, middle):
+    farm.element_s = middle["two nodes"]["elements"]
+    for stage in ("map", "reduce"):
+        name = f"a node killed in {stage}"
+        runs[name] = [farm.build_killing(stage)]
+        middle[name] = runs[name][0]
+        bench.say(f"{name}: {middle[name]['total']:.1f} s")
+
+
+def fill(report, farm, where, runs, middle, room):
     undisturbed = middle["two nodes"]["total"]
     ratios = [one["total"] / two["total"] for one, two in zip(runs["one node"], runs["two nodes"])]
     rows = []
     for name, made in runs.items():
-        report.figure(f"{name}: from submit to sealed", "s", [m["total"] for m in made])
-        report.figure(f"{name}: keys", "M/s", [farm.n_keys / m["total"] / 1e6 for m in made])
+        report.figure(f"{where}: {name}: from submit to sealed", "s", [m["total"] for m in made])
+        report.figure(f"{where}: {name}: keys", "M/s", [farm.n_keys / m["total"] / 1e6 for m in made])
+        report.figure(f"{where}: {name}: CPU", "s", [m["cpu"] for m in made])
         for stage in STAGES:
-            report.figure(f"{name}: {stage}", "s", [m["stages"][stage] for m in made])
+            report.figure(f"{where}: {name}: {stage}", "s", [m["stages"][stage] for m in made])
         first = middle[name]
         killed = ["-", "-"]
         if "thrown_away" in first:
-            report.figure(f"{name}: longer than undisturbed", "s", first["total"] - undisturbed)
-            report.figure(f"{name}: work thrown away", "s", first["thrown_away"])
+            report.figure(f"{where}: {name}: longer than undisturbed", "s", first["total"] - undisturbed)
+            report.figure(f"{where}: {name}: work thrown away", "s", first["thrown_away"])
             killed = [bench.cell_text(first["thrown_away"]), bench.cell_text(first["total"] - undisturbed)]
-        rows.append([name, first["total"], *(first["stages"][s] for s in ("map", "reduce", "seal")),
+        rows.append([name, first["total"], *(first["stages"][s] for s in ("map", "reduce", "seal")), first["cpu"],
                      first["elements"]["map"], first["elements"]["reduce"], farm.n_keys / first["total"] / 1e6, *killed])
-    report.figure("two nodes, of one", "", ratios)
-    report.figure("two CPUs counting at once, of one", "", room)
-    report.table(f"{farm.n_keys:,} u64 keys of 64 bytes, record format, {N_PIECES} map and {N_PIECES} reduce tasks",
-                 ["", "s in all", "map", "reduce", "seal", "s a map task", "s a reduce task", "M keys/s", "s thrown away", "s longer"], rows)
-    report.at_least("two nodes, times one", bench.median(ratios), 1.7)
-    report.note(f"Nodes are two slurmd with a CPU each. All built the same bytes. Of what one CPU counts alone, two at once counted "
-                f"{bench.median(room):.2f} times as much just before each round (2 on a machine with nothing else to do). A killed "
-                "node is known to be down at once and comes back; what it threw away is what its one element had run by then. Jobs that lost a node begin again 6 s later, 121 s on a cluster as it comes.")
+    report.figure(f"{where}: two nodes, of one", "", ratios)
+    report.figure(f"{where}: two CPUs counting at once, of one", "", room)
+    report.table(f"{farm.n_keys:,} u64 keys of 64 bytes, record format, {N_PIECES} map and {N_PIECES} reduce tasks, all in {where}",
+                 ["", "s in all", "map", "reduce", "seal", "s CPU", "s a map task", "s a reduce task", "M keys/s", "s thrown away",
+                  "s longer"], rows)
+    report.at_least(f"two nodes, times one, all in {where}", bench.median(ratios), 1.7)
+    report.note(f"In {where}: of what one CPU counts alone, two at once counted {bench.median(room):.2f} times as much just before each "
+                "round (2 on a machine with nothing else to do).")
 
 
-def draw(middle):
+def draw(named):
     bars = [(f'"{name.replace(", ", chr(92) + "n").replace(" killed", chr(92) + "nkilled")}"',
              *(made["stages"][s] for s in ("map", "reduce", "seal")),
-             max(0, made["total"] - sum(made["stages"][s] for s in ("map", "reduce", "seal")))) for name, made in middle.items()]
+             max(0, made["total"] - sum(made["stages"][s] for s in ("map", "reduce", "seal")))) for name, made in named]
     return bench.block("b", bars) + """
 set style data histogram
 set style histogram rowstacked
