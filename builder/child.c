@@ -267,6 +267,8 @@ static int run(const struct child_params *params, const struct guard *guard, int
         return ret;
     ret = follow(&child, end, guard);
     kill(-child.pid, SIGKILL);
+    /* It may have left its group. */
+    kill(child.pid, SIGKILL);
     *status = reap(child.pid);
     drain_all(&child);
     child_close(&child);

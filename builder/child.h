@@ -4,7 +4,8 @@
  * make of it differs; how a program is started, followed, ended and reaped is here alone.
  *
  * It has no descriptor of ours but its input and outputs, and no signal of ours blocked or ignored. When it has ended, its time is over
- * or a signal comes that ends this process, what is left of its group is killed; a signal then goes its way.
+ * or a signal comes that ends this process, it and what is left of its process group are killed; a signal then goes its way. What it
+ * started and what left that group (setsid, a shell's jobs under set -m) runs on.
  *
  * Threads: one at a time; the process has no other business with SIGCHLD and SIGPIPE meanwhile. Memory: a page; output is the caller's
  * to keep, and to bound.

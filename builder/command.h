@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * command: runs another program without a shell, with text for its standard input, and takes what it prints. Run as child.h says: when
- * it has ended, or its time is over, nothing that it started is left.
+ * it has ended, or its time is over, its process group is killed.
  *
  * Threads: those of child.h.
  * Memory: output is appended to the caller's buffers, at most COMMAND_OUTPUT_MAX of each.

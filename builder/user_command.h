@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * user_command: a command of the user's own, run by sh with a time limit, as child.h says: when the shell has ended, or its time is
- * over, nothing that it started is left.
+ * over, its process group is killed.
  *
  * Its input is empty. Of its output, standard and error, the last line that says anything is kept, all else is read and thrown
  * away, however much it is.

@@ -100,6 +100,29 @@ static void command__leaves_nobody_behind(void **state)
     buf_release(&out);
 }
 
+/* Run as `leave`: out of the group that we were put in, into that of whoever started us. */
+static int leave_group(void)
+{
+    if (setpgid(0, getpgid(getppid())))
+        return 3;
+    printf("left\n");
+    fflush(stdout);
+    sleep(120);
+    return 0;
+}
+
+static void command__that_left_its_group_is_killed_too(void **state)
+{
+    static const char *const argv[] = {"/proc/self/exe", "leave", NULL};
+    struct buf out = {0};
+    double began = seconds();
+    assert_int_equal(command_run(argv, NULL, 1, &out, NULL), -ETIMEDOUT);
+    assert_int_equal(buf_add_byte(&out, 0), 0);
+    assert_string_equal((char *)out.data, "left\n");
+    assert_true(seconds() - began < 20);
+    buf_release(&out);
+}
+
 static void command__has_nothing_of_ours_open(void **state)
 {
     struct buf out = {0};
@@ -125,13 +148,16 @@ static void command__changes_no_signals(void **state)
     buf_release(&out);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "leave") == 0)
+        return leave_group();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command__is_told_and_tells),
         cmocka_unit_test(command__that_is_not_there_is_said),
         cmocka_unit_test(command__takes_and_gives_any_amount),
         cmocka_unit_test(command__leaves_nobody_behind),
+        cmocka_unit_test(command__that_left_its_group_is_killed_too),
         cmocka_unit_test(command__has_nothing_of_ours_open),
         cmocka_unit_test(command__changes_no_signals),
     };
