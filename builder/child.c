@@ -83,7 +83,7 @@ static int spawn(const struct child_params *params, const struct ends *ends, pid
     posix_spawnattr_setsigdefault(&attr, &all);
     ret = add_files(&files, ends);
     if (!ret)
-        ret = posix_spawnp(pid, params->argv[0], &files, &attr,
+        ret = posix_spawnp(pid, params->file ? params->file : params->argv[0], &files, &attr,
                            (char *const *)(uintptr_t)params->argv, params->env);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);

@@ -25,7 +25,8 @@ struct child_output {
 };
 
 struct child_params {
-    const char *const *argv; /* ends with NULL; argv[0] without a slash is looked for in $PATH */
+    const char *file; /* the program; without a slash it is looked for in $PATH; NULL: argv[0] */
+    const char *const *argv; /* ends with NULL */
     char *const *env;        /* ends with NULL */
     const char *input;       /* for its standard input; NULL: that is empty */
     struct child_output out;

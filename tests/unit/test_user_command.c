@@ -44,6 +44,8 @@ static void user_command__tells_exit_status_and_last_line(void **state)
     assert_string_equal(end.line, "no newline");
     assert_int_equal(run("kill -TERM $$", 30 * SECOND_NS, &end), 0);
     assert_int_equal(end.status, 128 + SIGTERM);
+    assert_int_equal(run("echo $0", 30 * SECOND_NS, &end), 0);
+    assert_string_equal(end.line, "sh");
     assert_int_equal(run("/no/such/program", 30 * SECOND_NS, &end), 0);
     assert_int_equal(end.status, 127);
 }
