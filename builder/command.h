@@ -4,9 +4,10 @@
  * it has ended, or its time is over, its process group is killed.
  *
  * Threads: those of child.h.
- * Memory: output is appended to the caller's buffers, at most COMMAND_OUTPUT_MAX of each.
+ * Memory: output is appended to the caller's buffer, at most COMMAND_OUTPUT_MAX of it.
  * Errors: -ENOENT when there is no such program in $PATH, -ETIMEDOUT when it was killed for taking too long, -ECANCELED when a signal
- * came that ends us, -EIO when it ended with another status than 0: err has what it complained about.
+ * came that ends us, -EIO when it ended with another status than 0: err has what it complained about; -E2BIG when its answer was longer
+ * than that, -ENOMEM: then output has its beginning only.
  */
 #ifndef FKV_BUILDER_COMMAND_H
 #define FKV_BUILDER_COMMAND_H

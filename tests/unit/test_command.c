@@ -71,9 +71,25 @@ static void command__takes_and_gives_any_amount(void **state)
     assert_memory_equal(out.data, input, LEN);
     assert_int_equal(run("echo deaf", input, 30, &out, NULL), 0);
     assert_string_equal((char *)out.data, "deaf\n");
-    assert_int_equal(run("yes | head -c 40000000", NULL, 60, &out, NULL), 0);
-    assert_in_range(out.len, COMMAND_OUTPUT_MAX, COMMAND_OUTPUT_MAX + 4097);
     free(input);
+    buf_release(&out);
+}
+
+static void command__whose_answer_is_cut_is_not_believed(void **state)
+{
+    struct buf out = {0};
+    struct err err = {0};
+    char script[64];
+    snprintf(script, sizeof script, "yes | head -c %d", COMMAND_OUTPUT_MAX);
+    assert_int_equal(run(script, NULL, 60, &out, NULL), 0);
+    assert_int_equal(out.len, COMMAND_OUTPUT_MAX + 1);
+    snprintf(script, sizeof script, "yes | head -c %d", COMMAND_OUTPUT_MAX + 1);
+    assert_int_equal(run(script, NULL, 60, &out, &err), -E2BIG);
+    assert_string_equal(err.text, "sh: expected an answer of at most 16 MiB, found more");
+    assert_int_equal(out.len, COMMAND_OUTPUT_MAX + 1);
+    assert_int_equal(run("yes | head -c 40000000; exit 3", NULL, 60, &out, &err), -EIO);
+    assert_string_equal(err.text, "sh: ended with status 3: ");
+    assert_int_equal(run("yes | head -c 40000000 >&2", NULL, 60, &out, NULL), 0);
     buf_release(&out);
 }
 
@@ -156,6 +172,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(command__is_told_and_tells),
         cmocka_unit_test(command__that_is_not_there_is_said),
         cmocka_unit_test(command__takes_and_gives_any_amount),
+        cmocka_unit_test(command__whose_answer_is_cut_is_not_believed),
         cmocka_unit_test(command__leaves_nobody_behind),
         cmocka_unit_test(command__that_left_its_group_is_killed_too),
         cmocka_unit_test(command__has_nothing_of_ours_open),

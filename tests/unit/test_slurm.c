@@ -114,6 +114,18 @@ static void slurm__arrays_are_as_large_as_it_is_configured(void **state)
 
 static const struct slurm_jobs two_jobs = {.ids = {12, 13}, .n = 2};
 
+static void slurm__a_queue_that_was_cut_is_not_believed(void **state)
+{
+    struct slurm_queue q = {0};
+    struct err err = {0};
+    program("squeue", "yes '12_1|fkv-t-map|RUNNING|None|n1|0|' | head -c 20000000");
+    assert_int_equal(slurm_look(&two_jobs, "fkv-t-", &q, &err), -E2BIG);
+    assert_string_equal(err.text, "squeue: expected an answer of at most 16 MiB, found more");
+    assert_int_equal(q.n_running, 0);
+    assert_int_equal(slurm_cancel(&two_jobs, "fkv-t-", NULL), -E2BIG);
+    slurm_queue_release(&q);
+}
+
 static void slurm__elements_are_counted_by_what_becomes_of_them(void **state)
 {
     struct slurm_queue q = {0};
@@ -205,6 +217,7 @@ int main(void)
         cmocka_unit_test(slurm__a_jobs_number_stands_before_its_clusters_name),
         cmocka_unit_test(slurm__a_refusal_is_told_from_a_controller_that_is_away),
         cmocka_unit_test(slurm__arrays_are_as_large_as_it_is_configured),
+        cmocka_unit_test(slurm__a_queue_that_was_cut_is_not_believed),
         cmocka_unit_test(slurm__elements_are_counted_by_what_becomes_of_them),
         cmocka_unit_test(slurm__what_failed_goes_before_what_was_cancelled_for_it),
         cmocka_unit_test(slurm__forgotten_jobs_are_none),
