@@ -9,8 +9,8 @@
  *
  * Threads: one at a time; the process has no other business with SIGCHLD and SIGPIPE meanwhile. Memory: a page; output is the caller's
  * to keep, and to bound.
- * Errors: -ENOENT when there is no such program; what starting it met; -ETIMEDOUT; -ECANCELED when a signal came. The words are the
- * caller's, who knows what the program was for.
+ * Errors: -ENOENT when there is no such program; -ENOEXEC for a script without a #! line, which is not given to sh; what starting it
+ * met; -ETIMEDOUT; -ECANCELED when a signal came. The words are the caller's, who knows what the program was for.
  */
 #ifndef FKV_BUILDER_CHILD_H
 #define FKV_BUILDER_CHILD_H

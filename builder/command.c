@@ -71,6 +71,9 @@ static void say_not_run(const char *name, int ret, int timeout_s, struct err *er
 {
     if (ret == -ENOENT)
         err_set(err, ret, "%s: expected such a program in $PATH, found none", name);
+    else if (ret == -ENOEXEC)
+        err_set(err, ret, "%s: expected a program, found a file of no known format (no #! line?)",
+                name);
     else if (ret == -ETIMEDOUT)
         err_set(err, ret, "%s: expected an answer within %d s, found none", name, timeout_s);
     else

@@ -5,9 +5,9 @@
  *
  * Threads: those of child.h.
  * Memory: output is appended to the caller's buffer, at most COMMAND_OUTPUT_MAX of it.
- * Errors: -ENOENT when there is no such program in $PATH, -ETIMEDOUT when it was killed for taking too long, -ECANCELED when a signal
- * came that ends us, -EIO when it ended with another status than 0: err has what it complained about; -E2BIG when its answer was longer
- * than that, -ENOMEM: then output has its beginning only.
+ * Errors: -ENOENT when there is no such program in $PATH, -ENOEXEC when it is a script without a #! line, -ETIMEDOUT when it was killed
+ * for taking too long, -ECANCELED when a signal came that ends us, -EIO when it ended with another status than 0: err has what it
+ * complained about; -E2BIG when its answer was longer than that, -ENOMEM: then output has its beginning only.
  */
 #ifndef FKV_BUILDER_COMMAND_H
 #define FKV_BUILDER_COMMAND_H

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,6 +56,23 @@ static void command__that_is_not_there_is_said(void **state)
     assert_non_null(strstr(err.text, "fkv-no-such-program: expected such a program in $PATH"));
     assert_false(command_is_there(argv[0]));
     assert_true(command_is_there("sh"));
+}
+
+static void command__without_a_first_line_is_said(void **state)
+{
+    char path[] = "/tmp/fkv-test-command-XXXXXX";
+    const char *const argv[] = {path, NULL};
+    struct buf out = {0};
+    struct err err = {0};
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "echo 1\n", 7), 7);
+    assert_int_equal(fchmod(fd, 0755), 0);
+    close(fd);
+    assert_int_equal(command_run(argv, NULL, 30, &out, &err), -ENOEXEC);
+    assert_non_null(strstr(err.text, "no #! line"));
+    unlink(path);
+    buf_release(&out);
 }
 
 /* More than a pipe holds, both ways, and to one that reads none of it. */
@@ -171,6 +189,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command__is_told_and_tells),
         cmocka_unit_test(command__that_is_not_there_is_said),
+        cmocka_unit_test(command__without_a_first_line_is_said),
         cmocka_unit_test(command__takes_and_gives_any_amount),
         cmocka_unit_test(command__whose_answer_is_cut_is_not_believed),
         cmocka_unit_test(command__leaves_nobody_behind),
