@@ -242,7 +242,7 @@ static int follow(struct child *child, int64_t end_ns, const struct guard *guard
         int ended = has_ended(child->pid);
         if (ended)
             return ended < 0 ? ended : 0;
-        if (has_to_end(guard))
+        if (!child->params->outlasts_signals && has_to_end(guard))
             return -ECANCELED;
     }
     return -ETIMEDOUT;

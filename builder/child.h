@@ -15,6 +15,7 @@
 #ifndef FKV_BUILDER_CHILD_H
 #define FKV_BUILDER_CHILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,7 @@ struct child_params {
     struct child_output out;
     struct child_output error; /* take NULL: goes where out goes, in the order in which it came */
     int64_t timeout_ns;
+    bool outlasts_signals; /* a signal waits until it has ended by itself or its time is over */
 };
 
 /* *status is as waitpid() has it, also with -ETIMEDOUT and -ECANCELED. */

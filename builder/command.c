@@ -80,8 +80,8 @@ static void say_not_run(const char *name, int ret, int timeout_s, struct err *er
         err_sys(err, ret, "%s: running it", name);
 }
 
-int command_run(const char *const *argv, const char *input, int timeout_s, struct buf *output,
-                struct err *err)
+int command_run(const char *const *argv, const char *input, int timeout_s, unsigned flags,
+                struct buf *output, struct err *err)
 {
     struct buf error = {0};
     struct answer said = {.buf = output};
@@ -91,7 +91,8 @@ int command_run(const char *const *argv, const char *input, int timeout_s, struc
                                   .input = input,
                                   .out = {take, &said},
                                   .error = {take, &complained},
-                                  .timeout_ns = timeout_s * 1000000000LL};
+                                  .timeout_ns = timeout_s * 1000000000LL,
+                                  .outlasts_signals = flags & COMMAND_CHANGES};
     int status = 0;
     int ret = child_run(&params, &status);
     if (ret)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ static int run(const char *script, const char *input, int timeout_s, struct buf 
 {
     const char *const argv[] = {"sh", "-c", script, NULL};
     buf_clear(out);
-    int ret = command_run(argv, input, timeout_s, out, err);
+    int ret = command_run(argv, input, timeout_s, 0, out, err);
     assert_int_equal(buf_add_byte(out, 0), 0);
     return ret;
 }
@@ -52,7 +53,7 @@ static void command__that_is_not_there_is_said(void **state)
     static const char *const argv[] = {"fkv-no-such-program", NULL};
     struct buf out = {0};
     struct err err = {0};
-    assert_int_equal(command_run(argv, "x", 30, &out, &err), -ENOENT);
+    assert_int_equal(command_run(argv, "x", 30, 0, &out, &err), -ENOENT);
     assert_non_null(strstr(err.text, "fkv-no-such-program: expected such a program in $PATH"));
     assert_false(command_is_there(argv[0]));
     assert_true(command_is_there("sh"));
@@ -69,7 +70,7 @@ static void command__without_a_first_line_is_said(void **state)
     assert_int_equal(write(fd, "echo 1\n", 7), 7);
     assert_int_equal(fchmod(fd, 0755), 0);
     close(fd);
-    assert_int_equal(command_run(argv, NULL, 30, &out, &err), -ENOEXEC);
+    assert_int_equal(command_run(argv, NULL, 30, 0, &out, &err), -ENOEXEC);
     assert_non_null(strstr(err.text, "no #! line"));
     unlink(path);
     buf_release(&out);
@@ -150,7 +151,7 @@ static void command__that_left_its_group_is_killed_too(void **state)
     static const char *const argv[] = {"/proc/self/exe", "leave", NULL};
     struct buf out = {0};
     double began = seconds();
-    assert_int_equal(command_run(argv, NULL, 1, &out, NULL), -ETIMEDOUT);
+    assert_int_equal(command_run(argv, NULL, 1, 0, &out, NULL), -ETIMEDOUT);
     assert_int_equal(buf_add_byte(&out, 0), 0);
     assert_string_equal((char *)out.data, "left\n");
     assert_true(seconds() - began < 20);
@@ -182,6 +183,73 @@ static void command__changes_no_signals(void **state)
     buf_release(&out);
 }
 
+static volatile sig_atomic_t n_taken;
+
+static void on_signal(int sig)
+{
+    n_taken++;
+}
+
+/* sh does this, and a signal comes while it does; *taken: how often it was taken in the end. */
+static int run_signalled(const char *what, unsigned flags, int timeout_s, struct buf *out,
+                         int *taken)
+{
+    char script[256];
+    snprintf(script, sizeof script, "kill -TERM %d; %s", (int)getpid(), what);
+    const char *const argv[] = {"sh", "-c", script, NULL};
+    n_taken = 0;
+    buf_clear(out);
+    void (*was)(int) = signal(SIGTERM, on_signal);
+    int ret = command_run(argv, NULL, timeout_s, flags, out, NULL);
+    signal(SIGTERM, was);
+    *taken = n_taken;
+    assert_int_equal(buf_add_byte(out, 0), 0);
+    return ret;
+}
+
+static void command__that_changes_something_outlasts_a_signal(void **state)
+{
+    struct buf out = {0};
+    int taken = 0;
+    double began = seconds();
+    assert_int_equal(run_signalled("sleep 600", 0, 60, &out, &taken), -ECANCELED);
+    assert_int_equal(taken, 1);
+    assert_true(seconds() - began < 20);
+    assert_int_equal(run_signalled("sleep 0.5; echo 42", COMMAND_CHANGES, 60, &out, &taken), 0);
+    assert_string_equal((char *)out.data, "42\n");
+    assert_int_equal(taken, 1);
+    assert_int_equal(run_signalled("sleep 600", COMMAND_CHANGES, 1, &out, &taken), -ETIMEDOUT);
+    assert_int_equal(taken, 1);
+    assert_true(seconds() - began < 40);
+    buf_release(&out);
+}
+
+/* Of one that nobody handles we die, but afterwards. */
+static void command__has_answered_before_a_signal_ends_us(void **state)
+{
+    char path[] = "/tmp/fkv-test-command-XXXXXX";
+    char script[256];
+    char line[32] = "";
+    int status = 0;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct buf out = {0};
+        snprintf(script, sizeof script, "kill -TERM %d; sleep 0.5; echo done >%s", (int)getpid(),
+                 path);
+        const char *const argv[] = {"sh", "-c", script, NULL};
+        command_run(argv, NULL, 60, COMMAND_CHANGES, &out, NULL);
+        _exit(9);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    assert_int_equal(pread(fd, line, sizeof line - 1, 0), 5);
+    assert_string_equal(line, "done\n");
+    close(fd);
+    unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "leave") == 0)
@@ -196,6 +264,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(command__that_left_its_group_is_killed_too),
         cmocka_unit_test(command__has_nothing_of_ours_open),
         cmocka_unit_test(command__changes_no_signals),
+        cmocka_unit_test(command__that_changes_something_outlasts_a_signal),
+        cmocka_unit_test(command__has_answered_before_a_signal_ends_us),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

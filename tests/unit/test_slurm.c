@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,24 @@ static void slurm__a_jobs_number_stands_before_its_clusters_name(void **state)
     struct err err = {0};
     assert_int_equal(submit(&job, &err), -EIO);
     assert_non_null(strstr(err.text, "expected the number of a job, found 'Submitted"));
+}
+
+static void nothing(int sig)
+{
+}
+
+/* The controller may have taken the job already: its number must not be lost. */
+static void slurm__a_jobs_number_is_had_though_a_signal_comes(void **state)
+{
+    uint64_t job = 0;
+    char script[128];
+    void (*was)(int) = signal(SIGTERM, nothing);
+    snprintf(script, sizeof script, "cat >/dev/null; kill -TERM %d; sleep 0.3; echo 77",
+             (int)getpid());
+    program("sbatch", script);
+    assert_int_equal(submit(&job, NULL), 0);
+    assert_int_equal(job, 77);
+    signal(SIGTERM, was);
 }
 
 static void slurm__a_refusal_is_told_from_a_controller_that_is_away(void **state)
@@ -215,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slurm__a_jobs_number_stands_before_its_clusters_name),
+        cmocka_unit_test(slurm__a_jobs_number_is_had_though_a_signal_comes),
         cmocka_unit_test(slurm__a_refusal_is_told_from_a_controller_that_is_away),
         cmocka_unit_test(slurm__arrays_are_as_large_as_it_is_configured),
         cmocka_unit_test(slurm__a_queue_that_was_cut_is_not_believed),
