@@ -219,8 +219,12 @@ static void guard_end(const struct guard *guard)
     pthread_sigmask(SIG_SETMASK, &guard->mask, NULL);
 }
 
-static bool has_to_end(const struct guard *guard)
+static bool has_to_end(const struct child_params *params, const struct guard *guard)
 {
+    if (params->cancel && *params->cancel)
+        return true;
+    if (params->outlasts_signals)
+        return false;
     sigset_t come;
     sigset_t both;
     sigpending(&come);
@@ -242,7 +246,7 @@ static int follow(struct child *child, int64_t end_ns, const struct guard *guard
         int ended = has_ended(child->pid);
         if (ended)
             return ended < 0 ? ended : 0;
-        if (!child->params->outlasts_signals && has_to_end(guard))
+        if (has_to_end(child->params, guard))
             return -ECANCELED;
     }
     return -ETIMEDOUT;
