@@ -83,7 +83,7 @@ static int spawn(const struct child_params *params, const struct ends *ends, pid
     posix_spawnattr_setsigdefault(&attr, &all);
     ret = add_files(&files, ends);
     if (!ret)
-        ret = posix_spawnp(pid, params->argv[0], &files, &attr,
+        ret = posix_spawnp(pid, params->file ? params->file : params->argv[0], &files, &attr,
                            (char *const *)(uintptr_t)params->argv, params->env);
     posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&files);
@@ -219,8 +219,12 @@ static void guard_end(const struct guard *guard)
     pthread_sigmask(SIG_SETMASK, &guard->mask, NULL);
 }
 
-static bool has_to_end(const struct guard *guard)
+static bool has_to_end(const struct child_params *params, const struct guard *guard)
 {
+    if (params->cancel && *params->cancel)
+        return true;
+    if (params->outlasts_signals)
+        return false;
     sigset_t come;
     sigset_t both;
     sigpending(&come);
@@ -242,7 +246,7 @@ static int follow(struct child *child, int64_t end_ns, const struct guard *guard
         int ended = has_ended(child->pid);
         if (ended)
             return ended < 0 ? ended : 0;
-        if (has_to_end(guard))
+        if (has_to_end(child->params, guard))
             return -ECANCELED;
     }
     return -ETIMEDOUT;
@@ -267,6 +271,8 @@ static int run(const struct child_params *params, const struct guard *guard, int
         return ret;
     ret = follow(&child, end, guard);
     kill(-child.pid, SIGKILL);
+    /* It may have left its group. */
+    kill(child.pid, SIGKILL);
     *status = reap(child.pid);
     drain_all(&child);
     child_close(&child);

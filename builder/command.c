@@ -12,12 +12,37 @@
 
 extern char **environ;
 
+/* What a program prints, from its beginning. */
+struct answer {
+    struct buf *buf;
+    size_t len;
+    int cut; /* why some of it is missing: -E2BIG, -ENOMEM; 0: it is whole */
+};
+
 /* What is beyond the limit is read and thrown away. */
 static void take(void *context, const char *data, size_t len)
 {
-    struct buf *buf = context;
-    if (buf->len < COMMAND_OUTPUT_MAX)
-        buf_add(buf, data, len);
+    struct answer *answer = context;
+    size_t room = COMMAND_OUTPUT_MAX - answer->len;
+    if (answer->cut)
+        return;
+    if (len > room) {
+        answer->cut = -E2BIG;
+        len = room;
+    }
+    if (buf_add(answer->buf, data, len))
+        answer->cut = -ENOMEM;
+    else
+        answer->len += len;
+}
+
+/* A part of an answer is not one: what it leaves out would be believed not to be there. */
+static int check_whole(const char *name, const struct answer *answer, struct err *err)
+{
+    if (answer->cut == -E2BIG)
+        return err_set(err, -E2BIG, "%s: expected an answer of at most %d MiB, found more", name,
+                       COMMAND_OUTPUT_MAX >> 20);
+    return answer->cut ? err_sys(err, answer->cut, "%s: taking its answer", name) : 0;
 }
 
 /* Its lines as one, in place: what matters may be in the first or the last. */
@@ -35,33 +60,47 @@ static int verdict(const char *name, int status, struct buf *error, struct err *
 {
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    buf_add_byte(error, 0);
-    char *text = error->data ? one_line((char *)error->data) : (char *)(uintptr_t) "";
+    bool has_text = error->len && !buf_add_byte(error, 0);
+    const char *text = has_text ? one_line((char *)error->data) : "";
     if (WIFSIGNALED(status))
         return err_set(err, -EIO, "%s: ended by signal %d: %.300s", name, WTERMSIG(status), text);
     return err_set(err, -EIO, "%s: ended with status %d: %.300s", name, WEXITSTATUS(status), text);
 }
 
-int command_run(const char *const *argv, const char *input, int timeout_s, struct buf *output,
-                struct err *err)
+static void say_not_run(const char *name, int ret, int timeout_s, struct err *err)
+{
+    if (ret == -ENOENT)
+        err_set(err, ret, "%s: expected such a program in $PATH, found none", name);
+    else if (ret == -ENOEXEC)
+        err_set(err, ret, "%s: expected a program, found a file of no known format (no #! line?)",
+                name);
+    else if (ret == -ETIMEDOUT)
+        err_set(err, ret, "%s: expected an answer within %d s, found none", name, timeout_s);
+    else
+        err_sys(err, ret, "%s: running it", name);
+}
+
+int command_run(const char *const *argv, const char *input, int timeout_s, unsigned flags,
+                struct buf *output, struct err *err)
 {
     struct buf error = {0};
+    struct answer said = {.buf = output};
+    struct answer complained = {.buf = &error};
     struct child_params params = {.argv = argv,
                                   .env = environ,
                                   .input = input,
-                                  .out = {take, output},
-                                  .error = {take, &error},
-                                  .timeout_ns = timeout_s * 1000000000LL};
+                                  .out = {take, &said},
+                                  .error = {take, &complained},
+                                  .timeout_ns = timeout_s * 1000000000LL,
+                                  .outlasts_signals = flags & COMMAND_CHANGES};
     int status = 0;
     int ret = child_run(&params, &status);
-    if (!ret)
-        ret = verdict(argv[0], status, &error, err);
-    else if (ret == -ENOENT)
-        err_set(err, ret, "%s: expected such a program in $PATH, found none", argv[0]);
-    else if (ret == -ETIMEDOUT)
-        err_set(err, ret, "%s: expected an answer within %d s, found none", argv[0], timeout_s);
+    if (ret)
+        say_not_run(argv[0], ret, timeout_s, err);
     else
-        err_sys(err, ret, "%s: running it", argv[0]);
+        ret = verdict(argv[0], status, &error, err);
+    if (!ret)
+        ret = check_whole(argv[0], &said, err);
     buf_release(&error);
     return ret;
 }

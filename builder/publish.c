@@ -177,6 +177,7 @@ static int judge(struct publishing *p, struct validate_input *input, struct clai
     input->table = out->table;
     input->task = claim->from.task;
     input->dir = claim->from.dir;
+    input->cancel = p->request->cancel;
     input->state = state_find_table(state, out->table);
     out->base = input->desc->base;
     out->n_keys = input->desc->n_keys;

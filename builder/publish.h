@@ -13,7 +13,8 @@
  *
  * Threads: one at a time; any number of processes at once. Memory: that of a version_reader.
  * Errors: -EPERM when a validator refuses (err says which figure and limit), -ESTALE when a delta's base is no longer the
- * newest, -EEXIST when another publisher was faster with the same build, -ENOENT, store errors.
+ * newest, -ECANCELED when *cancel was set while a command ran, -EEXIST when another publisher was faster with the same
+ * build, -ENOENT, store errors.
  */
 #ifndef FKV_BUILDER_PUBLISH_H
 #define FKV_BUILDER_PUBLISH_H
@@ -51,6 +52,7 @@ struct publish_request {
     const char *const *
         canaries; /* names of pins ("n1", "label:x") that try the versions out; in the same record */
     size_t n_canaries;
+    const atomic_bool *cancel; /* ends commands that validate; may be NULL */
 };
 
 /*

@@ -46,11 +46,12 @@ static bool is_out_of_reach(const char *complaint)
     return false;
 }
 
-/* Runs a command; its output ends with 0. */
-static int ask(const char *const *argv, const char *input, struct buf *output, struct err *err)
+/* Runs a command, flags are command_run()'s; its output ends with 0. */
+static int ask(const char *const *argv, const char *input, unsigned flags, struct buf *output,
+               struct err *err)
 {
     struct err why = {0};
-    int ret = command_run(argv, input, ANSWER_S, output, &why);
+    int ret = command_run(argv, input, ANSWER_S, flags, output, &why);
     if (!ret)
         return buf_add_byte(output, 0) ? err_sys(err, -ENOMEM, "asking Slurm") : 0;
     if (ret == -EIO && !is_out_of_reach(why.text))
@@ -61,7 +62,7 @@ static int ask(const char *const *argv, const char *input, struct buf *output, s
 int slurm_submit(const char *const *argv, const char *script, uint64_t *job, struct err *err)
 {
     struct buf answer = {0};
-    int ret = ask(argv, script, &answer, err);
+    int ret = ask(argv, script, COMMAND_CHANGES, &answer, err);
     uint64_t id = ret ? 0 : strtoull((const char *)answer.data, NULL, 10);
     if (!ret && !id)
         ret = err_set(err, -EIO, "sbatch: expected the number of a job, found '%.100s'",
@@ -83,7 +84,7 @@ int slurm_array_max(uint32_t *out, struct err *err)
 {
     static const char *const argv[] = {"scontrol", "show", "config", NULL};
     struct buf answer = {0};
-    int ret = ask(argv, NULL, &answer, err);
+    int ret = ask(argv, NULL, 0, &answer, err);
     const char *text = ret ? "" : (const char *)answer.data;
     uint64_t n = number_behind(text, "MaxArraySize");
     uint64_t also = number_behind(text, "max_array_tasks");
@@ -229,7 +230,7 @@ int slurm_look(const struct slurm_jobs *jobs, const char *prefix, struct slurm_q
                           (const char *)list.data,
                           NULL};
     if (!ret)
-        ret = ask(argv, NULL, &answer, &why);
+        ret = ask(argv, NULL, 0, &answer, &why);
     /* One number that is not known any more is a complaint; of several, those that are known are told. */
     bool is_forgotten = ret == -EPERM && strstr(why.text, "Invalid job id");
     if (is_forgotten)
@@ -265,7 +266,7 @@ static int cancel_all(const struct buf *jobs, struct err *err)
     for (char *word = strtok_r(text, ",", &rest); word && n < SLURM_JOBS_MAX + 2;
          word = strtok_r(NULL, ",", &rest))
         argv[n++] = word;
-    int ret = ask(argv, NULL, &answer, err);
+    int ret = ask(argv, NULL, COMMAND_CHANGES, &answer, err);
     buf_release(&answer);
     return ret;
 }
@@ -285,7 +286,8 @@ int slurm_release(const struct buf *held, struct err *err)
     struct buf answer = {0};
     scope_free char *list = strndup((const char *)held->data, held->len);
     const char *const argv[] = {"scontrol", "release", list, NULL};
-    int ret = list ? ask(argv, NULL, &answer, err) : err_sys(err, -ENOMEM, "asking Slurm");
+    int ret = list ? ask(argv, NULL, COMMAND_CHANGES, &answer, err)
+                   : err_sys(err, -ENOMEM, "asking Slurm");
     buf_release(&answer);
     return ret;
 }

@@ -80,21 +80,27 @@ static char **env_join(const char *const *env)
 }
 
 int user_command_run(const char *command, const char *const *env, int64_t timeout_ns,
-                     struct user_command_end *out, struct err *err)
+                     const atomic_bool *cancel, struct user_command_end *out, struct err *err)
 {
-    const char *const argv[] = {"/bin/sh", "-c", command, NULL};
+    const char *const argv[] = {"sh", "-c", command, NULL};
     struct tail tail = {0};
     int status = 0;
     scope_free char **all = env_join(env);
     if (!all)
         return err_sys(err, -ENOMEM, "running '%s'", command);
-    struct child_params params = {
-        .argv = argv, .env = all, .out = {tail_add, &tail}, .timeout_ns = timeout_ns};
+    struct child_params params = {.file = "/bin/sh",
+                                  .argv = argv,
+                                  .env = all,
+                                  .out = {tail_add, &tail},
+                                  .timeout_ns = timeout_ns,
+                                  .cancel = cancel};
     int ret = child_run(&params, &status);
     out->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     tail_text(&tail, out->line);
     if (ret == -ETIMEDOUT)
         return err_set(err, ret, "'%s' did not end within %lld ms and was killed", command,
                        (long long)(timeout_ns / 1000000));
+    if (ret == -ECANCELED)
+        return err_set(err, ret, "'%s' was killed: cancelled", command);
     return ret ? err_sys(err, ret, "running '%s' with /bin/sh", command) : 0;
 }

@@ -15,8 +15,8 @@
  *
  * All of them judge, also when an earlier one has refused, but for commands: these run only for a build that the others pass.
  *
- * Threads: one at a time. Memory: reports are plain data. Errors: of reading; -EBADMSG when figures are not this build's. A
- * refusal is in the report, not an error.
+ * Threads: one at a time. Memory: reports are plain data. Errors: of reading; -EBADMSG when figures are not this build's;
+ * -ECANCELED while a command ran. A refusal is in the report, not an error.
  */
 #ifndef FKV_BUILDER_VALIDATE_H
 #define FKV_BUILDER_VALIDATE_H
@@ -24,6 +24,8 @@
 #include "builder/figures.h"
 #include "builder/version_reader.h"
 #include "manifest/state.h"
+
+#include <stdatomic.h>
 
 enum {
     VALIDATE_COMMANDS_MAX = 16,
@@ -91,6 +93,7 @@ struct validate_input {
     const struct version_reader *build;
     const struct build_figures *figures; /* NULL: there are none */
     const struct table_state *state;     /* NULL: the table has no version yet */
+    const atomic_bool *cancel;           /* ends commands; may be NULL */
 };
 
 void validate_limits_default(struct validate_limits *limits);

@@ -104,12 +104,12 @@ static void shown(const char *command, char out[SHOWN_MAX + 4])
 }
 
 static int judge(const char *command, const struct command_env *env, int64_t timeout_ns,
-                 struct validate_finding *finding, struct err *err)
+                 const atomic_bool *cancel, struct validate_finding *finding, struct err *err)
 {
     struct user_command_end end = {0};
     char name[SHOWN_MAX + 4];
     shown(command, name);
-    int rc = user_command_run(command, env->all, timeout_ns, &end, err);
+    int rc = user_command_run(command, env->all, timeout_ns, cancel, &end, err);
     const char *colon = end.line[0] ? ": " : "";
     finding_limit(finding, 0);
     if (rc == -ETIMEDOUT) {
@@ -150,7 +150,8 @@ int validate_commands(struct store *store, const struct validate_input *input,
             finding_skip(&findings[i], "command '%s': not run, the build is refused already", name);
             continue;
         }
-        rc = judge(limits->commands[i], env, limits->command_timeout_ns, &findings[i], &why);
+        rc = judge(limits->commands[i], env, limits->command_timeout_ns, input->cancel,
+                   &findings[i], &why);
         if (rc)
             err_set(err, rc, "%s", err_text(&why, rc));
     }

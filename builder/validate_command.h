@@ -12,7 +12,7 @@
  *
  * Exit status 0 passes. Any other, and not to end in time, fails, with the last line of its output as the sentence.
  *
- * Threads: one at a time. Memory: little. Errors: of making the file, or starting sh.
+ * Threads: one at a time. Memory: little. Errors: of making the file, or starting sh; -ECANCELED.
  */
 #ifndef FKV_BUILDER_VALIDATE_COMMAND_H
 #define FKV_BUILDER_VALIDATE_COMMAND_H

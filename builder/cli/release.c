@@ -219,7 +219,8 @@ static int publish(struct releasing *r, const struct publish_item *items,
                                       .limits = &o->limits,
                                       .reason = o->reason,
                                       .canaries = o->canaries,
-                                      .n_canaries = o->n_canaries};
+                                      .n_canaries = o->n_canaries,
+                                      .cancel = o->cancel};
     uint64_t seq = 0;
     int rc = check_canaries(r, items, err);
     if (rc)

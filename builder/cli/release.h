@@ -26,7 +26,7 @@ struct release_options {
     const char *canaries[RELEASE_CANARIES_MAX]; /* "n1", "label:x": only these switch */
     size_t n_canaries;
     uint32_t given;            /* a bit an option, of release_override() */
-    const atomic_bool *cancel; /* ends waiting for nodes; may be NULL */
+    const atomic_bool *cancel; /* ends waiting for nodes, and checks; may be NULL */
 };
 
 /* The options' argp, for use as a child; its input is a struct release_options. */

@@ -459,6 +459,25 @@ def test_cancelled_in_the_middle_leaves_no_staging(store, work_dir):
     assert done.returncode == 3 and "submit a new one" in done.stderr
 
 
+@pytest.mark.parametrize("how", ["cancel", "signal"])
+def test_a_check_ends_with_its_task(store, rows, work_dir, how):
+    mark = os.path.join(work_dir, "pid")
+    task = submit(store, "ads", *rows, *SHAPE, "--then", "publish", "--check", f"echo $$ >{mark}.new; mv {mark}.new {mark}; exec sleep 600")
+    wait_until(lambda: os.path.exists(mark), "its check runs")
+    with open(mark, encoding="utf-8") as file:
+        check = int(file.read())
+    if how == "cancel":
+        assert as_json(store, "task", "cancel", task)["state"] == "cancelled"
+    else:
+        for pid in alive(task):
+            os.kill(int(pid), signal.SIGTERM)
+    wait_until(lambda: not os.path.exists(f"/proc/{check}"), "the check is killed")
+    wait_until(lambda: not alive(task), "its process has stopped")
+    assert "no table ads" in store.fkv("ls", "ads", check=False).stderr
+    if how == "cancel":
+        assert staging(store, "ads") == []
+
+
 def test_cancelled_while_it_waits_for_nodes_never_switches(store, daemon, rows):
     store.fkv("submit", "ads", rows[0], *SHAPE, "--then", "activate", "--wait")
     daemon.process.send_signal(signal.SIGSTOP)

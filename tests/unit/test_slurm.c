@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,24 @@ static void slurm__a_jobs_number_stands_before_its_clusters_name(void **state)
     assert_non_null(strstr(err.text, "expected the number of a job, found 'Submitted"));
 }
 
+static void nothing(int sig)
+{
+}
+
+/* The controller may have taken the job already: its number must not be lost. */
+static void slurm__a_jobs_number_is_had_though_a_signal_comes(void **state)
+{
+    uint64_t job = 0;
+    char script[128];
+    void (*was)(int) = signal(SIGTERM, nothing);
+    snprintf(script, sizeof script, "cat >/dev/null; kill -TERM %d; sleep 0.3; echo 77",
+             (int)getpid());
+    program("sbatch", script);
+    assert_int_equal(submit(&job, NULL), 0);
+    assert_int_equal(job, 77);
+    signal(SIGTERM, was);
+}
+
 static void slurm__a_refusal_is_told_from_a_controller_that_is_away(void **state)
 {
     struct err err = {0};
@@ -113,6 +132,18 @@ static void slurm__arrays_are_as_large_as_it_is_configured(void **state)
 }
 
 static const struct slurm_jobs two_jobs = {.ids = {12, 13}, .n = 2};
+
+static void slurm__a_queue_that_was_cut_is_not_believed(void **state)
+{
+    struct slurm_queue q = {0};
+    struct err err = {0};
+    program("squeue", "yes '12_1|fkv-t-map|RUNNING|None|n1|0|' | head -c 20000000");
+    assert_int_equal(slurm_look(&two_jobs, "fkv-t-", &q, &err), -E2BIG);
+    assert_string_equal(err.text, "squeue: expected an answer of at most 16 MiB, found more");
+    assert_int_equal(q.n_running, 0);
+    assert_int_equal(slurm_cancel(&two_jobs, "fkv-t-", NULL), -E2BIG);
+    slurm_queue_release(&q);
+}
 
 static void slurm__elements_are_counted_by_what_becomes_of_them(void **state)
 {
@@ -203,8 +234,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(slurm__a_jobs_number_stands_before_its_clusters_name),
+        cmocka_unit_test(slurm__a_jobs_number_is_had_though_a_signal_comes),
         cmocka_unit_test(slurm__a_refusal_is_told_from_a_controller_that_is_away),
         cmocka_unit_test(slurm__arrays_are_as_large_as_it_is_configured),
+        cmocka_unit_test(slurm__a_queue_that_was_cut_is_not_believed),
         cmocka_unit_test(slurm__elements_are_counted_by_what_becomes_of_them),
         cmocka_unit_test(slurm__what_failed_goes_before_what_was_cancelled_for_it),
         cmocka_unit_test(slurm__forgotten_jobs_are_none),

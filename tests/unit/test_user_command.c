@@ -4,7 +4,10 @@
 #include "builder/user_command.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +22,7 @@ static const char *const no_env[] = {NULL};
 static int run(const char *command, int64_t timeout_ns, struct user_command_end *end)
 {
     struct err err = {0};
-    int rc = user_command_run(command, no_env, timeout_ns, end, &err);
+    int rc = user_command_run(command, no_env, timeout_ns, NULL, end, &err);
     assert_true(!rc == !err.text[0]);
     return rc;
 }
@@ -44,6 +47,8 @@ static void user_command__tells_exit_status_and_last_line(void **state)
     assert_string_equal(end.line, "no newline");
     assert_int_equal(run("kill -TERM $$", 30 * SECOND_NS, &end), 0);
     assert_int_equal(end.status, 128 + SIGTERM);
+    assert_int_equal(run("echo $0", 30 * SECOND_NS, &end), 0);
+    assert_string_equal(end.line, "sh");
     assert_int_equal(run("/no/such/program", 30 * SECOND_NS, &end), 0);
     assert_int_equal(end.status, 127);
 }
@@ -55,7 +60,7 @@ static void user_command__has_no_input_and_the_environment_given(void **state)
     setenv("FKV_TEST_A", "old", 1);
     setenv("FKV_TEST_B", "kept", 1);
     assert_int_equal(user_command_run("cat; echo \"$FKV_TEST_A, $FKV_TEST_B, $HOME\"", env,
-                                      30 * SECOND_NS, &end, NULL),
+                                      30 * SECOND_NS, NULL, &end, NULL),
                      0);
     assert_string_equal(end.line, "one two, kept, /elsewhere");
 }
@@ -129,7 +134,7 @@ static void user_command__ends_before_a_signal_ends_us(void **state)
     pid_t pid = fork();
     if (pid == 0) {
         struct user_command_end end;
-        user_command_run(command, no_env, 600 * SECOND_NS, &end, NULL);
+        user_command_run(command, no_env, 600 * SECOND_NS, NULL, &end, NULL);
         _exit(9);
     }
     for (int i = 0; i < 500 && pread(fd, line, sizeof line - 1, 0) < 2; i++)
@@ -140,6 +145,33 @@ static void user_command__ends_before_a_signal_ends_us(void **state)
     assert_gone(line);
     close(fd);
     unlink(path);
+}
+
+static atomic_bool is_cancelled;
+
+static void *cancel_soon(void *unused)
+{
+    usleep(300000);
+    is_cancelled = true;
+    return NULL;
+}
+
+/* Run by one thread of several: a signal would go to another one. */
+static void user_command__is_killed_when_it_is_cancelled(void **state)
+{
+    struct user_command_end end;
+    struct err err = {0};
+    pthread_t thread;
+    double began = seconds();
+    is_cancelled = false;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, NULL), 0);
+    assert_int_equal(user_command_run("sleep 600 & echo $!; wait", no_env, 600 * SECOND_NS,
+                                      &is_cancelled, &end, &err),
+                     -ECANCELED);
+    assert_true(seconds() - began < 20);
+    assert_non_null(strstr(err.text, "was killed: cancelled"));
+    assert_gone(end.line);
+    pthread_join(thread, NULL);
 }
 
 static void user_command__is_reaped_where_children_are_ignored(void **state)
@@ -163,6 +195,7 @@ int main(void)
         cmocka_unit_test(user_command__that_closes_its_output_is_waited_for),
         cmocka_unit_test(user_command__that_floods_is_read_to_its_end),
         cmocka_unit_test(user_command__ends_before_a_signal_ends_us),
+        cmocka_unit_test(user_command__is_killed_when_it_is_cancelled),
         cmocka_unit_test(user_command__is_reaped_where_children_are_ignored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
