@@ -78,7 +78,8 @@ int task_path(const struct task *task, const char *file, char out[STORE_PATH_MAX
 /* "map-12.json" and the like; shard or piece. */
 void task_marker_name(enum task_stage stage, uint32_t index, char out[TASK_FILE_MAX]);
 
-/* The build that the task's chain is merged as: of one task always the same, so that a second try finds it; of two never. */
+/* The build that the task's chain is merged as: of one task always the same, so that a second try finds it; of two never. But anybody
+ * may have given a build that name, so whoever finds one looks whether it is the checkpoint. */
 void task_checkpoint_name(const struct task *task, char out[TASK_NAME_MAX + 1]);
 
 /* Members that every document about work begins with: who, where, which attempt, when. */

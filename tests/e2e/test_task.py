@@ -324,6 +324,33 @@ def test_a_delta_whose_base_moved_is_refused_with_the_reason(store, rows, work_d
     assert as_json(store, "ls", "ads")["current"] == 2
 
 
+@pytest.mark.parametrize("is_published", [False, True])
+@pytest.mark.parametrize("is_checkpoint", [False, True])
+def test_a_build_that_has_the_name_of_the_checkpoint_is_left_alone(store, rows, work_dir, is_published, is_checkpoint):
+    """Somebody else's, or a checkpoint of another version."""
+    path = write_rows(os.path.join(work_dir, "d.tsv"), range(10, 15), version=2)
+    store.fkv("submit", "ads", *rows, *SHAPE, "--then", "activate", "--wait")
+    if is_checkpoint:
+        store.fkv("build", "ads", path, "--delta", "--publish")
+        store.fkv("checkpoint", "ads", "--task", "hourly-checkpoint")
+    else:
+        store.fkv("build", "ads", rows[0], "--task", "hourly-checkpoint")
+    if is_published:
+        store.fkv("publish", "ads=hourly-checkpoint", "--max-change", "0")
+    newest = as_json(store, "ls", "ads")["current"]
+    recorded(store, "hourly", "ads", path, delta=True, then="activate", checkpoint={"levels": 2})
+    assert store.fkv("stage", "hourly", "all", check=False).returncode == 3
+    found = f"one of version {newest - is_published}" if is_checkpoint else "another build"
+    where = f"tables/ads/v/{newest}" if is_published else "tables/ads/staging/hourly-checkpoint"
+    fails(store, "hourly", "seal", f"published as version {newest + 1}", f"expected a checkpoint of version {newest + 1}",
+          f"found {found} in", where, "fkv checkpoint ads --publish", status=3)
+    assert as_json(store, "ls", "ads")["current"] == newest + 1, "the delta, and nothing else"
+    assert staging(store, "ads") == ([] if is_published else ["hourly-checkpoint"])
+    # What it says helps.
+    store.fkv("checkpoint", "ads", "--publish")
+    assert as_json(store, "ls", "ads")["current"] == newest + 2
+
+
 def test_a_delta_of_nothing_is_published(store, work_dir):
     path = os.path.join(work_dir, "v.tsv")
     with open(path, "w", encoding="utf-8") as file:
