@@ -55,6 +55,38 @@ def shows_the_end_of_a_long_log(store, task):
     os.unlink(os.path.join(task_dir(store, task), "log", name))
 
 
+def shows_logs_of_any_name(store, task):
+    """Cleaned, as what lies in them; and each begins on a line of its own."""
+    folder = os.path.join(task_dir(store, task), "log").encode()
+    names = [b"map-\xc2\x9b2J\xff.log", b"map-a.log"]
+    for name in names:
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(b"no end of line" if name == names[0] else b"x" * (5 << 20))
+    said = store.fkv("task", "logs", task).stdout
+    assert "== map-  2J?.log\nno end of line\n== " in said + "== " and "\x9b" not in said
+    logs = as_json(store, "task", "logs", task)["logs"]
+    assert next(one for one in logs if one["name"] == "map-  2J?.log")["text"] == "no end of line"
+    assert next(one for one in logs if one["name"] == "map-a.log")["path"] == f"tasks/{task}/log/map-a.log"
+    for name in names:
+        os.unlink(os.path.join(folder, name))
+
+
+def tells_of_a_log_that_cannot_be_read(store, task):
+    """And shows the others."""
+    folder = os.path.join(task_dir(store, task), "log")
+    before = [one["name"] for one in as_json(store, "task", "logs", task)["logs"]]
+    os.mkdir(os.path.join(folder, "map-directory\x1b"))
+    os.symlink("/etc/passwd", os.path.join(folder, "map-link"))
+    done = store.fkv("task", "logs", task)
+    assert all(f"== {name}\n" in done.stdout for name in before) and "== map-directory" not in done.stdout
+    assert "log map-directory : " in done.stderr and "log map-link: " in done.stderr and "\x1b" not in done.stderr
+    logs = as_json(store, "task", "logs", task)["logs"]
+    assert [one["name"] for one in logs if "text" in one] == before
+    assert {one["name"]: bool(one["error"]) for one in logs if "error" in one} == {"map-directory ": True, "map-link": True}
+    os.rmdir(os.path.join(folder, "map-directory\x1b"))
+    os.unlink(os.path.join(folder, "map-link"))
+
+
 def test_a_task_gives_what_a_build_gives(store, rows):
     expected = built(store, "ads", *rows, *SHAPE, "--shards", "3")
     done = store.fkv("submit", "ads", *rows, *SHAPE, *CUT, "--task", "monday", "--wait")
@@ -77,6 +109,8 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     assert any("rows" in one["text"] for one in logs)
     assert "== map-00000-1-" in store.fkv("task", "logs", "monday").stdout
     shows_the_end_of_a_long_log(store, "monday")
+    shows_logs_of_any_name(store, "monday")
+    tells_of_a_log_that_cannot_be_read(store, "monday")
     store.fkv("publish", "ads=monday", "--no-activate")
 
 
