@@ -61,6 +61,8 @@ int task_create(struct store *store, const char *name, const void *job, size_t j
                 const char *engine, struct task *out, struct err *err);
 /* Opens one that is there, and finds its newest attempt. -EBADMSG for one beyond TASK_ATTEMPTS_MAX. */
 int task_open(struct store *store, const char *name, struct task *out, struct err *err);
+/* May another attempt begin? -E2BIG after TASK_ATTEMPTS_MAX. To be asked before anything is removed for one. */
+int task_attempts_check(const struct task *task, struct err *err);
 /* Begins the next attempt: task->attempt is its number. -EEXIST when somebody else did at the same time; -E2BIG
  * after TASK_ATTEMPTS_MAX. */
 int task_begin_attempt(struct task *task, const char *engine, struct err *err);

@@ -406,6 +406,20 @@ def test_a_refused_build_is_built_again_from_mended_inputs(store, rows):
     assert staging(store, "ads") == [], "nothing of the refused one is left"
 
 
+def test_nothing_is_removed_for_an_attempt_that_may_not_begin(store, rows):
+    task = submit(store, "ads", *rows, *SHAPE, "--piece", "40K")
+    wait(store, task)
+    os.unlink(os.path.join(task_dir(store, task), "sealed.json"))
+    with open(os.path.join(task_dir(store, task), "attempt-10000.json"), "w", encoding="utf-8") as file:
+        file.write("{}")
+    grow_old(task_dir(store, task), 1000)
+    before = sorted(os.listdir(task_dir(store, task)))
+    for words in ([], ["--remap"]):
+        done = store.fkv("task", "retry", task, *words, check=False)
+        assert done.returncode == 3 and "expected fewer than 10000 attempts" in done.stderr, done.stderr
+        assert sorted(os.listdir(task_dir(store, task))) == before and staging(store, "ads") == [task]
+
+
 def test_what_is_published_is_not_mapped_again(store, daemon, rows):
     store.fkv("submit", "ads", rows[0], *SHAPE, "--then", "activate", "--wait")
     daemon.process.send_signal(signal.SIGSTOP)
