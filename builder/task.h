@@ -43,8 +43,8 @@ struct task {
     char name[TASK_NAME_MAX + 1];
     char dir[LAYOUT_PATH_MAX]; /* tasks/<name> */
     uint32_t attempt;          /* the newest, from 1 */
-    bool
-        is_tried_again; /* whoever runs this stage does so again after an I/O error: it is not told as a failure */
+    /* Whoever runs this stage does so again after an I/O error: it is not told as a failure. */
+    bool is_tried_again;
 };
 
 const char *task_stage_name(enum task_stage stage);
