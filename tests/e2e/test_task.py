@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 
@@ -383,6 +384,24 @@ def test_a_build_that_has_the_name_of_the_checkpoint_is_left_alone(store, rows, 
     # What it says helps.
     store.fkv("checkpoint", "ads", "--publish")
     assert as_json(store, "ls", "ads")["current"] == newest + 2
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_the_checkpoint_of_a_try_that_died_is_published(store, rows, work_dir, is_sealed):
+    """Or it is made, when there is none."""
+    path = write_rows(os.path.join(work_dir, "d.tsv"), range(10, 15), version=2)
+    store.fkv("submit", "ads", *rows, *SHAPE, "--then", "activate", "--wait")
+    store.fkv("build", "ads", rows[0], "--task", "hourly-checkpoint")
+    recorded(store, "hourly", "ads", path, delta=True, then="activate", checkpoint={"levels": 2})
+    store.fkv("stage", "hourly", "all", check=False)
+    shutil.rmtree(staged(store, "ads", "hourly-checkpoint"))
+    if is_sealed:
+        store.fkv("checkpoint", "ads", "--task", "hourly-checkpoint")
+    store.fkv("task", "retry", "hourly", "--wait")
+    assert as_json(store, "ls", "ads")["current"] == 3 and staging(store, "ads") == []
+    with open(os.path.join(task_dir(store, "hourly"), "published.json"), encoding="utf-8") as file:
+        said = json.load(file)
+    assert (said["version"], said["checkpoint"]) == (2, 3)
 
 
 def test_a_delta_of_nothing_is_published(store, work_dir):
