@@ -40,6 +40,7 @@ struct checkpoint {
     struct version_desc chain;
     struct version_desc desc; /* what is being made */
     struct level_totals totals;
+    uint32_t value_stored_max;
     struct value_coding coding;
     struct stream_plan plan;
     struct content_digest *read;    /* of each shard, from the chain */
@@ -172,6 +173,7 @@ static int checkpoint_choose(struct checkpoint *checkpoint, struct build_result 
     if (ret)
         return ret;
     checkpoint->totals = survey.totals;
+    checkpoint->value_stored_max = survey.value_stored_max;
     struct value_totals values = {.n_values = survey.totals.n_entries,
                                   .len = survey.totals.value_len,
                                   .n_shards = schema->n_shards};
@@ -185,7 +187,8 @@ static int checkpoint_choose(struct checkpoint *checkpoint, struct build_result 
     result->level = coding->compression ? coding->level : 0;
     result->dictionary_len = (uint32_t)coding->dictionary.len;
     return plan_streams(&checkpoint->job, &checkpoint->chain, &checkpoint->totals,
-                        checkpoint->n_threads, &checkpoint->plan, err);
+                        checkpoint->value_stored_max, checkpoint->n_threads, &checkpoint->plan,
+                        err);
 }
 
 /* ---- writing ---- */

@@ -107,6 +107,15 @@ static int shard_look(struct looking *looking, struct shard_stream *stream, stru
     return ret ? ret : got < 0 ? got : 0;
 }
 
+/* The longest value, by what was seen and a bound in bytes. */
+static uint32_t longest_value(const struct looking *looking, uint64_t bound)
+{
+    uint32_t seen = looking->seen.value_max;
+    if (looking->stream->desc->schema.value_len)
+        return looking->stream->desc->schema.value_len;
+    return bound <= seen ? seen : bound < VALUE_LEN_MAX ? (uint32_t)bound : VALUE_LEN_MAX;
+}
+
 static uint64_t scaled(uint64_t len, uint64_t n_seen, uint64_t n)
 {
     return n_seen ? (uint64_t)((double)len / (double)n_seen * (double)n) : 0;
@@ -123,19 +132,17 @@ static void totals_fill(const struct looking *looking)
     const struct level_totals *seen = &looking->seen;
     struct level_totals *totals = &looking->survey->totals;
     uint64_t n = looking->stream->desc->n_keys;
-    uint64_t longest = looking->pages_max * BLOCK_PAGE * (looking->is_packed ? UNPACKED_MOST : 1);
+    uint64_t stored = looking->pages_max * BLOCK_PAGE;
+    uint64_t unpacked = stored * (looking->is_packed ? UNPACKED_MOST : 1);
     *totals = (struct level_totals){.n_entries = n,
                                     .key_len = scaled(seen->key_len, seen->n_entries, n),
                                     .value_len = scaled(seen->value_len, seen->n_entries, n),
-                                    .value_max = seen->value_max};
+                                    .value_max = longest_value(looking, unpacked)};
+    looking->survey->value_stored_max = longest_value(looking, stored);
     if (schema->key_type == KEY_U64)
         totals->key_len = n * sizeof(uint64_t);
     if (schema->value_len)
         totals->value_len = n * schema->value_len;
-    if (schema->value_len)
-        totals->value_max = schema->value_len;
-    else if (longest > totals->value_max)
-        totals->value_max = longest < VALUE_LEN_MAX ? (uint32_t)longest : VALUE_LEN_MAX;
 }
 
 /* Nothing of a `mem` part but its entries' number depends on more than the entries; its writer's memory, on a bound. */

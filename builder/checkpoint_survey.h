@@ -17,8 +17,10 @@
 #include "builder/value_sample.h"
 
 struct checkpoint_survey {
-    struct level_totals
-        totals; /* n_entries is exact, the others where the schema tells them; value_max is a bound of what is stored */
+    /* n_entries is exact, the others where the schema tells them; value_max is a bound, of compressed values a guess */
+    struct level_totals totals;
+    /* At most value_max: without the guess, a bound of what is stored of a value. */
+    uint32_t value_stored_max;
     struct value_sample sample;
 };
 

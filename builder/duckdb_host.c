@@ -29,6 +29,12 @@ bool duckdb_is_needed(const struct job *job)
     return false;
 }
 
+int duckdb_check(const struct job *job, struct err *err)
+{
+    struct duckdb_api api;
+    return duckdb_is_needed(job) ? duckdb_api_load(&api, err) : 0;
+}
+
 uint64_t duckdb_share(const struct job *job)
 {
     if (!duckdb_is_needed(job))

@@ -44,8 +44,11 @@ struct duckdb_link {
     struct duckdb_link *next;
 };
 
-/* Does the job read anything through DuckDB? And the share of its memory that DuckDB then gets. */
+/* Does the job read anything through DuckDB? */
 bool duckdb_is_needed(const struct job *job);
+/* Is the library here, if it does? Errors of duckdb_api_load(). */
+int duckdb_check(const struct job *job, struct err *err);
+/* The share of the job's memory that DuckDB then gets. */
 uint64_t duckdb_share(const struct job *job);
 /*
  * How many of n_threads may read at once, each an input: one a GiB of the job's memory, if anything is read through DuckDB. A writer of

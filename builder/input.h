@@ -57,8 +57,8 @@ struct input_piece {
     const char *path;
     uint64_t begin;
     uint64_t end; /* UINT64_MAX: the file's */
-    bool
-        is_exact; /* a row begins at `begin`; else the first one behind it is looked for, and may be guessed */
+    /* a row begins at `begin`; else the first one behind it is looked for, and may be guessed */
+    bool is_exact;
     uint64_t rows_before; /* lines (records) of the file before begin; UINT64_MAX: not known */
 };
 

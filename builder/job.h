@@ -64,10 +64,10 @@ struct job {
     bool is_delta;
     uint64_t base;  /* of a delta; 0: the newest version that may carry one */
     bool diff_base; /* the inputs hold the whole table; the delta is what differs from the base */
-    double
-        min_distance; /* of a delta of vectors: keys whose vector lies no farther (L2) from the base's are left out; 0: none */
-    bool
-        tombstones_file_mode; /* delta TSV/CSV: a row with a key only (no value field) deletes the key */
+    /* of a delta of vectors: keys whose vector lies no farther (L2) from the base's are left out; 0: none */
+    double min_distance;
+    /* delta TSV/CSV: a row with a key only (no value field) deletes the key */
+    bool tombstones_file_mode;
     enum duplicate_policy duplicates;
     /* Of tables on disk; a `mem` table keeps its values as they are. */
     enum compress_policy compress;

@@ -190,17 +190,26 @@ static void share_streams(const struct version_desc *chain, uint64_t usable, uin
         (struct stream_plan){.n_at_once = (uint32_t)n, .memory = share > fixed ? share - fixed : 0};
 }
 
-int plan_streams(const struct job *job, const struct version_desc *chain,
-                 const struct level_totals *totals, uint32_t n_threads, struct stream_plan *out,
-                 struct err *err)
+/* What copying a shard takes beside the parts that are read, with values of so many bytes. */
+static uint64_t copy_memory(const struct job *job, const struct version_desc *chain,
+                            const struct level_totals *totals, uint32_t value_max)
 {
-    const struct schema *schema = &chain->schema;
+    struct level_totals most = *totals;
+    most.value_max = value_max;
+    return shard_writer_memory(job, &chain->schema, &most, chain->schema.n_shards) +
+           shard_stream_memory_min(chain->n_levels, value_max);
+}
+
+int plan_streams(const struct job *job, const struct version_desc *chain,
+                 const struct level_totals *totals, uint32_t value_sure, uint32_t n_threads,
+                 struct stream_plan *out, struct err *err)
+{
     uint64_t usable = job->memory - OVERHEAD;
-    uint64_t fixed = shard_writer_memory(job, schema, totals, schema->n_shards) +
-                     shard_stream_memory_min(chain->n_levels, totals->value_max);
-    int ret = writer_fits(job, schema, fixed, usable, err);
+    int ret =
+        writer_fits(job, &chain->schema, copy_memory(job, chain, totals, value_sure), usable, err);
     if (!ret)
-        share_streams(chain, usable, fixed, n_threads, out);
+        share_streams(chain, usable, copy_memory(job, chain, totals, totals->value_max), n_threads,
+                      out);
     return ret;
 }
 

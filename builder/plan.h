@@ -63,10 +63,13 @@ struct stream_plan {
     uint32_t n_at_once;
     uint64_t memory; /* of each stream */
 };
-/* totals: of the parts written. -E2BIG as above. */
+/*
+ * totals: of the parts written; its value_max may be a guess, which shares memory out. -E2BIG as above, by values of value_sure bytes: a
+ * guess refuses nothing.
+ */
 int plan_streams(const struct job *job, const struct version_desc *chain,
-                 const struct level_totals *totals, uint32_t n_threads, struct stream_plan *out,
-                 struct err *err);
+                 const struct level_totals *totals, uint32_t value_sure, uint32_t n_threads,
+                 struct stream_plan *out, struct err *err);
 /* The same for shards that are only read. */
 void plan_reading(const struct version_desc *chain, uint64_t memory, uint32_t n_threads,
                   struct stream_plan *out);

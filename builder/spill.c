@@ -171,32 +171,37 @@ static void reader_close(struct spill *spill)
 }
 
 /* Makes room for one that is about to be opened. */
-static struct spill **place_take(struct spill_files *files)
+static uint32_t place_free(struct spill_files *files)
 {
-    struct spill **place = &files->open[files->next];
+    uint32_t place = files->next;
     files->next = (files->next + 1) % files->n_max;
-    if (*place)
-        reader_close(*place);
-    *place = NULL;
+    if (files->open[place])
+        reader_close(files->open[place]);
+    files->open[place] = NULL;
     return place;
+}
+
+static void place_take(struct spill_files *files, uint32_t place, struct spill *spill)
+{
+    files->open[place] = spill;
+    spill->place = place;
 }
 
 void spill_files_add(struct spill_files *files, struct spill *spill)
 {
-    *place_take(files) = spill;
+    place_take(files, place_free(files), spill);
     spill->files = files;
 }
 
 static void files_forget(struct spill *spill)
 {
-    for (uint32_t i = 0; spill->files && spill->reader && i < spill->files->n_max; i++)
-        if (spill->files->open[i] == spill)
-            spill->files->open[i] = NULL;
+    if (spill->files && spill->reader)
+        spill->files->open[spill->place] = NULL;
 }
 
 uint32_t spill_files_share(uint32_t n_sharers)
 {
-    enum { SHARE_MIN = 4, SHARE_MAX = 1 << 20 };
+    enum { SHARE_MIN = 1, SHARE_MAX = 1 << 20 };
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit))
         return SHARE_MIN;
@@ -207,14 +212,13 @@ uint32_t spill_files_share(uint32_t n_sharers)
 /* Opens a spill that gave way. It is the same file: whatever is read is compared with its checksum. */
 static int reader_have(struct spill *spill, struct err *err)
 {
-    struct spill **place = NULL;
     if (spill->reader)
         return 0;
-    place = place_take(spill->files);
+    uint32_t place = place_free(spill->files);
     int ret = store_reader_open(spill->store, spill->path, &spill->reader, err);
     if (ret)
         return ret;
-    *place = spill;
+    place_take(spill->files, place, spill);
     return 0;
 }
 

@@ -49,6 +49,7 @@ struct spill {
     struct store *store;
     struct store_reader *reader; /* NULL while it has given way, see spill_files */
     struct spill_files *files;   /* NULL: it stays open */
+    uint32_t place;              /* among files->open, while both files and reader are there */
     char path[STORE_PATH_MAX];
     struct run *runs;
     uint32_t n_runs;
@@ -78,7 +79,8 @@ int spill_files_init(struct spill_files *files, uint32_t n_max, struct err *err)
 void spill_files_release(struct spill_files *files);
 /* The spill was just opened. */
 void spill_files_add(struct spill_files *files, struct spill *spill);
-/* How many each of n_sharers should have: half of what this process may have open goes to them. */
+/* How many each of n_sharers should have: half of what this process may have open goes to them, and each has one at
+ * least. */
 uint32_t spill_files_share(uint32_t n_sharers);
 
 #endif

@@ -171,16 +171,24 @@ static int put_attempt(const struct task *task, const char *engine, struct err *
     return task_put_new(task, file, doc, err);
 }
 
+int task_attempts_check(const struct task *task, struct err *err)
+{
+    if (task->attempt < TASK_ATTEMPTS_MAX)
+        return 0;
+    return err_set(err, -E2BIG,
+                   "task %s: expected fewer than %d attempts, found %s/attempt-%" PRIu32
+                   ".json: submit a new task",
+                   task->name, (int)TASK_ATTEMPTS_MAX, task->dir, task->attempt);
+}
+
 int task_begin_attempt(struct task *task, const char *engine, struct err *err)
 {
     struct err why = {0};
-    if (task->attempt >= TASK_ATTEMPTS_MAX)
-        return err_set(err, -E2BIG,
-                       "task %s: expected fewer than %d attempts, found %s/attempt-%" PRIu32
-                       ".json: submit a new task",
-                       task->name, (int)TASK_ATTEMPTS_MAX, task->dir, task->attempt);
+    int ret = task_attempts_check(task, err);
+    if (ret)
+        return ret;
     task->attempt++;
-    int ret = put_attempt(task, engine, &why);
+    ret = put_attempt(task, engine, &why);
     if (ret == -EEXIST)
         return err_set(err, ret,
                        "task %s: somebody else began attempt %" PRIu32 " just now; see: fkv task "

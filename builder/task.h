@@ -43,8 +43,8 @@ struct task {
     char name[TASK_NAME_MAX + 1];
     char dir[LAYOUT_PATH_MAX]; /* tasks/<name> */
     uint32_t attempt;          /* the newest, from 1 */
-    bool
-        is_tried_again; /* whoever runs this stage does so again after an I/O error: it is not told as a failure */
+    /* Whoever runs this stage does so again after an I/O error: it is not told as a failure. */
+    bool is_tried_again;
 };
 
 const char *task_stage_name(enum task_stage stage);
@@ -61,6 +61,8 @@ int task_create(struct store *store, const char *name, const void *job, size_t j
                 const char *engine, struct task *out, struct err *err);
 /* Opens one that is there, and finds its newest attempt. -EBADMSG for one beyond TASK_ATTEMPTS_MAX. */
 int task_open(struct store *store, const char *name, struct task *out, struct err *err);
+/* May another attempt begin? -E2BIG after TASK_ATTEMPTS_MAX. To be asked before anything is removed for one. */
+int task_attempts_check(const struct task *task, struct err *err);
 /* Begins the next attempt: task->attempt is its number. -EEXIST when somebody else did at the same time; -E2BIG
  * after TASK_ATTEMPTS_MAX. */
 int task_begin_attempt(struct task *task, const char *engine, struct err *err);
@@ -78,7 +80,8 @@ int task_path(const struct task *task, const char *file, char out[STORE_PATH_MAX
 /* "map-12.json" and the like; shard or piece. */
 void task_marker_name(enum task_stage stage, uint32_t index, char out[TASK_FILE_MAX]);
 
-/* The build that the task's chain is merged as: of one task always the same, so that a second try finds it; of two never. */
+/* The build that the task's chain is merged as: of one task always the same, so that a second try finds it; of two never. But anybody
+ * may have given a build that name, so whoever finds one looks whether it is the checkpoint. */
 void task_checkpoint_name(const struct task *task, char out[TASK_NAME_MAX + 1]);
 
 /* Members that every document about work begins with: who, where, which attempt, when. */

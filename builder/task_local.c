@@ -17,8 +17,7 @@
 /* What reads Parquet and queries must be on this host, as the work is. */
 static int local_check(const struct task_spec *spec, struct err *err)
 {
-    struct duckdb_api api;
-    return duckdb_is_needed(&spec->job) ? duckdb_api_load(&api, err) : 0;
+    return duckdb_check(&spec->job, err);
 }
 
 /* In the child of the child: nothing of the submitter's but its environment and rights. */

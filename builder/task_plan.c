@@ -130,13 +130,6 @@ static int parquet_plan(struct task_plan *plan, uint32_t input, struct err *err)
     return ret;
 }
 
-/* A worker that cannot read the inputs says so here, once, before hundreds of its like find it out. */
-static int reader_check(const struct job *job, struct err *err)
-{
-    struct duckdb_api api;
-    return duckdb_is_needed(job) ? duckdb_api_load(&api, err) : 0;
-}
-
 /* Looks at every input, and cuts those that can be. *len is the bytes of all. */
 static int inputs_plan(struct task_plan *plan, uint64_t *len, struct err *err)
 {
@@ -145,7 +138,8 @@ static int inputs_plan(struct task_plan *plan, uint64_t *len, struct err *err)
     plan->stamps = calloc(job->n_inputs + 1, sizeof *plan->stamps);
     if (!plan->stamps)
         return err_sys(err, -ENOMEM, "planning %zu inputs", job->n_inputs);
-    int ret = reader_check(job, err);
+    /* A worker that cannot read the inputs says so here, once, before hundreds of its like find it out. */
+    int ret = duckdb_check(job, err);
     for (size_t i = 0; !ret && i < job->n_inputs; i++) {
         struct input_stamp *stamp = &plan->stamps[i];
         ret = input_stamp_take(job->inputs[i], job->format, stamp, err);

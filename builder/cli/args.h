@@ -27,8 +27,8 @@ double arg_need_percent(struct argp_state *state, const char *flag, const char *
 
 /* "TABLE=REST" cut at the first '='; rest is NULL when there is none. */
 struct arg_pair {
-    char
-        table[TABLE_NAME_MAX + 2]; /* one byte more than a good name, so that a bad one stays bad */
+    /* one byte more than a good name, so that a bad one stays bad */
+    char table[TABLE_NAME_MAX + 2];
     const char *rest;
 };
 void arg_split_pair(const char *text, struct arg_pair *out);

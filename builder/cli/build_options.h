@@ -21,8 +21,8 @@ struct build_args {
     const char *sql;
     bool publish;
     bool has_memory; /* job.memory was said */
-    const char
-        *file_says; /* the first flag given of those that a job file has in its stead; NULL: none */
+    /* The first flag given of those that a job file has in its stead; NULL: none. */
+    const char *file_says;
     bool takes_file; /* one word alone may be a job file: `fkv submit` */
 };
 

@@ -291,6 +291,8 @@ static int retry_check(const struct args *args, struct session *session, const s
     int ret = args->remap            ? remap_check(session, task, s, err)
               : state != TASK_FAILED ? resume(args, task, s, err)
                                      : 0;
+    if (!ret)
+        ret = task_attempts_check(task, err);
     return ret || !engine ? ret : engine->stop(task, err);
 }
 

@@ -46,8 +46,8 @@ struct fleet_look {
     int64_t now_ns; /* when this was */
     bool done;
     bool blocked; /* nobody is on the way any more, and too many failed */
-    const struct fleet_mark
-        *worst; /* one that failed, or that is least far; NULL when all are there */
+    /* one that failed, or that is least far; NULL when all are there */
+    const struct fleet_mark *worst;
     /* Of the nodes that are there and say when they switched, not before `since_ns`. */
     uint32_t n_switched;
     int64_t first_switch_ns;

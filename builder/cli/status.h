@@ -87,8 +87,8 @@ struct status {
 struct status_input {
     const struct state *state;
     const struct heartbeat_list *nodes;
-    const struct heartbeat_list
-        *before;            /* what was read a while ago, or NULL: tells two daemons of one name */
+    /* what was read a while ago, or NULL: tells two daemons of one name */
+    const struct heartbeat_list *before;
     const char *only_table; /* or NULL */
     const char *only_node;  /* issues and cells of that node only; or NULL */
     int64_t now_ns;         /* by the store's clock */

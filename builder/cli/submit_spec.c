@@ -183,11 +183,10 @@ int submit_spec_make(struct submit_args *args, struct session *session,
 /* Engine local refuses where it is not; others run where that cannot be asked, and plan refuses there. */
 static void duckdb_warn(const struct task_spec *spec)
 {
-    struct duckdb_api api;
     struct err why = {0};
-    if (spec->engine == TASK_LOCAL || !duckdb_is_needed(&spec->job))
+    if (spec->engine == TASK_LOCAL)
         return;
-    int ret = duckdb_api_load(&api, &why);
+    int ret = duckdb_check(&spec->job, &why);
     if (ret)
         fprintf(stderr,
                 "fkv: warning: the workers need what this host does not have, or the task fails in "

@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Anybody may name a file there: what is shown of name and path is cleaned, as the text is. */
 struct log {
-    const char *name;
-    char path[STORE_PATH_MAX];
-    uint64_t len;      /* of the file */
-    uint64_t left_out; /* of its beginning */
+    const struct task *task;
+    char path[STORE_PATH_MAX]; /* as it is */
+    char name[STORE_PATH_MAX]; /* as it is shown */
+    uint64_t len;              /* of the file */
+    uint64_t left_out;         /* of its beginning */
     struct buf text;
 };
 
@@ -61,43 +63,70 @@ static int log_json(const struct log *log, json_t *array, struct err *err)
 {
     json_t *one = json_pack("{s:s,s:s%}", "name", log->name, "text",
                             log->text.len ? (const char *)log->text.data : "", log->text.len);
+    char path[2 * STORE_PATH_MAX];
+    snprintf(path, sizeof path, "%s/log/%s", log->task->dir, log->name);
     if (one && log->left_out &&
-        (json_put_u64(one, "left_out", log->left_out) || json_put_string(one, "path", log->path))) {
+        (json_put_u64(one, "left_out", log->left_out) || json_put_string(one, "path", path))) {
         json_decref(one);
         one = NULL;
     }
-    return one && !json_append(array, one) ? 0 : err_sys(err, -ENOMEM, "%s", log->path);
+    return one && !json_append(array, one) ? 0 : err_sys(err, -ENOMEM, "%s", path);
 }
 
-static void log_print(const struct log *log, const struct store *store)
+static void log_print(const struct log *log)
 {
+    const struct buf *text = &log->text;
     char shown[TEXT_MAX];
     char len[TEXT_MAX];
     text_size(log->len - log->left_out, shown);
     text_size(log->len, len);
     printf("== %s\n", log->name);
     if (log->left_out)
-        printf("== the last %s of %s; the whole log is %s/%s\n", shown, len, store_url(store),
-               log->path);
-    if (log->text.len)
-        fwrite(log->text.data, 1, log->text.len, stdout);
+        printf("== the last %s of %s; the whole log is %s/%s/log/%s\n", shown, len,
+               store_url(log->task->store), log->task->dir, log->name);
+    if (text->len)
+        fwrite(text->data, 1, text->len, stdout);
+    if (text->len && text->data[text->len - 1] != '\n')
+        putchar('\n');
+}
+
+/* One that cannot be read does not hide the others; one that was removed since it was listed is none. */
+static int log_miss(const struct log *log, int code, struct err *why, json_t *array,
+                    struct err *err)
+{
+    char text[ERR_TEXT_MAX];
+    if (code == -ENOENT)
+        return 0;
+    snprintf(text, sizeof text, "%s", err_text(why, code));
+    utf8_clean(text, strlen(text));
+    if (!array) {
+        fprintf(stderr, "fkv: log %s: %s\n", log->name, text);
+        return 0;
+    }
+    json_t *one = json_pack("{s:s,s:s}", "name", log->name, "error", text);
+    return one && !json_append(array, one) ? 0 : err_sys(err, -ENOMEM, "%s", log->name);
 }
 
 /* Takes one file into the array, or without one prints it. */
 static int log_show(const struct task *task, const char *name, json_t *array, struct err *err)
 {
-    struct log log = {.name = name};
+    struct log log = {.task = task};
+    struct err why = {0};
     char file[2 * STORE_PATH_MAX];
+    snprintf(log.name, sizeof log.name, "%s", name);
+    utf8_clean(log.name, strlen(log.name));
     snprintf(file, sizeof file, "log/%s", name);
-    int ret = task_path(task, file, log.path, err);
+    int ret = task_path(task, file, log.path, &why);
     if (!ret)
-        ret = log_read(&log, task->store, err);
+        ret = log_read(&log, task->store, &why);
     if (!ret)
         log_clean(&log);
-    if (!ret && array)
+    if (ret)
+        ret = log_miss(&log, ret, &why, array, err);
+    else if (array)
         ret = log_json(&log, array, err);
-    else if (!ret)
-        log_print(&log, task->store);
+    else
+        log_print(&log);
     buf_release(&log.text);
     return ret;
 }

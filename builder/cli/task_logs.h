@@ -2,10 +2,11 @@
 /*
  * task_logs: what the workers of a task said, stage by stage, on standard output.
  *
- * Threads: one. Memory: TASK_LOGS_MAX, with JSON that of each log. Errors: store errors.
+ * Threads: one. Memory: TASK_LOGS_MAX, with JSON that of each log. Errors: store errors of listing; a log that cannot be read is told
+ * of in its place, and the others are shown.
  */
-#ifndef FKV_BUILDER_CLI_TASK_LOGS_H
-#define FKV_BUILDER_CLI_TASK_LOGS_H
+#ifndef FKV_CLI_TASK_LOGS_H
+#define FKV_CLI_TASK_LOGS_H
 
 #include "builder/task.h"
 

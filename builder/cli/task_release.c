@@ -7,6 +7,7 @@
 #include "builder/sealed.h"
 #include "builder/task_seal.h"
 #include "builder/task_work.h"
+#include "builder/version_reader.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -81,6 +82,47 @@ static int is_due(const struct releasing *r, bool *out, struct err *err)
     return 0;
 }
 
+/* Anybody may have given a build the name of ours: only a checkpoint of our version is ours. */
+static int checkpoint_check(const struct releasing *r, const char *name, const char *dir,
+                            const struct digest *digest, struct err *err)
+{
+    const char *table = r->spec->job.table;
+    struct version_desc desc = {0};
+    char found[64] = "another build";
+    int ret = version_desc_read(r->session->store, dir, digest, &desc, err);
+    if (ret)
+        return ret;
+    uint64_t of = desc.checkpoint_of;
+    version_desc_release(&desc);
+    if (of == r->version)
+        return 0;
+    if (of)
+        snprintf(found, sizeof found, "one of version %" PRIu64, of);
+    return err_set(err, -EEXIST,
+                   "build %s of table %s: expected a checkpoint of version %" PRIu64
+                   ", found %s in %s/%s: it is left alone; merge the chain with fkv checkpoint %s "
+                   "--publish",
+                   name, table, r->version, found, store_url(r->session->store), dir, table);
+}
+
+/* *version is 0 when nothing of that name is published, and when -EEXIST says that it is something else. */
+static int checkpoint_published(const struct releasing *r, const char *name, uint64_t *version,
+                                struct err *err)
+{
+    const struct table_state *table =
+        state_find_table(manifest_state(r->session->manifest), r->spec->job.table);
+    char dir[LAYOUT_PATH_MAX];
+    uint64_t found = published_as(r, name);
+    const struct version_entry *entry = found ? table_state_find(table, found) : NULL;
+    *version = 0;
+    if (!entry)
+        return 0;
+    layout_version_dir(r->spec->job.table, found, dir);
+    int ret = checkpoint_check(r, name, dir, &entry->digest, err);
+    *version = ret ? 0 : found;
+    return ret;
+}
+
 /* One that is sealed already, by a try that died, is as good. */
 static int checkpoint_build(struct releasing *r, const char *name, struct err *err)
 {
@@ -97,10 +139,14 @@ static int checkpoint_build(struct releasing *r, const char *name, struct err *e
     struct build_hooks hooks = r->work->hooks;
     struct build_result result;
     struct err why = {0};
+    char dir[LAYOUT_PATH_MAX];
     hooks.progress = NULL;
     int ret = checkpoint_run(r->session->store, manifest_state(r->session->manifest), &params,
                              &hooks, &result, &why);
-    return ret && ret != -EEXIST ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
+    layout_staging_dir(job->table, name, dir);
+    if (ret == -EEXIST)
+        return checkpoint_check(r, name, dir, NULL, err);
+    return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
 static int checkpoint_release(struct releasing *r, struct err *err)
@@ -108,21 +154,26 @@ static int checkpoint_release(struct releasing *r, struct err *err)
     char name[TASK_NAME_MAX + 1];
     scope_json json_t *json = NULL;
     bool due = false;
+    struct err taken = {0};
     task_checkpoint_name(r->task, name);
     int ret = manifest_refresh(r->session->manifest, NULL, err);
-    r->checkpoint = ret ? 0 : published_as(r, name);
-    if (ret || r->checkpoint)
+    if (ret)
         return ret;
+    int looked = checkpoint_published(r, name, &r->checkpoint, &taken);
+    if (r->checkpoint)
+        return 0;
     ret = is_due(r, &due, err);
     if (ret || !due)
         return ret;
+    if (looked)
+        return err_set(err, looked, "%s", err_text(&taken, looked));
     task_work_say(r->work, "merging the chain of version %" PRIu64, r->version);
     ret = checkpoint_build(r, name, err);
     if (ret)
         return ret;
     struct publish_item item = {.table = r->spec->job.table, .task = name, .is_read_back = true};
     ret = release_run(r->session, &item, 1, &r->options, true, &json, err);
-    r->checkpoint = published_as(r, name);
+    checkpoint_published(r, name, &r->checkpoint, NULL);
     return ret;
 }
 

@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 
@@ -55,6 +56,38 @@ def shows_the_end_of_a_long_log(store, task):
     os.unlink(os.path.join(task_dir(store, task), "log", name))
 
 
+def shows_logs_of_any_name(store, task):
+    """Cleaned, as what lies in them; and each begins on a line of its own."""
+    folder = os.path.join(task_dir(store, task), "log").encode()
+    names = [b"map-\xc2\x9b2J\xff.log", b"map-a.log"]
+    for name in names:
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(b"no end of line" if name == names[0] else b"x" * (5 << 20))
+    said = store.fkv("task", "logs", task).stdout
+    assert "== map-  2J?.log\nno end of line\n== " in said + "== " and "\x9b" not in said
+    logs = as_json(store, "task", "logs", task)["logs"]
+    assert next(one for one in logs if one["name"] == "map-  2J?.log")["text"] == "no end of line"
+    assert next(one for one in logs if one["name"] == "map-a.log")["path"] == f"tasks/{task}/log/map-a.log"
+    for name in names:
+        os.unlink(os.path.join(folder, name))
+
+
+def tells_of_a_log_that_cannot_be_read(store, task):
+    """And shows the others."""
+    folder = os.path.join(task_dir(store, task), "log")
+    before = [one["name"] for one in as_json(store, "task", "logs", task)["logs"]]
+    os.mkdir(os.path.join(folder, "map-directory\x1b"))
+    os.symlink("/etc/passwd", os.path.join(folder, "map-link"))
+    done = store.fkv("task", "logs", task)
+    assert all(f"== {name}\n" in done.stdout for name in before) and "== map-directory" not in done.stdout
+    assert "log map-directory : " in done.stderr and "log map-link: " in done.stderr and "\x1b" not in done.stderr
+    logs = as_json(store, "task", "logs", task)["logs"]
+    assert [one["name"] for one in logs if "text" in one] == before
+    assert {one["name"]: bool(one["error"]) for one in logs if "error" in one} == {"map-directory ": True, "map-link": True}
+    os.rmdir(os.path.join(folder, "map-directory\x1b"))
+    os.unlink(os.path.join(folder, "map-link"))
+
+
 def test_a_task_gives_what_a_build_gives(store, rows):
     expected = built(store, "ads", *rows, *SHAPE, "--shards", "3")
     done = store.fkv("submit", "ads", *rows, *SHAPE, *CUT, "--task", "monday", "--wait")
@@ -77,6 +110,8 @@ def test_a_task_gives_what_a_build_gives(store, rows):
     assert any("rows" in one["text"] for one in logs)
     assert "== map-00000-1-" in store.fkv("task", "logs", "monday").stdout
     shows_the_end_of_a_long_log(store, "monday")
+    shows_logs_of_any_name(store, "monday")
+    tells_of_a_log_that_cannot_be_read(store, "monday")
     store.fkv("publish", "ads=monday", "--no-activate")
 
 
@@ -324,6 +359,51 @@ def test_a_delta_whose_base_moved_is_refused_with_the_reason(store, rows, work_d
     assert as_json(store, "ls", "ads")["current"] == 2
 
 
+@pytest.mark.parametrize("is_published", [False, True])
+@pytest.mark.parametrize("is_checkpoint", [False, True])
+def test_a_build_that_has_the_name_of_the_checkpoint_is_left_alone(store, rows, work_dir, is_published, is_checkpoint):
+    """Somebody else's, or a checkpoint of another version."""
+    path = write_rows(os.path.join(work_dir, "d.tsv"), range(10, 15), version=2)
+    store.fkv("submit", "ads", *rows, *SHAPE, "--then", "activate", "--wait")
+    if is_checkpoint:
+        store.fkv("build", "ads", path, "--delta", "--publish")
+        store.fkv("checkpoint", "ads", "--task", "hourly-checkpoint")
+    else:
+        store.fkv("build", "ads", rows[0], "--task", "hourly-checkpoint")
+    if is_published:
+        store.fkv("publish", "ads=hourly-checkpoint", "--max-change", "0")
+    newest = as_json(store, "ls", "ads")["current"]
+    recorded(store, "hourly", "ads", path, delta=True, then="activate", checkpoint={"levels": 2})
+    assert store.fkv("stage", "hourly", "all", check=False).returncode == 3
+    found = f"one of version {newest - is_published}" if is_checkpoint else "another build"
+    where = f"tables/ads/v/{newest}" if is_published else "tables/ads/staging/hourly-checkpoint"
+    fails(store, "hourly", "seal", f"published as version {newest + 1}", f"expected a checkpoint of version {newest + 1}",
+          f"found {found} in", where, "fkv checkpoint ads --publish", status=3)
+    assert as_json(store, "ls", "ads")["current"] == newest + 1, "the delta, and nothing else"
+    assert staging(store, "ads") == ([] if is_published else ["hourly-checkpoint"])
+    # What it says helps.
+    store.fkv("checkpoint", "ads", "--publish")
+    assert as_json(store, "ls", "ads")["current"] == newest + 2
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_the_checkpoint_of_a_try_that_died_is_published(store, rows, work_dir, is_sealed):
+    """Or it is made, when there is none."""
+    path = write_rows(os.path.join(work_dir, "d.tsv"), range(10, 15), version=2)
+    store.fkv("submit", "ads", *rows, *SHAPE, "--then", "activate", "--wait")
+    store.fkv("build", "ads", rows[0], "--task", "hourly-checkpoint")
+    recorded(store, "hourly", "ads", path, delta=True, then="activate", checkpoint={"levels": 2})
+    store.fkv("stage", "hourly", "all", check=False)
+    shutil.rmtree(staged(store, "ads", "hourly-checkpoint"))
+    if is_sealed:
+        store.fkv("checkpoint", "ads", "--task", "hourly-checkpoint")
+    store.fkv("task", "retry", "hourly", "--wait")
+    assert as_json(store, "ls", "ads")["current"] == 3 and staging(store, "ads") == []
+    with open(os.path.join(task_dir(store, "hourly"), "published.json"), encoding="utf-8") as file:
+        said = json.load(file)
+    assert (said["version"], said["checkpoint"]) == (2, 3)
+
+
 def test_a_delta_of_nothing_is_published(store, work_dir):
     path = os.path.join(work_dir, "v.tsv")
     with open(path, "w", encoding="utf-8") as file:
@@ -343,6 +423,20 @@ def test_a_refused_build_is_built_again_from_mended_inputs(store, rows):
     said = as_json(store, "task", "retry", task, "--remap", "--wait")
     assert said["state"] == "published" and said["version"] == 2 and said["n_keys"] == 4000
     assert staging(store, "ads") == [], "nothing of the refused one is left"
+
+
+def test_nothing_is_removed_for_an_attempt_that_may_not_begin(store, rows):
+    task = submit(store, "ads", *rows, *SHAPE, "--piece", "40K")
+    wait(store, task)
+    os.unlink(os.path.join(task_dir(store, task), "sealed.json"))
+    with open(os.path.join(task_dir(store, task), "attempt-10000.json"), "w", encoding="utf-8") as file:
+        file.write("{}")
+    grow_old(task_dir(store, task), 1000)
+    before = sorted(os.listdir(task_dir(store, task)))
+    for words in ([], ["--remap"]):
+        done = store.fkv("task", "retry", task, *words, check=False)
+        assert done.returncode == 3 and "expected fewer than 10000 attempts" in done.stderr, done.stderr
+        assert sorted(os.listdir(task_dir(store, task))) == before and staging(store, "ads") == [task]
 
 
 def test_what_is_published_is_not_mapped_again(store, daemon, rows):

@@ -256,6 +256,7 @@ static void checkpoint_survey__knows_of_long_values_that_it_did_not_see(void **s
                                              .scratch_dir = f.dir};
         assert_int_equal(checkpoint_survey_run(&params, &job, &survey, NULL), 0);
         assert_in_range(survey.totals.value_max, LONG, LONG + (LONG >> 4));
+        assert_int_equal(survey.value_stored_max, survey.totals.value_max);
         checkpoint_survey_release(&survey);
         version_desc_release(&desc);
         buf_release(&text);

@@ -201,6 +201,32 @@ static void plan__as_many_runs_are_read_as_fit_the_memory(void **state)
     }
 }
 
+/* By values as long as they are for sure a shard fits or not; by the guess, only fewer are copied at once. */
+static void plan__a_guess_of_the_longest_value_refuses_nothing(void **state)
+{
+    enum { SURE = 64 << 10 };
+    struct job job = good_job();
+    struct version_desc chain = {.n_levels = 2};
+    struct part_desc parts[16] = {{0}};
+    struct stream_plan sure, guessed;
+    struct level_totals totals = {
+        .n_entries = 1000, .key_len = 8000, .value_len = 1 << 20, .value_max = SURE};
+    job.memory = 512ULL << 20;
+    chain.schema = job.schema;
+    chain.schema.kind = KIND_IDX;
+    chain.schema.n_shards = 8;
+    chain.parts = parts;
+    chain.n_parts = 16;
+    assert_int_equal(plan_streams(&job, &chain, &totals, SURE, 8, &sure, NULL), 0);
+    totals.value_max = VALUE_LEN_MAX;
+    assert_int_equal(plan_streams(&job, &chain, &totals, SURE, 8, &guessed, NULL), 0);
+    assert_true(guessed.n_at_once < sure.n_at_once);
+    job.memory = JOB_MEMORY_MIN;
+    assert_int_equal(plan_streams(&job, &chain, &totals, SURE, 8, &guessed, NULL), 0);
+    assert_int_equal(guessed.n_at_once, 1);
+    assert_int_equal(plan_streams(&job, &chain, &totals, VALUE_LEN_MAX, 8, &guessed, NULL), -E2BIG);
+}
+
 static void plan__duckdb_and_its_rows_have_a_share_of_the_memory(void **state)
 {
     static const char *const mixed[] = {"a.tsv", "b.PARQUET"};
@@ -245,6 +271,7 @@ int main(void)
         cmocka_unit_test(plan__shards_follow_the_bytes_alone),
         cmocka_unit_test(plan__workers_fit_the_memory),
         cmocka_unit_test(plan__as_many_runs_are_read_as_fit_the_memory),
+        cmocka_unit_test(plan__a_guess_of_the_longest_value_refuses_nothing),
         cmocka_unit_test(plan__duckdb_and_its_rows_have_a_share_of_the_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

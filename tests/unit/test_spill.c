@@ -8,6 +8,7 @@
 #include "spill_fixture.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 enum { N_RUNS = 3, N = 400, N_SAMPLED = 20, FILE_MAX = 64 << 20 };
 
@@ -122,10 +123,10 @@ static void spill__records_are_in_order_and_whole(void **state)
     world_release(&w);
 }
 
-/* All are read in turns, a record each, with places for two. */
-static void spill__that_gave_way_is_opened_again(void **state)
+/* All are read in turns, a record each, with so many places. */
+static void read_in_turns(uint32_t n_open_max)
 {
-    enum { N_SPILLS = 5, N_OPEN = 2, MEMORY = 2 * SPILL_BLOCK_LEN };
+    enum { N_SPILLS = 5, MEMORY = 2 * SPILL_BLOCK_LEN };
     struct world w;
     struct spill_files files;
     struct spill spills[N_SPILLS];
@@ -133,7 +134,7 @@ static void spill__that_gave_way_is_opened_again(void **state)
     static uint8_t buffers[N_SPILLS][MEMORY] __attribute__((aligned(SPILL_BLOCK_LEN)));
     uint64_t n = 0;
     world_init(&w);
-    assert_int_equal(spill_files_init(&files, N_OPEN, NULL), 0);
+    assert_int_equal(spill_files_init(&files, n_open_max, NULL), 0);
     for (int i = 0; i < N_SPILLS; i++) {
         assert_int_equal(spill_open(&spills[i], w.store, "a.run", &w.digest, NULL), 0);
         spill_files_add(&files, &spills[i]);
@@ -153,13 +154,37 @@ static void spill__that_gave_way_is_opened_again(void **state)
         }
         for (int i = 0; i < N_SPILLS; i++)
             n_open += spills[i].reader != NULL;
-        assert_true(n_open <= N_OPEN);
+        assert_true(n_open <= n_open_max);
     }
     assert_int_equal(n, N_SPILLS * N);
-    for (int i = 0; i < N_SPILLS; i++)
+    for (int i = 0; i < N_SPILLS; i++) {
         spill_close(&spills[i]);
+        for (uint32_t k = 0; k < files.n_max; k++)
+            assert_true(files.open[k] != &spills[i]);
+    }
     spill_files_release(&files);
     world_release(&w);
+}
+
+static void spill__that_gave_way_is_opened_again(void **state)
+{
+    read_in_turns(2);
+    read_in_turns(1);
+    read_in_turns(8);
+}
+
+/* However few files there may be: all sharers together keep to half of them, as long as each has one. */
+static void spill__files_are_shared_within_the_limit(void **state)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    struct rlimit low = {64, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(spill_files_share(1), 32);
+    assert_int_equal(spill_files_share(16), 2);
+    assert_int_equal(spill_files_share(32), 1);
+    assert_int_equal(spill_files_share(100), 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 }
 
 static void spill__of_nothing_is_a_file(void **state)
@@ -477,6 +502,7 @@ int main(void)
         cmocka_unit_test(spill__gives_back_runs_and_sample),
         cmocka_unit_test(spill__records_are_in_order_and_whole),
         cmocka_unit_test(spill__that_gave_way_is_opened_again),
+        cmocka_unit_test(spill__files_are_shared_within_the_limit),
         cmocka_unit_test(spill__of_nothing_is_a_file),
         cmocka_unit_test(spill__given_up_leaves_no_file),
         cmocka_unit_test(spill__is_written_once_and_read_for_ever),

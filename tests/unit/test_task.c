@@ -185,6 +185,7 @@ static void task__attempts_come_to_an_end(void **state)
     must(task_open(w.f.store, "t", &task, &err), &err);
     assert_int_equal(task.attempt, TASK_ATTEMPTS_MAX);
     assert_int_equal(task_begin_attempt(&task, "local", &err), -E2BIG);
+    assert_int_equal(task_attempts_check(&task, NULL), -E2BIG);
     assert_non_null(strstr(err.text, "submit a new task"));
     assert_int_equal(task.attempt, TASK_ATTEMPTS_MAX);
     world_release(&w);
