@@ -48,12 +48,20 @@ static int release_new(struct releasing *r, struct err *err)
     return ret ? err_set(err, ret, "%s", err_text(&why, ret)) : 0;
 }
 
+/* A try long after the first must not take the table back from what was activated meanwhile. */
 static int release_delta(struct releasing *r, struct err *err)
 {
     r->version = published_as(r, r->task->name);
     if (!r->version)
         return release_new(r, err);
     task_work_say(r->work, "published already, as version %" PRIu64, r->version);
+    const struct table_state *table =
+        state_find_table(manifest_state(r->session->manifest), r->spec->job.table);
+    if (!r->options.no_activate && table && table->current > r->version) {
+        task_work_say(r->work, "version %" PRIu64 " is current, and newer: it stays",
+                      table->current);
+        return 0;
+    }
     if (r->options.no_activate)
         return 0;
     return release_activate(r->session, r->spec->job.table, r->version, &r->options, true, err);

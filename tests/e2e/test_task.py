@@ -384,6 +384,10 @@ def test_a_build_that_has_the_name_of_the_checkpoint_is_left_alone(store, rows, 
     # What it says helps.
     store.fkv("checkpoint", "ads", "--publish")
     assert as_json(store, "ls", "ads")["current"] == newest + 2
+    # A try of the task does not take the table back to its own version.
+    store.fkv("task", "retry", "hourly", "--wait")
+    assert show(store, "hourly")["state"] == "published"
+    assert as_json(store, "ls", "ads")["current"] == newest + 2
 
 
 @pytest.mark.parametrize("is_sealed", [False, True])
