@@ -251,13 +251,24 @@ void slurm_queue_release(struct slurm_queue *queue)
 
 /* ---- changing ---- */
 
+/* The caller's to free; NULL when memory is short. */
+static char *text_of(const struct buf *list)
+{
+    char *text = malloc(list->len + 1);
+    if (!text)
+        return NULL;
+    memcpy(text, list->data, list->len);
+    text[list->len] = 0;
+    return text;
+}
+
 /* Jobs are scancel's words, one each. */
 static int cancel_all(const struct buf *jobs, struct err *err)
 {
     size_t n = 2;
     struct buf answer = {0};
     char *rest = NULL;
-    scope_free char *text = strndup((const char *)jobs->data, jobs->len);
+    scope_free char *text = text_of(jobs);
     scope_free const char **argv = calloc(SLURM_JOBS_MAX + n + 1, sizeof *argv);
     if (!argv || !text)
         return err_sys(err, -ENOMEM, "asking Slurm");
@@ -284,7 +295,7 @@ int slurm_cancel(const struct slurm_jobs *jobs, const char *prefix, struct err *
 int slurm_release(const struct buf *held, struct err *err)
 {
     struct buf answer = {0};
-    scope_free char *list = strndup((const char *)held->data, held->len);
+    scope_free char *list = text_of(held);
     const char *const argv[] = {"scontrol", "release", list, NULL};
     int ret = list ? ask(argv, NULL, COMMAND_CHANGES, &answer, err)
                    : err_sys(err, -ENOMEM, "asking Slurm");
