@@ -54,7 +54,7 @@ class Place:
 
 
 def build(quick):
-    rounds = 1 if quick else 5
+    rounds = 1 if quick else 3
     n_rows = {"u64": 1_500_000 if quick else 20_000_000, "words": 120_000 if quick else 1_500_000}
     memories = ((64, "spilled to disk"), (2048, "in memory")) if quick else ((256, "spilled to disk"), (8192, "in memory"))
     threads = os.cpu_count()

@@ -62,7 +62,7 @@ def time_of(report, place, quick):
     bench.say(f"{n_rows:,} records of u64 keys with {VALUE_LEN} bytes, {memory_mib} MiB of memory")
     data = make_input(place, n_rows)
     rounds = []
-    for i in range(1 if quick else 3):
+    for i in range(1 if quick else 2):  # a round takes about ten minutes
         bench.say(f"building, the disk alone, external sort and SstFileWriter: round {i + 1}")
         rounds.append(one_round(place, data, memory_mib, n_rows))
     os.remove(data)

@@ -12,8 +12,10 @@
 Any number run side by side. make_slurm in conftest.py is the fixture.
 """
 
+import contextlib
 import os
 import subprocess
+import time
 
 import fkvtest
 
@@ -78,6 +80,20 @@ class Slurm:
     def restart_ctld(self, kill=False):
         """kill: what it had not saved (it does every few seconds) is lost."""
         self.run("restart-ctld", *(["--kill"] if kill else []))
+
+    def wait_saved(self):
+        """
+        Until the controller has saved what is so now; within five seconds of a change it does. One that is killed before begins again
+        what runs already; a node refuses that, and is drained for it.
+        """
+        path, now = os.path.join(self.directory, "state", "job_state"), time.time()
+
+        def is_saved():
+            with contextlib.suppress(FileNotFoundError):
+                return now < os.stat(path).st_mtime < time.time() - 6
+            return False
+
+        fkvtest.wait_until(is_saved, "the controller has saved its state", PATIENCE_S)
 
     def node_pids(self, name):
         """slurmd, its helpers and the processes of all jobs there."""

@@ -86,13 +86,16 @@ def test_slurm__a_node_reported_down_loses_its_jobs_at_once(cluster, events):
 @pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True], ids=["term", "kill"])
 def test_slurm__the_queue_outlives_the_controller(cluster, events, kill):
-    job = cluster.sbatch(events.tell + "tell run; sleep 8", "--array=0-1")
+    gate = events.path + "-end"
+    job = cluster.sbatch(events.tell + f"tell run; while [ ! -e {gate} ]; do sleep 0.2; done", "--array=0-1")
     waits = cluster.sbatch(events.tell + "tell after", f"--dependency=afterok:{job}")
     wait_until(lambda: len(events.told("run")) == 2, "both run")
     if kill:
-        time.sleep(6)  # it saves every five seconds
+        cluster.wait_saved()
     cluster.restart_ctld(kill=kill)
     assert set(cluster.jobs(job, waits)) == {f"{job}_0", f"{job}_1", str(waits)}
+    with open(gate, "w", encoding="utf-8"):
+        pass
     assert set(cluster.wait_done(job, waits).values()) == {OK}
     assert len(events.told("run")) == 2
 

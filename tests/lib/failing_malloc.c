@@ -3,10 +3,12 @@
 
 #include "base/json.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-static unsigned n_left; /* allocations until the one that fails; 0: none fails */
-static bool was_hit;
+/* Threads allocate side by side. */
+static atomic_uint n_left; /* allocations until the one that fails; 0: none fails */
+static atomic_bool was_hit;
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
@@ -21,7 +23,10 @@ void *__wrap_aligned_alloc(size_t align, size_t size);
 
 static bool is_due(void)
 {
-    if (n_left == 0 || --n_left > 0)
+    unsigned n = atomic_load(&n_left);
+    while (n > 0 && !atomic_compare_exchange_weak(&n_left, &n, n - 1))
+        continue;
+    if (n != 1)
         return false;
     was_hit = true;
     return true;

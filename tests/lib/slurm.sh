@@ -228,12 +228,13 @@ is_node() { # NAME
 
 # wait_for SECONDS PROCESSES COMMAND...: 0: the command succeeded; 1: one of the processes ended; 2: too slow.
 wait_for() {
-    local end=$((SECONDS + $1)) names=$2 name
+    local end=$((SECONDS + $1)) names=$2 name pid
     shift 2
     while [ $SECONDS -lt $end ]; do
         if "$@" >/dev/null 2>&1; then return 0; fi
         for name in $names; do
-            pid_of "$name" >/dev/null || return 1
+            # Its command is nothing for a moment while it becomes another program: only the pid is looked at.
+            { read -r pid <"$dir/run/$name.pid" && alive "$pid"; } 2>/dev/null || return 1
         done
         sleep 0.05
     done
@@ -294,7 +295,7 @@ start() {
     launch_munged
     if ! wait_for "$deadline_s" munged munge -n -S "$dir/munge/socket"; then
         show_logs
-        fail "munged did not start"
+        fail "munged ended, or did not answer within $deadline_s s"
     fi
     for ((try = 0; try < 3; try++)); do # another may take a port between the choice and the start
         choose_ports
