@@ -7,10 +7,10 @@
 #
 #   lookup    lookups in process, through the mount, and beside RocksDB, LMDB and Redis     12 minutes, 16 GiB
 #   switch    readers at full load while versions are published and switched                2 minutes
-#   build     building tables: stages, beside the disk and RocksDB's SstFileWriter, memory   25 minutes, 30 GiB of disk
+#   build     building tables: stages, beside the disk and RocksDB's SstFileWriter, memory   27 minutes, 30 GiB of disk
 #   fetch     fetching a version from an NFS server, beside nfs-cp                          5 minutes
 #   fleet     eight daemons on an NFS server: switches, rollbacks, polls, lookups           7 minutes
-#   slurm     a build on two Slurm nodes of one CPU, against one, and a node killed          15 minutes, 12 GiB of disk
+#   slurm     a build on two Slurm nodes of one CPU, against one, and a node killed          12 minutes, 12 GiB of disk
 #   ssd       tables on disk: reads beside fio and RocksDB, skew, latency, memory           10 minutes, 16 GiB of disk
 #
 # --quick takes smaller tables and ends within a minute (its figures are not for comparing). Prints a table; figures go to
