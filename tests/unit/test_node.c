@@ -168,7 +168,7 @@ static void node__late_activation_is_prepared_before_its_instant(void **state)
     struct node_fixture *fixture = *state;
     node_fixture_release_version(fixture, "ads", 1, 100);
     uint64_t id = node_fixture_publish(fixture, "ads", &(struct build){.tag = 2, .n_keys = 100});
-    node_fixture_activate(fixture, "ads", id, now_ns() + 3600 * 1000000000LL);
+    node_fixture_activate(fixture, "ads", id, now_ns() + 3000 * 1000000000LL);
     struct node *node = open_node(fixture, 0);
     node_fixture_settle(node);
     assert_int_equal(node_fixture_get(node, "ads", 5), 1);
