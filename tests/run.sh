@@ -3,7 +3,7 @@
 #
 # The whole test suite, on a fresh Debian 12 machine, as root:
 #
-#   tests/run.sh            everything, under 20 minutes on two CPUs
+#   tests/run.sh            everything; half an hour on two CPUs, the aim is 20 minutes
 #   tests/run.sh --long     the soaks too
 #   tests/run.sh --only lint,unit,e2e,kinds,nfs,clang,asan,tsan,fuzz     some of the phases
 #

@@ -55,15 +55,16 @@ static int release_delta(struct releasing *r, struct err *err)
     if (!r->version)
         return release_new(r, err);
     task_work_say(r->work, "published already, as version %" PRIu64, r->version);
-    const struct table_state *table =
-        state_find_table(manifest_state(r->session->manifest), r->spec->job.table);
-    if (!r->options.no_activate && table && table->current > r->version) {
-        task_work_say(r->work, "version %" PRIu64 " is current, and newer: it stays",
-                      table->current);
-        return 0;
-    }
     if (r->options.no_activate)
         return 0;
+    const struct table_state *table =
+        state_find_table(manifest_state(r->session->manifest), r->spec->job.table);
+    if (table && table->current > r->version) {
+        task_work_say(r->work, "version %" PRIu64 " is current, and newer: it stays",
+                      table->current);
+        r->options.no_activate = true; /* and what is recorded says so */
+        return 0;
+    }
     return release_activate(r->session, r->spec->job.table, r->version, &r->options, true, err);
 }
 

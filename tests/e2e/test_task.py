@@ -387,6 +387,8 @@ def test_a_build_that_has_the_name_of_the_checkpoint_is_left_alone(store, rows, 
     # A try of the task does not take the table back to its own version.
     store.fkv("task", "retry", "hourly", "--wait")
     assert show(store, "hourly")["state"] == "published"
+    with open(os.path.join(task_dir(store, "hourly"), "published.json"), encoding="utf-8") as file:
+        assert json.load(file)["active"] is False
     assert as_json(store, "ls", "ads")["current"] == newest + 2
 
 
